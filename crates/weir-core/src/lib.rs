@@ -1,0 +1,24 @@
+//! The nouns and the decisions of weir: charge, key, verdict, timeouts, the record of a call.
+//!
+//! Pure: no IO, no async, no clock, no dice, no JSON. Time and chance are arguments.
+
+pub mod amount;
+pub mod call;
+pub mod charge;
+pub mod id;
+pub mod key;
+pub mod retry;
+pub mod route;
+pub mod time;
+pub mod timeouts;
+pub mod verdict;
+
+pub use amount::{Amount, Overflow, Price, Usage, UsageSource};
+pub use call::{AttemptRecord, CallRecord, ClientFacts, Phase, Side, StreamEnd, StreamFacts, Timing};
+pub use charge::{Charge, ChargeFacts, ChargeRule, Charged, Released, Reserved, Settled};
+pub use id::RequestId;
+pub use key::{ApiKey, KeyId, KeyShapeError};
+pub use route::{Dialect, Route};
+pub use time::{Clock, Timestamp};
+pub use timeouts::Timeouts;
+pub use verdict::Verdict;
