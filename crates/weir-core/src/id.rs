@@ -46,7 +46,7 @@ impl fmt::Display for RequestId {
         let mut text = [b'0'; DIGITS];
         let mut rest = self.0;
         for digit in text.iter_mut().rev() {
-            *digit = ALPHABET[usize::from(rest as u8 & 31)];
+            *digit = ALPHABET[(rest & 31) as usize];
             rest >>= 5;
         }
         f.write_str(PREFIX)?;
