@@ -2,6 +2,9 @@
 
 mod catalogue;
 mod r#gen;
+mod sources;
+mod tidy;
+mod vocabulary;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -25,6 +28,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Check headers, names, words, lengths, the lock file's budget and generated files
+    Tidy,
 }
 
 fn main() -> ExitCode {
@@ -32,6 +37,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Gen { check: false } => r#gen::write(&root),
         Chore::Gen { check: true } => r#gen::check(&root),
+        Chore::Tidy => tidy::run(&root),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
