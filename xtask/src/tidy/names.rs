@@ -51,7 +51,9 @@ fn split(name: &str) -> Vec<String> {
         if matches!(letter, '_' | '-' | '.') || letter.is_uppercase() {
             words.push(String::new());
         }
-        if letter.is_alphanumeric() && let Some(word) = words.last_mut() {
+        if letter.is_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
             word.extend(letter.to_lowercase());
         }
     }

@@ -25,7 +25,12 @@ impl Rules {
     pub(super) fn new(words: &Vocabulary) -> Outcome<Self> {
         let banned = words.banned().map(|(said, word)| (said.to_lowercase(), format!("{} / {}", word.zh, word.word))).collect();
         // In pieces, so that this file does not find itself.
-        let places = [concat!("/wo", r"rk/[a-z.]"), concat!("/ro", r"ot/[a-z.]"), concat!("/ho", r"me/[a-z][a-z0-9_-]*/"), concat!("/Us", r"ers/[A-Za-z]+/")];
+        let places = [
+            concat!("/wo", r"rk/[a-z.]"),
+            concat!("/ro", r"ot/[a-z.]"),
+            concat!("/ho", r"me/[a-z][a-z0-9_-]*/"),
+            concat!("/Us", r"ers/[A-Za-z]+/"),
+        ];
         let keys = [
             r"\bsk-(?:proj-|ant-[a-z0-9]+-|or-v1-)?([A-Za-z0-9_-]{32,})",
             r"\bAKIA([0-9A-Z]{16})\b",
@@ -72,7 +77,8 @@ impl Rules {
 
     fn numbers(&self, path: &str, text: &str, findings: &mut Findings) {
         for test in self.numbered.find(text) {
-            let well_formed = |digits: &String| !digits.starts_with('0') && digits.parse::<u16>().is_ok_and(|number| (1..=LAST).contains(&number));
+            let well_formed =
+                |digits: &String| !digits.starts_with('0') && digits.parse::<u16>().is_ok_and(|number| (1..=LAST).contains(&number));
             if test.numbers.is_empty() || !test.numbers.iter().all(well_formed) {
                 findings.fault(path, format!("`{}`: a requirement's number is r1 to r{LAST}, then what holds", test.name));
             }
