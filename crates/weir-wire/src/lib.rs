@@ -6,10 +6,12 @@ pub mod answer;
 pub mod classify;
 pub mod error;
 pub mod headers;
+mod json;
 pub mod limits;
 pub mod request;
 pub mod sse;
 pub mod tokens;
+mod usage;
 pub mod watch;
 
 pub use answer::Answer;
