@@ -29,8 +29,24 @@ pub(crate) struct Count(pub(crate) u64);
 pub(crate) struct Measured(pub(crate) TextCount);
 
 /// Names inside measured values that hold no generated text: labels, and media as base64 or addresses.
-const UNMEASURED: [&str; 12] =
-    ["b64_json", "data", "encrypted_content", "format", "id", "image_url", "index", "object", "role", "signature", "type", "url"];
+const UNMEASURED: [&str; 16] = [
+    "annotations",
+    "b64_json",
+    "call_id",
+    "data",
+    "encrypted_content",
+    "format",
+    "id",
+    "image_url",
+    "index",
+    "item_id",
+    "object",
+    "role",
+    "signature",
+    "status",
+    "type",
+    "url",
+];
 
 /// Visits every kind of value that a type does not want, and takes it for its default.
 macro_rules! ignore_the_rest {

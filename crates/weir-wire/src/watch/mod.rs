@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use weir_core::{Dialect, StreamEnd, Usage};
 
+pub(crate) use shapes::{Choice, Incomplete};
 use shapes::{Chunk, MessageDelta, MessageStart, Typed};
 
 use crate::{
