@@ -101,7 +101,7 @@ fn agent(text: &str) -> (Option<String>, Option<String>) {
         }
         ("Mozilla", _) => {
             let known = || text.split_whitespace().map(product).filter(|(name, version)| version.is_some() && !name.starts_with('('));
-            let own = known().filter(|(name, _)| !ENGINES.contains(name)).last();
+            let own = known().rfind(|(name, _)| !ENGINES.contains(name));
             let browser = || known().find(|(name, _)| *name == "Chrome").or_else(|| known().find(|(name, _)| *name == "Safari"));
             (name, version) = own.or_else(browser).unwrap_or((name, version));
         }

@@ -17,6 +17,7 @@ pub mod watch;
 pub use answer::Answer;
 pub use classify::{UpstreamClass, UpstreamError, UpstreamText, Vendor};
 pub use error::{ErrorBody, Scope};
+pub use headers::Audience;
 pub use request::{Peek, RequestFault};
 pub use sse::{EventTooLong, FrameSplitter};
 pub use tokens::DeliveredEstimate;

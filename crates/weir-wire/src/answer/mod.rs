@@ -15,7 +15,7 @@ use crate::{
     json::{Count, Measured, Text},
     tokens::TextCount,
     usage::WireUsage,
-    watch::{Choice, Incomplete, kept_id, kept_reason},
+    watch::{Choices, Incomplete, kept_id, kept_reason},
 };
 
 /// What an accepted answer says of itself.
@@ -56,7 +56,7 @@ struct Whole<'a> {
     error: Option<&'a RawValue>,
     base_resp: Option<BaseResponse>,
     #[serde(borrow)]
-    choices: Option<Vec<Choice<'a>>>,
+    choices: Option<Choices<'a>>,
     /// Of responses.
     output: Option<Measured>,
     #[serde(borrow)]
@@ -139,17 +139,14 @@ impl Whole<'_> {
     }
 
     fn reason(&self) -> &str {
-        let of_choice = || self.choices.as_ref()?.last().map(|choice| choice.finish_reason.as_str());
+        let of_choice = || self.choices.as_ref().map(|choices| choices.finish_reason.as_str());
         let of_incomplete = || self.incomplete_details.as_ref().map(|why| why.reason.as_str()).filter(|why| !why.is_empty());
         let of_response = || (self.object.as_str() == "response").then(|| self.status.as_str());
         of_choice().or_else(of_incomplete).or_else(of_response).unwrap_or(self.stop_reason.as_str())
     }
 
     fn measured(&self) -> TextCount {
-        let mut sum = TextCount::default();
-        for choice in self.choices.iter().flatten() {
-            sum.add(choice.measured());
-        }
+        let mut sum = self.choices.as_ref().map_or(TextCount::default(), |choices| choices.measured);
         for Measured(count) in [self.output, self.content, self.text].into_iter().flatten() {
             sum.add(count);
         }

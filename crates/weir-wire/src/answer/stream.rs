@@ -17,7 +17,7 @@ pub fn as_stream(dialect: Dialect, body: &[u8]) -> Option<Vec<Bytes>> {
     match dialect {
         Dialect::Chat => chat(&answer),
         Dialect::Completions => completions(&answer),
-        Dialect::Responses => response(answer),
+        Dialect::Responses => response(&answer),
         Dialect::Messages => message(answer),
         Dialect::Audio | Dialect::Plain => None,
     }
@@ -87,7 +87,7 @@ impl Typed {
     }
 }
 
-fn response(answer: Map<String, Value>) -> Option<Vec<Bytes>> {
+fn response(answer: &Map<String, Value>) -> Option<Vec<Bytes>> {
     let is_response = answer.get("object").and_then(Value::as_str) == Some("response");
     let status = answer.get("status").and_then(Value::as_str)?.to_owned();
     // What is queued or in progress is not complete; the caller must ask for it again.

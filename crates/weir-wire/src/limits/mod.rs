@@ -32,7 +32,7 @@ pub fn told_wait(headers: &HeaderMap, body: Option<&[u8]>, now: Timestamp) -> Op
 fn in_headers(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let told = [
-        text("retry-after-ms").and_then(|ms| millis(ms)).map(|wait| now.after(wait)),
+        text("retry-after-ms").and_then(millis).map(|wait| now.after(wait)),
         text("retry-after").and_then(|value| told_moment(value, now)),
         text("ratelimit").and_then(|items| in_ratelimit(items, now)),
     ];

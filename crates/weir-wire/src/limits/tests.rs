@@ -66,7 +66,8 @@ fn a_moment_is_read_in_every_way_it_is_written() {
 
 #[test]
 fn the_later_of_the_headers_wins() {
-    let table: &[(&[(&str, &str)], Option<i64>)] = &[
+    type Pairs = &'static [(&'static str, &'static str)];
+    let table: &[(Pairs, Option<i64>)] = &[
         (&[], None),
         (&[("retry-after", "7")], Some(7_000)),
         (&[("retry-after-ms", "1500.5")], Some(1_501)),

@@ -91,7 +91,8 @@ fn what_lacks_its_blank_line_is_no_event_but_can_be_had() {
 
 #[test]
 fn a_frame_is_whole_with_its_border() {
-    let table: &[(&[u8], &[&[u8]], &[u8])] = &[
+    type Raw = &'static [u8];
+    let table: &[(Raw, &[Raw], Raw)] = &[
         (b"data: 1\n\ndata: 2\n\nda", &[b"data: 1\n\n", b"data: 2\n\n"], b"da"),
         (b"data: 1\r\n\r\ndata: 2\r\rdata: 3\n\r\n", &[b"data: 1\r\n\r\n", b"data: 2\r\r", b"data: 3\n\r\n"], b""),
         (b": ping\n\n: a\ndata: x\ndata: y\r\n\n", &[b": ping\n\n", b": a\ndata: x\ndata: y\r\n\n"], b""),

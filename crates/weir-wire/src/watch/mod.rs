@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use weir_core::{Dialect, StreamEnd, Usage};
 
-pub(crate) use shapes::{Choice, Incomplete};
+pub(crate) use shapes::{Choices, Incomplete};
 use shapes::{Chunk, MessageDelta, MessageStart, Typed};
 
 use crate::{
@@ -52,8 +52,6 @@ pub enum Eof {
 const REASON_CHARS: usize = 32;
 /// Longest upstream id kept, in characters of `[\w.:-]`.
 const ID_CHARS: usize = 96;
-/// Choices that are told apart; the last place is shared by those beyond.
-const CHOICES: u32 = 128;
 
 /// Follows one stream of one family.
 #[derive(Debug, Clone)]
@@ -190,21 +188,16 @@ impl StreamWatch {
         if chunk.is_error() {
             return Some(self.error(data));
         }
-        let told = chunk.told_usage().and_then(|told| told.read());
+        let told = chunk.told_usage();
         self.usage = usage::join(self.usage, told);
         self.keep_id(chunk.id.as_str());
         let choices = chunk.choices.unwrap_or_default();
-        let mut measured = TextCount::default();
-        for choice in &choices {
-            let bit = 1 << choice.index.unwrap_or(0).min(CHOICES - 1);
-            self.seen |= bit;
-            if !choice.finish_reason.as_str().is_empty() {
-                self.finished |= bit;
-                self.keep_reason(choice.finish_reason.as_str());
-            }
-            measured.add(choice.measured());
+        self.seen |= choices.seen;
+        self.finished |= choices.finished;
+        if choices.finished != 0 {
+            self.keep_reason(choices.finish_reason.as_str());
         }
-        Some(if choices.is_empty() && told.is_some() { Seen::UsageOnly } else { self.brought(measured) })
+        Some(if choices.count == 0 && told.is_some() { Seen::UsageOnly } else { self.brought(choices.measured) })
     }
 
     fn see_response(&mut self, data: &[u8], event: &[u8]) -> Option<Seen> {

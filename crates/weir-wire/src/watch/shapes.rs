@@ -1,7 +1,13 @@
 //! The shapes of streamed events, only as far as weir looks into them.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
+use weir_core::Usage;
 
 use crate::{
     json::{Measured, Text},
@@ -16,10 +22,10 @@ pub(crate) struct Chunk<'a> {
     #[serde(borrow)]
     pub(crate) id: Text<'a>,
     #[serde(borrow)]
-    pub(crate) choices: Option<Vec<Choice<'a>>>,
-    pub(crate) usage: Option<WireUsage>,
+    pub(crate) choices: Option<Choices<'a>>,
+    usage: Option<Box<WireUsage>>,
     /// Groq's place for the usage of a stream.
-    x_groq: Option<Nested>,
+    x_groq: Option<Box<Nested>>,
     #[serde(borrow)]
     pub(crate) error: Option<&'a RawValue>,
     #[serde(borrow, rename = "type")]
@@ -38,59 +44,117 @@ struct Nested {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Choice<'a> {
-    pub(crate) index: Option<u32>,
-    pub(crate) delta: Option<Delta>,
+struct Choice<'a> {
+    index: Option<u32>,
+    delta: Option<Delta>,
     /// Of whole answers, which some upstreams send as a single chunk.
-    pub(crate) message: Option<Delta>,
+    message: Option<Delta>,
     /// Of text completions.
-    pub(crate) text: Measured,
+    text: Measured,
     #[serde(borrow)]
-    pub(crate) finish_reason: Text<'a>,
+    finish_reason: Text<'a>,
     /// Moonshot's place for the usage of a stream.
-    usage: Option<WireUsage>,
+    usage: Option<Box<WireUsage>>,
 }
 
-/// What a choice brings. Reasoning goes by several names, and relays send the same text under two of them.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Delta {
-    content: Measured,
-    refusal: Measured,
-    tool_calls: Measured,
-    function_call: Measured,
-    audio: Measured,
-    reasoning_content: Measured,
-    reasoning: Measured,
-    reasoning_details: Measured,
-    thinking: Measured,
+/// The choices of a chunk or an answer, folded as they are read: a chunk has one, and this runs for every event.
+#[derive(Debug, Default)]
+pub(crate) struct Choices<'a> {
+    pub(crate) count: usize,
+    /// One bit per choice that is there, and per choice that is finished.
+    pub(crate) seen: u128,
+    pub(crate) finished: u128,
+    pub(crate) measured: TextCount,
+    /// The last one told.
+    pub(crate) finish_reason: Text<'a>,
+    usage: Option<Box<WireUsage>>,
 }
 
-impl Delta {
-    pub(crate) fn measured(&self) -> TextCount {
-        let names = [self.reasoning_content, self.reasoning, self.reasoning_details, self.thinking];
-        let mut sum = names.into_iter().map(|Measured(count)| count).max_by_key(|count| count.bytes).unwrap_or_default();
-        for Measured(count) in [self.content, self.refusal, self.tool_calls, self.function_call, self.audio] {
-            sum.add(count);
+/// Choices that are told apart; the last place is shared by those beyond.
+const PLACES: u32 = 128;
+
+impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fold;
+        impl<'de> Visitor<'de> for Fold {
+            type Value = Choices<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of choices")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Choices<'de>, A::Error> {
+                let mut choices = Choices::default();
+                while let Some(choice) = items.next_element::<Choice<'de>>()? {
+                    choices.add(choice);
+                }
+                Ok(choices)
+            }
         }
-        sum
+        deserializer.deserialize_seq(Fold)
     }
 }
 
-impl Choice<'_> {
-    pub(crate) fn measured(&self) -> TextCount {
-        let mut sum = self.text.0;
-        for delta in [&self.delta, &self.message].into_iter().flatten() {
-            sum.add(delta.measured());
+impl<'a> Choices<'a> {
+    fn add(&mut self, choice: Choice<'a>) {
+        let place = 1 << choice.index.unwrap_or(0).min(PLACES - 1);
+        self.count += 1;
+        self.seen |= place;
+        if !choice.finish_reason.as_str().is_empty() {
+            self.finished |= place;
+            self.finish_reason = choice.finish_reason;
         }
-        sum
+        for Delta(brought) in [choice.delta, choice.message].into_iter().flatten() {
+            self.measured.add(brought);
+        }
+        self.measured.add(choice.text.0);
+        self.usage = self.usage.take().or(choice.usage);
+    }
+}
+
+/// What a choice brings, measured.
+#[derive(Debug, Clone, Copy, Default)]
+struct Delta(TextCount);
+
+impl<'de> Deserialize<'de> for Delta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fold;
+        impl<'de> Visitor<'de> for Fold {
+            type Value = Delta;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a delta or a message")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Delta, A::Error> {
+                let mut brought = TextCount::default();
+                // Reasoning goes by several names, and relays send the same text under two of them: the longest counts.
+                let mut reasoning = TextCount::default();
+                while let Some(name) = fields.next_key::<Text<'de>>()? {
+                    match name.as_str() {
+                        "content" | "refusal" | "tool_calls" | "function_call" | "audio" => brought.add(fields.next_value::<Measured>()?.0),
+                        "reasoning_content" | "reasoning" | "reasoning_details" | "thinking" => {
+                            let Measured(told) = fields.next_value()?;
+                            reasoning = if told.bytes > reasoning.bytes { told } else { reasoning };
+                        }
+                        _ => {
+                            fields.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                brought.add(reasoning);
+                Ok(Delta(brought))
+            }
+        }
+        deserializer.deserialize_map(Fold)
     }
 }
 
 impl Chunk<'_> {
-    pub(crate) fn told_usage(&self) -> Option<WireUsage> {
-        let of_choice = || self.choices.as_ref()?.iter().find_map(|choice| choice.usage);
-        self.usage.or_else(|| self.x_groq.as_ref()?.usage).or_else(of_choice)
+    pub(crate) fn told_usage(&self) -> Option<Usage> {
+        let of_groq = || self.x_groq.as_ref()?.usage.as_ref();
+        let of_choice = || self.choices.as_ref()?.usage.as_deref();
+        self.usage.as_deref().or_else(of_groq).or_else(of_choice)?.read()
     }
 
     /// An error in the place of a chunk: nested, or flat without choices.
@@ -154,7 +218,7 @@ pub(crate) struct Incomplete<'a> {
 #[serde(untagged)]
 pub(crate) enum MessageStart<'a> {
     Object(#[serde(borrow)] Started<'a>),
-    Text(serde::de::IgnoredAny),
+    Text(IgnoredAny),
 }
 
 #[derive(Debug, Default, Deserialize)]
