@@ -72,15 +72,21 @@ impl Writer {
 
     /// Commits the batch, group by group; a slot is freed when its row is committed. What could not be written stays in the batch.
     pub(crate) fn write(&mut self, shared: &Shared) -> Result<(), StoreError> {
-        while !self.batch.is_empty() {
-            let group = self.batch.len().min(GROUP);
-            write_group(&mut self.committer, &self.batch[..group], self.clock.now(), shared)?;
-            self.batch.drain(..group);
-            shared.queue.committed(group);
+        let mut done = 0;
+        let mut written = Ok(());
+        for group in self.batch.chunks(GROUP) {
+            written = write_group(&mut self.committer, group, self.clock.now(), shared);
+            if written.is_err() {
+                break;
+            }
+            done += group.len();
+            shared.queue.committed(group.len());
         }
+        // Once at the end: taking each group off the front would move a long queue again and again.
+        self.batch.drain(..done);
         // A burst's memory is given back; a usual group's is kept.
         self.batch.shrink_to(GROUP * 2);
-        Ok(())
+        written
     }
 
     fn follow_others(&mut self, shared: &Shared) -> Result<(), StoreError> {
