@@ -247,6 +247,11 @@ impl Books {
         self.shared.healthy.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared_holds(&self) -> &Holds {
+        &self.shared.holds
+    }
+
     fn end(&mut self, how: Next) {
         if let Writing::Thread(thread) = &mut self.writing
             && let Some(thread) = thread.take()
