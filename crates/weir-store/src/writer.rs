@@ -37,6 +37,8 @@ pub(crate) struct Shared {
 pub(crate) struct Writer {
     pub(crate) committer: Committer,
     pub(crate) batch: Vec<Sealed>,
+    /// The version of others' changes that the desk has.
+    pub(crate) followed: Option<i64>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -49,6 +51,7 @@ impl std::fmt::Debug for Writer {
 impl Writer {
     /// Runs until the queue says to end.
     pub(crate) fn run(mut self, shared: &Shared) {
+        let _last_word = LastWord(shared);
         let mut wait = POLL;
         loop {
             let next = shared.queue.next(&mut self.batch, wait);
@@ -89,11 +92,26 @@ impl Writer {
         written
     }
 
-    fn follow_others(&mut self, shared: &Shared) -> Result<(), StoreError> {
-        if self.committer.was_changed_by_others()? {
+    /// Takes over keys and credits if another connection changed something.
+    pub(crate) fn follow_others(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let version = self.committer.others_version()?;
+        if self.followed != Some(version) {
             shared.desk.reload(self.committer.db())?;
+            // Only now: a change that could not be read is looked for again.
+            self.followed = Some(version);
         }
         Ok(())
+    }
+}
+
+/// Says that nobody writes any more, however the writer ended: whoever waits for a commit is told so instead of waiting for ever.
+struct LastWord<'a>(&'a Shared);
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        self.0.healthy.store(false, Ordering::Relaxed);
+        self.0.queue.end(Next::Abandon);
+        self.0.queue.failed();
     }
 }
 

@@ -245,6 +245,27 @@ fn a_full_store_refuses_and_frees_as_rows_are_written() {
     books.close();
 }
 
+#[test]
+fn a_database_that_refuses_loses_nothing_and_is_noticed() {
+    let desk = Desk::new();
+    let (books, _) = desk.open(false);
+    let other = rusqlite::Connection::open(desk.dir.path().join("weir.db")).unwrap();
+    other.execute_batch("CREATE TRIGGER refuse BEFORE INSERT ON calls BEGIN SELECT raise(ABORT, 'no'); END").unwrap();
+    let hold = books.accept(id(1), Route::ChatCompletions).unwrap();
+    let _ = block_on(books.reserve(&hold, &desk.principal(&books), "m", true, Amount(100))).unwrap();
+    let ended = record(&hold, Some(60));
+    books.seal(hold, ended);
+    assert!(!block_on(books.flush()));
+    assert!(!books.healthy());
+    assert_eq!(books.store().call(id(1)).unwrap().unwrap().state, CallState::Ended);
+    other.execute_batch("DROP TRIGGER refuse").unwrap();
+    // Each flush that fails was a try of its own; the first try after the mending writes.
+    assert!((0..10).any(|_| block_on(books.flush())));
+    assert_eq!(books.store().call(id(1)).unwrap().unwrap().ledger[0].amount, Amount(60));
+    assert!(books.audit().unwrap().ok);
+    books.close();
+}
+
 /// The child of the next test: runs calls until it is killed, and says which ones it sealed.
 #[test]
 fn child() {

@@ -50,7 +50,7 @@ fn each_kind_of_damage_breaks_the_law_that_names_it() {
             vec!["a_charge_is_what_its_record_says"],
         ),
         (
-            format!("INSERT INTO ledger (id, kind, account, amount, at) VALUES (randomblob(16), 'credit', 'acc_nobody', 5, 0)"),
+            "INSERT INTO ledger (id, kind, account, amount, at) VALUES (randomblob(16), 'credit', 'acc_nobody', 5, 0)".to_owned(),
             vec!["a_balance_is_its_credits_minus_its_charges"],
         ),
         (
