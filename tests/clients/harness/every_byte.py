@@ -64,7 +64,8 @@ def connection_to(url: str) -> http.client.HTTPConnection:
     return held[place]
 
 
-def call(url: str, key: str, method: str = "POST", body: bytes | None = None) -> Answer:
+def call(url: str, key: str, method: str = "POST", body: bytes | None = None, reuse: bool = False) -> Answer:
+    """One request. Only weir is trusted with `reuse`: an upstream may close after an answer without a word (llama.cpp's server does)."""
     connection = connection_to(url)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     try:
@@ -77,9 +78,12 @@ def call(url: str, key: str, method: str = "POST", body: bytes | None = None) ->
     try:
         while piece := response.read1():
             received += piece
+        clean = not response.length
     except (OSError, http.client.HTTPException):
         clean = False
-    if not clean:
+    # Closing the answer frees the connection for the next call; one that broke is opened anew.
+    response.close()
+    if not (clean and reuse):
         connection.close()
     return Answer(response.status, response.headers.get("x-request-id", ""), received, clean)
 
@@ -131,7 +135,7 @@ def flaw_of_record(family: Family, target: Target, direct: Answer, weir: Answer)
     deadline = time.monotonic() + RECORD_LIMIT_S
     record: dict = {}
     while time.monotonic() < deadline:
-        answer = call(url, target.key, "GET")
+        answer = call(url, target.key, "GET", reuse=True)
         record = json.loads(answer.body) if answer.status == 200 else {"status of the look-up": answer.status}
         if charge_of(record) in ("yes", "no", "refunded"):
             break
@@ -155,7 +159,7 @@ def one_offset(target: Target, family: Family, offset: int) -> tuple[bool, str]:
     """Whether the cut left the stream whole, and what weir made wrong of it."""
     body = family.request(model_of(offset))
     direct = call(target.upstream_url + family.path, target.key, body=body)
-    weir = call(target.weir_url + family.path, target.key, body=body)
+    weir = call(target.weir_url + family.path, target.key, body=body, reuse=True)
     flaw = flaw_of_answer(family, direct, weir) or flaw_of_record(family, target, direct, weir)
     return is_whole(family, direct), f"offset {offset}: {flaw}" if flaw else ""
 
