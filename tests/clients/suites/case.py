@@ -51,12 +51,14 @@ def run(connect):
     """`suite.py BASE_URL [CASE...]`, the key in CLIENT_KEY. `connect(base_url, key)` makes what the cases are called with."""
     base_url, wanted = sys.argv[1], sys.argv[2:]
     client = connect(base_url, os.environ["CLIENT_KEY"])
-    for name, body in CASES.items():
-        if wanted and name not in wanted:
-            continue
-        try:
-            seen = asyncio.run(body(client)) if inspect.iscoroutinefunction(body) else body(client)
-            line = {"case": name, "seen": plain(seen)}
-        except Exception as error:  # noqa: BLE001 - whatever a client raises is the result of its case
-            line = {"case": name, "failed": f"{type(error).__name__}: {error}"[:600]}
-        print(json.dumps(line), flush=True)
+    # One loop for all cases: some clients keep their connections, which belong to a loop, from one call to the next.
+    with asyncio.Runner() as runner:
+        for name, body in CASES.items():
+            if wanted and name not in wanted:
+                continue
+            try:
+                seen = runner.run(body(client)) if inspect.iscoroutinefunction(body) else body(client)
+                line = {"case": name, "seen": plain(seen)}
+            except Exception as error:  # noqa: BLE001 - whatever a client raises is the result of its case
+                line = {"case": name, "failed": f"{type(error).__name__}: {error}"[:600]}
+            print(json.dumps(line), flush=True)
