@@ -146,6 +146,10 @@ def flaw_of_record(family: Family, target: Target, direct: Answer, weir: Answer)
         return f"the record says ended by {ended_by}, not {wanted}: {short(record)}"
     if charge_of(record) not in ("yes", "no", "refunded"):
         return f"the record leaves the charge open: {short(record)}"
+    events = whole_events(weir.body)
+    said = (family.error(events[-1]) or {}).get("charged") if events else None
+    if isinstance(said, bool) and said != (charge_of(record) == "yes"):
+        return f"the error event says charged: {said}, the record {short(record)}"
     refused = weir.status >= 500
     return f"charged although nothing was delivered: {short(record)}" if refused and charge_of(record) == "yes" else ""
 
