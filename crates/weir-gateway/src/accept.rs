@@ -77,9 +77,15 @@ impl Arrival {
     pub(crate) async fn read(self, limits: &Limits) -> Result<Asked, Refusal> {
         let kind = self.head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or("unreadable").to_ascii_lowercase());
         let form = kind.as_deref().is_some_and(|kind| kind.starts_with("multipart/form-data"));
-        if form != matches!(self.route, Route::AudioTranscriptions | Route::AudioTranslations) && form || kind.as_deref().is_some_and(|kind| !form && !is_json(kind)) {
+        if form != matches!(self.route, Route::AudioTranscriptions | Route::AudioTranslations) && form
+            || kind.as_deref().is_some_and(|kind| !form && !is_json(kind))
+        {
             let refusal = Refusal::of(Verdict::RequestRejected).status(415).code(Some("unsupported_content_type"), None);
-            return Err(refusal.saying(format_args!("{} takes {}", self.route.path(), if form { "application/json" } else { "another content type than the one sent" })));
+            return Err(refusal.saying(format_args!(
+                "{} takes {}",
+                self.route.path(),
+                if form { "application/json" } else { "another content type than the one sent" }
+            )));
         }
         let encoded = self.head.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
         if encoded {
@@ -123,7 +129,8 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
     let mut whole = BytesMut::new();
     let mut first: Option<Bytes> = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::of(Verdict::RequestRejected).saying("the body broke off or was badly framed").by(Side::Client))?;
+        let frame =
+            frame.map_err(|_| Refusal::of(Verdict::RequestRejected).saying("the body broke off or was badly framed").by(Side::Client))?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
             return Err(too_long());
@@ -157,8 +164,7 @@ async fn peek_form(kind: &str, body: &Bytes) -> Result<Peek, request::RequestFau
         };
         *slot = Some(field.text().await.map_err(|_| fault("a field of the form is not text", None))?);
     }
-    let model = model.ok_or_else(|| fault("the form has no field `model`", Some("model")))?;
-    Peek::of_form(&model, stream.as_deref(), body.len() as u64)
+    Peek::of_form(model.as_deref(), stream.as_deref(), body.len() as u64)
 }
 
 /// A stream of one item, which is what a body already read is.

@@ -7,13 +7,7 @@ use weir_core::{Amount, ApiKey, CallRecord, Charge, Price, Reserved, Usage, Verd
 use weir_store::{Hold, KeyRefusal, Principal};
 use weir_wire::{Peek, Scope};
 
-use crate::{
-    Gateway,
-    accept::Arrival,
-    gateway::Lane,
-    refusal::Refusal,
-    settings::fits,
-};
+use crate::{Gateway, accept::Arrival, gateway::Lane, refusal::Refusal, settings::fits};
 
 /// A call that may go on: whom it acts for, where it goes, what it costs.
 pub(crate) struct Admitted<'a> {
@@ -46,7 +40,7 @@ pub(crate) fn principal(gateway: &Gateway, arrival: &Arrival, record: &mut CallR
 }
 
 /// The key as it was sent; a form that nobody documents is no key.
-fn presented(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let value = value.to_str().ok()?;
         let (scheme, key) = value.split_once(' ')?;
@@ -68,7 +62,8 @@ pub(crate) fn model<'a>(gateway: &'a Gateway, principal: &Principal, peek: &Peek
         return Err(Refusal::of(Verdict::GroupModelDenied).scope(Scope::Group).param(Some("model")));
     }
     let lane = gateway.lane_for(model).ok_or_else(|| Refusal::of(Verdict::ModelNotFound).scope(Scope::Gateway).param(Some("model")))?;
-    let price = *gateway.settings.prices.of(model).ok_or_else(|| Refusal::of(Verdict::PriceUnknown).scope(Scope::Gateway).param(Some("model")))?;
+    let price =
+        *gateway.settings.prices.of(model).ok_or_else(|| Refusal::of(Verdict::PriceUnknown).scope(Scope::Gateway).param(Some("model")))?;
     Ok(Admitted { lane, price, input: peek.input_tokens })
 }
 

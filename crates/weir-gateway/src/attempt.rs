@@ -14,7 +14,6 @@ use weir_wire::Scope;
 
 use crate::{
     Gateway,
-    accept::Arrival,
     gateway::Lane,
     refusal::Refusal,
     reply::Reply,
@@ -108,7 +107,12 @@ pub(crate) async fn answer(
             match vigil.wait(asked.as_mut(), open_at).await {
                 Wake::Ready(outcome) => break outcome,
                 Wake::Limit(limit) => {
-                    record.attempts.push(AttemptRecord { n, channel: lane.name.clone(), phase: Phase::FirstByte, ..AttemptRecord::default() });
+                    record.attempts.push(AttemptRecord {
+                        n,
+                        channel: lane.name.clone(),
+                        phase: Phase::FirstByte,
+                        ..AttemptRecord::default()
+                    });
                     return Err(limited(limit, false));
                 }
                 // The client is told that it is being heard; a client that left meanwhile is the vigil's to notice.
@@ -146,7 +150,8 @@ pub(crate) async fn answer(
 
 /// What a failed attempt means for the one who called.
 fn failed(error: &AttemptError) -> Refusal {
-    let say = |verdict: Verdict| Refusal::of(verdict).scope(Scope::Upstream).by(Side::Upstream).saying(format_args!("weir failed to {error}"));
+    let say =
+        |verdict: Verdict| Refusal::of(verdict).scope(Scope::Upstream).by(Side::Upstream).saying(format_args!("weir failed to {error}"));
     match error {
         AttemptError::ConnectTimeout { .. } => say(Verdict::UpstreamConnectTimeout).by(Side::Gateway),
         AttemptError::Connect(_) | AttemptError::Wire(WireError::Unsent) => say(Verdict::UpstreamConnectTimeout),
@@ -178,8 +183,8 @@ pub(crate) fn millis(span: Duration) -> u32 {
 }
 
 /// The limits of one call: the configured ones, tightened so that an SDK that announced when it gives up gets an answer before.
-pub(crate) fn timeouts(gateway: &Gateway, arrival: &Arrival, record: &CallRecord, model: &str) -> Timeouts {
-    let mut timeouts = gateway.settings.timeouts_of(arrival.route, model);
+pub(crate) fn timeouts(gateway: &Gateway, route: Route, record: &CallRecord, model: &str) -> Timeouts {
+    let mut timeouts = gateway.settings.timeouts_of(route, model);
     if let Some(announced) = record.client.read_timeout_s {
         // A tenth of the time, at most two seconds, is left for the answer's way back.
         let announced = Duration::from_secs(announced.into());

@@ -3,9 +3,10 @@
 use std::{
     future::Future,
     sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-}};
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
 use tokio::sync::Notify;
 
@@ -16,6 +17,7 @@ struct State {
     running: AtomicUsize,
     draining: AtomicBool,
     cutting: AtomicBool,
+    disconnecting: AtomicBool,
     /// Draining or cutting began.
     changed: Notify,
     /// The last call ended.
@@ -51,15 +53,23 @@ impl Closer {
         self.0.changed.notify_waiters();
     }
 
-    /// Until [`Closer::drain`] was called.
-    pub(crate) async fn draining(&self) {
-        loop {
-            let changed = self.0.changed.notified();
-            if self.0.draining.load(Ordering::Acquire) {
-                return;
-            }
-            changed.await;
-        }
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// Until the next of drain, cut and disconnect. To be made before their flags are read, so that none is missed.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> + '_ {
+        self.0.changed.notified()
+    }
+
+    /// The last call is sealed: connections that still wait for a next request are closed.
+    pub(crate) fn disconnect(&self) {
+        self.0.disconnecting.store(true, Ordering::Release);
+        self.0.changed.notify_waiters();
+    }
+
+    pub(crate) fn is_disconnecting(&self) -> bool {
+        self.0.disconnecting.load(Ordering::Acquire)
     }
 
     /// The time to drain is over: every call that still runs is cut now, with words.

@@ -32,6 +32,8 @@ pub struct Gateway {
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) closer: Closer,
     pub(crate) redactor: Redactor,
+    /// Whether answers carry the real clock's `Date`; simulated time must not.
+    pub(crate) tells_date: bool,
     #[cfg(test)]
     pub(crate) sabotage: crate::world::Sabotage,
 }
@@ -68,6 +70,7 @@ impl Gateway {
             dial,
             closer: Closer::default(),
             redactor: Redactor::new(secrets),
+            tells_date: true,
             #[cfg(test)]
             sabotage: crate::world::Sabotage::None,
         }

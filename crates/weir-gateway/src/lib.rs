@@ -23,6 +23,8 @@ mod settle;
 mod view;
 mod vigil;
 mod whole;
+#[cfg(test)]
+mod world;
 
 pub use gateway::{Dice, Gateway};
 pub use settings::{Channel, ClientGone, Limits, PriceList, Settings, Streams, TimeoutRule, Upstream, fits};

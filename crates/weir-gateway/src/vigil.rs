@@ -2,12 +2,7 @@
 //!
 //! One timer serves all deadlines. It is moved later only when it fires, so a stream that keeps talking never touches it.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, task::Poll, time::Duration};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 use weir_core::Timeouts;
@@ -116,5 +111,15 @@ impl Vigil {
         sooner(self.gone_at.zip(self.linger).map(|(gone, linger)| gone + linger), Some(Limit::Linger));
         sooner(quiet_at.filter(|_| self.gone_at.is_none()), None);
         next
+    }
+}
+
+impl Vigil {
+    /// Waits for the client to take a piece: the upstream is not to blame for this time, so only the total and a stop end it.
+    pub(crate) async fn patiently<T>(&mut self, client: impl Future<Output = T>) -> Wake<T> {
+        let heard = self.heard.take();
+        let woken = self.wait(client, None).await;
+        self.heard = heard.map(|_| Instant::now());
+        woken
     }
 }

@@ -1,0 +1,88 @@
+//! Stage 4 for answers that are not streams: kept until they are complete, so that a broken one becomes an error and never half an answer.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use weir_client::Answer;
+use weir_core::{Audience, Side, Verdict};
+use weir_wire::{Scope, UpstreamError, Vendor, classify, limits::told_wait};
+
+use crate::{
+    Gateway, attempt,
+    refusal::Refusal,
+    vigil::{Vigil, Wake},
+};
+
+/// Reads the rest of an answer behind `start`.
+pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil, limit: usize) -> Result<Bytes, Refusal> {
+    let mut whole = BytesMut::new();
+    let mut first = Some(start).filter(|start| !start.is_empty());
+    loop {
+        vigil.heard();
+        let piece = match vigil.wait(answer.chunk(), None).await {
+            Wake::Ready(Some(Ok(piece))) => piece,
+            Wake::Ready(None) => return Ok(first.unwrap_or_else(|| whole.freeze())),
+            Wake::Ready(Some(Err(_))) => {
+                let refusal = Refusal::of(Verdict::StreamCut).scope(Scope::Upstream).by(Side::Upstream);
+                return Err(refusal.saying("the upstream broke off in the middle of its answer").status(502));
+            }
+            Wake::Limit(limit) => return Err(attempt::limited(limit, true)),
+            Wake::Quiet => continue,
+        };
+        if whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len() > limit {
+            return Err(Refusal::of(Verdict::UpstreamError)
+                .scope(Scope::Upstream)
+                .saying(format_args!("the answer exceeds {limit} bytes")));
+        }
+        match first.take() {
+            None if whole.is_empty() => first = Some(piece),
+            None => whole.extend_from_slice(&piece),
+            Some(before) => {
+                whole.extend_from_slice(&before);
+                whole.extend_from_slice(&piece);
+            }
+        }
+    }
+}
+
+/// What an upstream's error means for the one who called: its own words where they concern the request, weir's where they
+/// concern the operator's credential.
+pub(crate) fn refused(gateway: &Gateway, host: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal {
+    let now = gateway.clock.now();
+    refused_with(gateway, host, &UpstreamError::read(status, body)).until(told_wait(headers, Some(body), now), now)
+}
+
+/// The same for an error that came inside a stream.
+pub(crate) fn refused_with(gateway: &Gateway, host: &str, error: &UpstreamError) -> Refusal {
+    let class = classify::class(error, Vendor::of_host(host));
+    let refusal = Refusal::of(class.verdict_behind_gateway()).scope(Scope::Upstream).by(Side::Upstream);
+    if class.is_of_the_channel() {
+        return refusal;
+    }
+    let text = gateway.redactor.redact(error.message.expose(), Audience::Support).cut(1024);
+    let refusal = if text.as_str().is_empty() { refusal } else { refusal.quoting(text.into_string()) };
+    let refusal = refusal.code(error.code.as_deref(), error.kind.as_deref());
+    // The upstream's own status is right about the request; about itself the catalogue's is.
+    if (400..500).contains(&error.status) && error.status != 429 { refusal.status(error.status) } else { refusal }
+}
+
+/// Headers of an upstream's answer that concern its content. All others are the operator's business or weir's own.
+const PASSED: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_LANGUAGE,
+    HeaderName::from_static("openai-processing-ms"),
+    HeaderName::from_static("openai-version"),
+    HeaderName::from_static("openai-model"),
+];
+
+pub(crate) fn passed(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
+}
+
+/// The head of an answer that goes on as it came.
+pub(crate) fn head(status: StatusCode, headers: &HeaderMap) -> Response<()> {
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    head.headers_mut().extend(passed(headers));
+    head
+}
