@@ -21,4 +21,4 @@ pub use key::{ApiKey, KeyId, KeyShapeError};
 pub use route::{Dialect, Route};
 pub use time::{Clock, Timestamp};
 pub use timeouts::Timeouts;
-pub use verdict::Verdict;
+pub use verdict::{Class, Lang, Level, Owner, RetryWord, Scenario, Verdict};
