@@ -1,1 +1,21 @@
-//! placeholder
+//! The OpenAI-compatible wire as values: frames, usage, errors, waits, requests. Bytes in, nouns out.
+//!
+//! Pure: no IO, no async, no clock, no money. The gateway, the doctor and the simulator read and write the same wire here.
+
+pub mod answer;
+pub mod classify;
+pub mod error;
+pub mod headers;
+pub mod limits;
+pub mod request;
+pub mod sse;
+pub mod tokens;
+pub mod watch;
+
+pub use answer::Answer;
+pub use classify::{UpstreamClass, UpstreamError, UpstreamText, Vendor};
+pub use error::{ErrorBody, Scope};
+pub use request::{Peek, RequestFault};
+pub use sse::{EventTooLong, FrameSplitter};
+pub use tokens::DeliveredEstimate;
+pub use watch::{Eof, Seen, StreamWatch};
