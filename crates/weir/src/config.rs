@@ -5,6 +5,8 @@ pub(crate) mod fault;
 pub(crate) mod load;
 pub(crate) mod nearest;
 pub(crate) mod origin;
+pub(crate) mod secret;
+pub(crate) mod settings;
 pub(crate) mod shape;
 pub(crate) mod units;
 
@@ -101,6 +103,22 @@ pub(crate) struct Limits {
     pub(crate) body_read: Span,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        let gateway = weir_gateway::Limits::default();
+        Self {
+            body_bytes: Size::of(gateway.body_bytes),
+            answer_bytes: Size::of(gateway.answer_bytes),
+            event_bytes: Size::of(gateway.event_bytes),
+            head_bytes: Size::of(gateway.head_bytes),
+            connections: u32::try_from(gateway.connections).unwrap_or(u32::MAX),
+            calls: weir_store::BooksSettings::default().slots,
+            header_read: Span(gateway.header_read),
+            body_read: Span(gateway.body_read),
+        }
+    }
+}
+
 /// How streams are kept open and ended.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -113,6 +131,21 @@ pub(crate) struct Streams {
     pub(crate) linger: Span,
     /// What happens after the linger.
     pub(crate) client_gone: ClientGone,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        let gateway = weir_gateway::Streams::default();
+        Self {
+            heartbeat: Span(gateway.heartbeat),
+            open_early: Span(gateway.open_early),
+            linger: Span(gateway.linger),
+            client_gone: match gateway.client_gone {
+                weir_gateway::ClientGone::Cancel => ClientGone::Cancel,
+                weir_gateway::ClientGone::Finish => ClientGone::Finish,
+            },
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -141,6 +174,13 @@ pub(crate) struct Timeouts {
     pub(crate) rule: Vec<TimeoutRule>,
 }
 
+impl Default for Timeouts {
+    fn default() -> Self {
+        let core = weir_core::Timeouts::default();
+        Self { connect: Span(core.connect), first_byte: Span(core.first_byte), idle: Span(core.idle), total: Span(core.total), rule: Vec::new() }
+    }
+}
+
 /// Other limits for some calls. A rule without `route` and `model` fits none.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -149,7 +189,7 @@ pub(crate) struct TimeoutRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "route"))]
     pub(crate) route: Option<String>,
-    /// A model name; `*` at its end fits every name that begins so.
+    /// A model, exact or a prefix and `*`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,7 +208,7 @@ pub(crate) struct TimeoutRule {
 pub(crate) struct Prices {
     /// What happens to a call of a model without a price.
     pub(crate) unknown: UnknownPrice,
-    /// By model name: `[prices.models."gpt-4o-mini"]`.
+    /// By model, exact or a prefix and `*`: `[prices.models."gpt-4o-mini"]`. The closest entry wins.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) models: BTreeMap<String, ModelPrice>,
 }
@@ -237,7 +277,10 @@ pub(crate) struct Channel {
     /// The file that holds the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_file: Option<PathBuf>,
-    /// The models it serves; empty: all.
+    /// The upstream wants no key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) no_key: bool,
+    /// The models it serves, exact or a prefix and `*`; empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) models: Vec<String>,
     /// Its share of the calls beside the other channels that serve the model.

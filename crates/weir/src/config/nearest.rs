@@ -1,8 +1,9 @@
 //! "Did you mean …?": the known name nearest to a written one.
 
-/// The nearest of `known`, if it is near enough to be a slip of the finger: at most a third of the letters differ.
+/// The nearest of `known`, if it is near enough to be a slip of the finger: at most a third of the letters differ, or two.
 pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let bound = (written.chars().count() / 3).max(1);
+    let letters = written.chars().count();
+    let bound = if letters < 4 { 1 } else { (letters / 3).max(2) };
     known.into_iter().map(|name| (distance(written, name), name)).filter(|(far, _)| *far <= bound).min().map(|(_, name)| name)
 }
 
@@ -31,7 +32,7 @@ mod tests {
         let known = ["listen", "grace", "heartbeat", "open_early"];
         assert_eq!(nearest("lisen", known), Some("listen"));
         assert_eq!(nearest("heart_beat", known), Some("heartbeat"));
-        assert_eq!(nearest("grcae", known), None);
+        assert_eq!(nearest("grcae", known), Some("grace"));
         assert_eq!(nearest("banana", known), None);
     }
 
