@@ -5,10 +5,13 @@
 pub mod amount;
 pub mod call;
 pub mod charge;
+pub mod evidence;
 pub mod id;
 pub mod key;
+pub mod redact;
 pub mod retry;
 pub mod route;
+pub mod secret;
 pub mod time;
 pub mod timeouts;
 pub mod verdict;
@@ -18,7 +21,9 @@ pub use call::{AttemptRecord, CallRecord, ClientFacts, Phase, Side, StreamEnd, S
 pub use charge::{Charge, ChargeFacts, ChargeRule, Charged, Released, Reserved, Settled};
 pub use id::RequestId;
 pub use key::{ApiKey, KeyId, KeyShapeError};
+pub use redact::{Audience, Kind, Leak, RedactStream, Redacted, Redactor};
 pub use route::{Dialect, Route};
+pub use secret::{KeyFingerprint, Secret, mask_foreign};
 pub use time::{Clock, Timestamp};
 pub use timeouts::Timeouts;
 pub use verdict::{Class, Lang, Level, Owner, RetryWord, Scenario, Verdict};

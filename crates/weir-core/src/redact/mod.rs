@@ -1,0 +1,25 @@
+//! Redaction: one engine for error texts, notes, pastes and logs. What it has passed is a [`Redacted`]; nothing else is.
+//!
+//! Order: shadow copy, exact secrets, shapes, names, content names, personal data. Every search is linear in the text.
+
+pub mod canary;
+mod engine;
+mod names;
+mod normalise;
+mod personal;
+mod registered;
+mod shapes;
+mod stream;
+mod urls;
+mod value;
+mod words;
+
+#[cfg(test)]
+mod laws;
+
+pub use engine::{Audience, Kind, Leak, RULESET, Redacted, Redactor};
+pub use stream::RedactStream;
+pub use urls::is_private_host;
+
+/// Registered secrets shorter than this are not looked for.
+pub const MIN_SECRET_CHARS: usize = 6;

@@ -1,0 +1,297 @@
+//! The shadow: the text as a reader would understand it (escapes decoded, disguises removed), with a map back to the
+//! original. Every search runs on the shadow; every replacement happens in the original.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// Escapes inside escapes are undone this often; JSON in JSON in a URL is three.
+const ROUNDS: usize = 4;
+/// A terminal title sequence longer than this is not one.
+const MAX_OSC_BYTES: usize = 256;
+
+/// A text to search, and where each of its bytes came from.
+#[derive(Debug)]
+pub(crate) struct Shadow<'a> {
+    original: &'a str,
+    decoded: Option<Decoded>,
+}
+
+#[derive(Debug, Default)]
+struct Decoded {
+    text: String,
+    /// For each byte of `text` the range of original bytes that made it.
+    map: Vec<(usize, usize)>,
+}
+
+impl<'a> Shadow<'a> {
+    pub(crate) fn of(original: &'a str) -> Self {
+        if is_plain(original.as_bytes()) {
+            return Self { original, decoded: None };
+        }
+        let mut decoded = round(original, None);
+        for _ in 1..ROUNDS {
+            if is_plain(decoded.text.as_bytes()) {
+                break;
+            }
+            let next = round(&decoded.text, Some(&decoded.map));
+            let settled = next.text == decoded.text;
+            decoded = next;
+            if settled {
+                break;
+            }
+        }
+        Self { original, decoded: Some(decoded) }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.decoded.as_ref().map_or(self.original, |d| &d.text)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.text().as_bytes()
+    }
+
+    /// Whether the shadow differs from the original.
+    pub(crate) fn differs(&self) -> bool {
+        self.decoded.as_ref().is_some_and(|d| d.text != self.original)
+    }
+
+    /// The original range behind a shadow range.
+    pub(crate) fn source(&self, start: usize, end: usize) -> (usize, usize) {
+        match &self.decoded {
+            None => (start, end),
+            Some(_) if start >= end => (0, 0),
+            Some(d) => (d.map[start].0, d.map[end - 1].1),
+        }
+    }
+
+    /// How many backslashes stood before the character at `at`; tells nested quotes apart.
+    pub(crate) fn escapes(&self, at: usize) -> usize {
+        self.decoded.as_ref().map_or(0, |d| {
+            let (start, end) = d.map[at];
+            self.original.as_bytes()[start..end].iter().filter(|b| **b == b'\\').count()
+        })
+    }
+}
+
+fn is_plain(bytes: &[u8]) -> bool {
+    !bytes.iter().any(|b| matches!(b, 0x1b | b'%' | b'\\' | b'&' | 0x80..) || (*b < 0x20 && !matches!(b, b'\n' | b'\r' | b'\t')))
+}
+
+/// One pass of decoding over `text`, whose bytes came from `map` (or from themselves).
+fn round(text: &str, map: Option<&Vec<(usize, usize)>>) -> Decoded {
+    let bytes = text.as_bytes();
+    let mut out = Decoded { text: String::with_capacity(text.len()), map: Vec::with_capacity(text.len()) };
+    let mut at = 0;
+    while at < bytes.len() {
+        let (len, chars) = step(text, at);
+        let from = map.map_or(at, |m| m[at].0);
+        let to = map.map_or(at + len, |m| m[at + len - 1].1);
+        match chars {
+            Step::Keep => {
+                out.text.push_str(&text[at..at + len]);
+                out.map.extend((at..at + len).map(|i| map.map_or((at, at + len), |m| m[i])));
+            }
+            Step::Drop => {}
+            Step::One(c) => push(&mut out, c, (from, to)),
+            Step::Many(many) => many.chars().for_each(|c| push(&mut out, c, (from, to))),
+        }
+        at += len;
+    }
+    out
+}
+
+fn push(out: &mut Decoded, c: char, from: (usize, usize)) {
+    out.text.push(c);
+    out.map.extend(std::iter::repeat_n(from, c.len_utf8()));
+}
+
+enum Step {
+    Keep,
+    Drop,
+    One(char),
+    Many(String),
+}
+
+/// What stands at `at`: how many bytes, and what they mean.
+fn step(text: &str, at: usize) -> (usize, Step) {
+    let bytes = text.as_bytes();
+    match bytes[at] {
+        0x1b => (ansi(&bytes[at..]), Step::Drop),
+        b'%' => percent(&bytes[at..]).map_or((1, Step::Keep), |(len, c)| (len, Step::One(c))),
+        b'\\' => backslash(&bytes[at..]),
+        b'&' => entity(&text[at..]).map_or((1, Step::Keep), |(len, c)| (len, Step::One(c))),
+        b'\n' | b'\r' | b'\t' | 0x20..0x7f => (1, Step::Keep),
+        0..0x20 | 0x7f => (1, Step::Drop),
+        _ => {
+            let c = text[at..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
+            (c.len_utf8(), compatible(c))
+        }
+    }
+}
+
+fn compatible(c: char) -> Step {
+    match c {
+        // The ellipsis of a mask must not become three dots, and Han needs no folding.
+        '…' | '\u{4e00}'..='\u{9fff}' => Step::Keep,
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).map_or(Step::Keep, Step::One),
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => Step::Drop,
+        '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e01ef}' | '\u{80}'..='\u{9f}' => Step::Drop,
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => Step::One('-'),
+        '“' | '”' | '„' | '«' | '»' => Step::One('"'),
+        '‘' | '’' => Step::One('\''),
+        _ => {
+            let mut folded = std::iter::once(c).nfkc();
+            match (folded.next(), folded.next()) {
+                (Some(one), None) if one == c => Step::Keep,
+                (Some(one), None) => Step::One(one),
+                _ => Step::Many(std::iter::once(c).nfkc().collect()),
+            }
+        }
+    }
+}
+
+/// The length of a terminal sequence: CSI, OSC, or ESC and one letter.
+fn ansi(bytes: &[u8]) -> usize {
+    match bytes.get(1) {
+        Some(b'[') => bytes[2..].iter().position(|b| !(0x20..0x40).contains(b)).map_or(bytes.len(), |i| i + 2 + usize::from(bytes[i + 2].is_ascii())),
+        Some(b']') => {
+            let window = &bytes[..bytes.len().min(MAX_OSC_BYTES)];
+            window.iter().position(|b| *b == 7).map_or(1, |i| i + 1)
+        }
+        Some(b) if b.is_ascii() => 2,
+        _ => 1,
+    }
+}
+
+fn hex(bytes: &[u8]) -> Option<u32> {
+    bytes.iter().try_fold(0u32, |sum, b| Some(sum << 4 | char::from(*b).to_digit(16)?))
+}
+
+/// `%XX`, or as many of them as make one character.
+fn percent(bytes: &[u8]) -> Option<(usize, char)> {
+    let octet = |i: usize| -> Option<u8> {
+        let three = bytes.get(i * 3..i * 3 + 3)?;
+        if three[0] != b'%' {
+            return None;
+        }
+        u8::try_from(hex(&three[1..])?).ok()
+    };
+    let first = octet(0)?;
+    let count = match first {
+        0..0x80 => 1,
+        0xc2..0xe0 => 2,
+        0xe0..0xf0 => 3,
+        0xf0..0xf5 => 4,
+        _ => return None,
+    };
+    let octets = (0..count).map(octet).collect::<Option<Vec<u8>>>()?;
+    let c = std::str::from_utf8(&octets).ok()?.chars().next()?;
+    Some((count * 3, c))
+}
+
+/// A run of backslashes and what it escapes: a quote, a slash, a line break, `\uXXXX`, `\u{…}`, `\xXX`.
+fn backslash(bytes: &[u8]) -> (usize, Step) {
+    let run = bytes.iter().take_while(|b| **b == b'\\').count();
+    let rest = &bytes[run..];
+    match rest.first() {
+        Some(c @ (b'"' | b'\'' | b'/' | b'`')) => (run + 1, Step::One(char::from(*c))),
+        Some(b'n' | b'r') => (run + 1, Step::One('\n')),
+        Some(b't') => (run + 1, Step::One('\t')),
+        Some(b'x') => match rest.get(1..3).and_then(hex).and_then(char::from_u32) {
+            Some(c) => (run + 3, Step::One(c)),
+            None => (run, Step::Keep),
+        },
+        Some(b'u') => match unicode(rest) {
+            Some((len, c)) => (run + len, Step::One(c)),
+            None => (run, Step::Keep),
+        },
+        // A secret with a backslash in it is escaped as two.
+        Some(_) if run > 1 => (run, Step::One('\\')),
+        _ => (run, Step::Keep),
+    }
+}
+
+fn unicode(rest: &[u8]) -> Option<(usize, char)> {
+    if rest.get(1) == Some(&b'{') {
+        let len = rest.iter().take(10).position(|b| *b == b'}')?;
+        return Some((len + 1, char::from_u32(hex(&rest[2..len])?)?));
+    }
+    let high = hex(rest.get(1..5)?)?;
+    if !(0xd800..0xdc00).contains(&high) {
+        return Some((5, char::from_u32(high)?));
+    }
+    let run = rest[5..].iter().take_while(|b| **b == b'\\').count();
+    let low = rest.get(5 + run..10 + run).filter(|l| run > 0 && l[0] == b'u')?;
+    let low = hex(&low[1..]).filter(|l| (0xdc00..0xe000).contains(l))?;
+    Some((10 + run, char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))?))
+}
+
+/// `&#65;`, `&#x41;` and the named five.
+fn entity(text: &str) -> Option<(usize, char)> {
+    let end = text.bytes().take(10).position(|b| b == b';')?;
+    let name = &text[1..end];
+    let c = match name {
+        "quot" => '"',
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "apos" => '\'',
+        "nbsp" => ' ',
+        _ => {
+            let digits = name.strip_prefix('#')?;
+            let value = match digits.strip_prefix(['x', 'X']) {
+                Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+                None => digits.parse().ok()?,
+            };
+            char::from_u32(value)?
+        }
+    };
+    Some((end + 1, c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn disguises_are_seen_through() {
+        for (disguised, plain) in [
+            ("ｓｋ－ａｂｃ", "sk-abc"),
+            ("s\u{200b}k-\u{ad}abc", "sk-abc"),
+            ("\x1b[31msk-\x1b[0mabc", "sk-abc"),
+            (r"\u0073k-abc", "sk-abc"),
+            (r"\\u0073k-abc", "sk-abc"),
+            ("&#115;k&#x2d;abc&quot;", "sk-abc\""),
+            ("%73%6B-abc", "sk-abc"),
+            ("%2573k-abc", "sk-abc"),
+            ("%E5%AF%86", "密"),
+            (r#"{\"a\":\"b\"}"#, r#"{"a":"b"}"#),
+            (r"\ud83d\ude00", "😀"),
+            ("sk-…9aZk", "sk-…9aZk"),
+            ("100% of 5%", "100% of 5%"),
+        ] {
+            assert_eq!(Shadow::of(disguised).text(), plain, "{disguised}");
+        }
+    }
+
+    #[test]
+    fn a_place_in_the_shadow_is_found_in_the_original() {
+        let text = "密钥%73k-a\u{200b}bc.";
+        let shadow = Shadow::of(text);
+        let at = shadow.text().find("sk-abc").unwrap();
+        let (start, end) = shadow.source(at, at + 6);
+        assert_eq!(&text[start..end], "%73k-a\u{200b}bc");
+    }
+
+    proptest! {
+        #[test]
+        fn every_shadow_byte_has_a_source_on_character_borders(text in "\\PC*|[%\\\\u0-9a-f&#;x\"{}\u{1b}\\[]{0,40}") {
+            let shadow = Shadow::of(&text);
+            for (i, c) in shadow.text().char_indices() {
+                let (start, end) = shadow.source(i, i + c.len_utf8());
+                prop_assert!(text.get(start..end).is_some());
+            }
+        }
+    }
+}

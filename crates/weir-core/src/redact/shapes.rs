@@ -1,0 +1,346 @@
+//! Secrets known by their shape: vendor keys, tokens, JSON web tokens, PEM blocks, and the same once more inside base64 or hex.
+//!
+//! A regex finds the fixed start of a shape; everything after it is walked by hand, once, so the time stays linear. The
+//! boundary before a shape is ASCII: a Han character before `sk-` is no part of a word, a letter (`task-…`, `disk-…`) is.
+
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
+use super::engine::{Kind, Span};
+use super::normalise::Shadow;
+
+/// No key is longer; a token beyond it is still hidden to its end.
+pub(super) const MAX_KEY_BYTES: usize = 4096;
+/// Base64 and hex runs shorter than this hold no whole key.
+const MIN_ENCODED_BYTES: usize = 24;
+/// Encoded runs are looked into up to this many bytes; a file in base64 is content, not a key.
+const MAX_ENCODED_BYTES: usize = 16 * 1024;
+
+/// A known start, the characters that may follow, and how many of them make a secret.
+struct Shape {
+    start: &'static str,
+    extra: &'static [u8],
+    min: usize,
+    /// Whether a word in plain lowercase may also look like this, so that a digit or a capital is asked for.
+    wordy: bool,
+}
+
+const fn shape(start: &'static str, extra: &'static [u8], min: usize) -> Shape {
+    Shape { start, extra, min, wordy: false }
+}
+
+/// Checked in order, so longer starts come first.
+const SHAPES: [Shape; 64] = [
+    shape("sk-proj-", b"-_", 6),
+    shape("sk-svcacct-", b"-_", 6),
+    shape("sk-admin-", b"-_", 6),
+    shape("sk-ant-", b"-_", 8),
+    shape("sk-or-", b"-_", 8),
+    shape("sk-lf-", b"-", 8),
+    Shape { start: "sk-", extra: b"-_.~", min: 6, wordy: true },
+    Shape { start: "sk_", extra: b"_-", min: 10, wordy: true },
+    shape("rk_live_", b"", 10),
+    shape("rk_test_", b"", 10),
+    shape("whsec_", b"+/=", 16),
+    shape("gsk_", b"_", 16),
+    shape("csk-", b"-", 16),
+    Shape { start: "ak-", extra: b"_-", min: 24, wordy: true },
+    shape("xai-", b"-_", 16),
+    shape("AIza", b"-_", 20),
+    Shape { start: "hf_", extra: b"", min: 16, wordy: true },
+    Shape { start: "api_org_", extra: b"", min: 16, wordy: true },
+    shape("r8_", b"", 16),
+    Shape { start: "pplx-", extra: b"", min: 16, wordy: true },
+    Shape { start: "nvapi-", extra: b"-_", min: 16, wordy: true },
+    shape("ya29.", b"-_.", 10),
+    shape("1//0", b"-_", 20),
+    shape("GOCSPX-", b"-_", 16),
+    shape("ghp_", b"", 16),
+    shape("gho_", b"", 16),
+    shape("ghu_", b"", 16),
+    shape("ghs_", b"", 16),
+    shape("ghr_", b"", 16),
+    shape("github_pat_", b"_", 16),
+    shape("glpat-", b"-_.", 12),
+    shape("gldt-", b"-_", 12),
+    shape("glrt-", b"-_", 12),
+    shape("xoxb-", b"-", 10),
+    shape("xoxp-", b"-", 10),
+    shape("xoxa-", b"-", 10),
+    shape("xoxr-", b"-", 10),
+    shape("xoxs-", b"-", 10),
+    shape("xoxe-", b"-.", 10),
+    shape("xoxe.", b"-.", 10),
+    shape("xoxc-", b"-", 10),
+    shape("xoxd-", b"-%", 10),
+    shape("xapp-", b"-", 10),
+    shape("AKIA", b"", 12),
+    shape("ASIA", b"", 12),
+    shape("ABIA", b"", 16),
+    shape("AKID", b"", 12),
+    shape("LTAI", b"", 12),
+    shape("ALTAK", b"-/", 10),
+    shape("bce-v3/", b"-/", 16),
+    shape("npm_", b"", 24),
+    shape("pypi-AgE", b"-_", 16),
+    shape("dop_v1_", b"", 16),
+    shape("SG.", b"-_.", 24),
+    shape("tvly-", b"-_", 12),
+    shape("fw_", b"", 16),
+    shape("tgp_v1_", b"-_", 16),
+    Shape { start: "sess-", extra: b"-_", min: 16, wordy: true },
+    shape("jina_", b"_-", 16),
+    shape("lsv2_", b"_", 16),
+    Shape { start: "pa-", extra: b"-_", min: 30, wordy: true },
+    shape("dapi", b"-", 32),
+    shape("hvs.", b"-_", 16),
+    shape("AGE-SECRET-KEY-1", b"", 20),
+];
+
+static STARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let starts: Vec<String> = SHAPES.iter().map(|s| regex::escape(s.start)).collect();
+    Regex::new(&format!("(?-u)(?i:sk-)|{}|eyJ|-----BEGIN", starts.join("|"))).ok()
+});
+
+/// Whether the engine's own patterns stand; they are fixed, so a test settles it once.
+pub(super) fn is_ready() -> bool {
+    STARTS.is_some()
+}
+
+pub(super) fn find(shadow: &Shadow<'_>, out: &mut Vec<Span>) {
+    find_in(shadow.bytes(), out);
+    encoded(shadow.bytes(), out);
+    zhipu(shadow.bytes(), out);
+}
+
+/// Shapes in plain bytes.
+fn find_in(bytes: &[u8], out: &mut Vec<Span>) {
+    let Some(starts) = STARTS.as_ref() else { return };
+    let mut from = 0;
+    while let Some(found) = starts.find_at(bytes, from) {
+        from = found.end();
+        let at = found.start();
+        let (end, kind) = match found.as_bytes() {
+            b"-----BEGIN" => (pem(bytes, at), Kind::Key),
+            start if at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_' && start[0] != b's') => continue,
+            b"eyJ" => (web_token(bytes, at), Kind::Auth),
+            _ => (key(bytes, at), Kind::Key),
+        };
+        if let Some(end) = end {
+            out.push(Span::new(at, end, kind));
+            from = end;
+        }
+    }
+}
+
+/// The end of a vendor key that starts at `at`.
+fn key(bytes: &[u8], at: usize) -> Option<usize> {
+    let shape = SHAPES.iter().find(|s| bytes[at..].len() >= s.start.len() && bytes[at..at + s.start.len()].eq_ignore_ascii_case(s.start.as_bytes()))?;
+    let body = at + shape.start.len();
+    let mut end = run(bytes, body, shape.extra);
+    if is_own_mask(bytes, at, end) {
+        return None;
+    }
+    // A mask made of stars or dots that shows more than four characters is not a mask.
+    let starred = bytes[end..].iter().take_while(|b| **b == b'*').count();
+    if starred >= 3 {
+        let tail = run(bytes, end + starred, b"-_");
+        return (tail - end - starred + end - body > 4).then_some(tail);
+    }
+    while end > body && matches!(bytes[end - 1], b'.' | b'~') {
+        end -= 1;
+    }
+    let secret = &bytes[body..end];
+    if secret.len() < shape.min || shape.wordy && !looks_random(secret) {
+        return None;
+    }
+    Some(continued(bytes, end))
+}
+
+/// `sk-wr-<kid>` and `sk-wr-<kid>-…`: public by construction.
+fn is_own_mask(bytes: &[u8], at: usize, end: usize) -> bool {
+    let token = &bytes[at..end];
+    let Some(rest) = token.strip_prefix(b"sk-wr-") else { return false };
+    let kid = rest.strip_suffix(b"-").unwrap_or(rest);
+    let masked = bytes[end..].starts_with("…".as_bytes()) || bytes[end..].starts_with(b"...") || bytes[end..].starts_with(b"***");
+    let tail_is_free = !bytes.get(end + 3).is_some_and(u8::is_ascii_alphanumeric);
+    kid.len() == 8 && rest.len() == 8 || masked && tail_is_free && (1..=32).contains(&kid.len()) && rest.ends_with(b"-") && kid.iter().filter(|b| **b == b'-').count() == 0
+}
+
+/// A key that goes on behind a line break or in the next string literal: `"sk-abc" + "def"`, or folded by a terminal.
+fn continued(bytes: &[u8], mut end: usize) -> usize {
+    for _ in 0..8 {
+        let mut at = end;
+        let quoted = bytes.get(at).is_some_and(|b| matches!(b, b'"' | b'\''));
+        at += usize::from(quoted);
+        let gap = bytes[at..].iter().take(40).take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'\\' | b'+' | b'.')).count();
+        let glued = bytes[at..at + gap].iter().any(|b| matches!(b, b'\n' | b'+' | b'\\'));
+        at += gap;
+        if quoted {
+            if !bytes.get(at).is_some_and(|b| matches!(b, b'"' | b'\'')) {
+                return end;
+            }
+            at += 1;
+        }
+        let next = run(bytes, at, b"-_");
+        let part = &bytes[at..next];
+        // The next line's own first word is not a key's tail: that is dense, and no `name:` or `name=`.
+        let is_name = bytes.get(next).is_some_and(|b| matches!(b, b':' | b'=' | b'('));
+        if gap == 0 && !quoted || !(glued || quoted) || part.len() < 8 || is_name || !is_dense(part) || is_known_id(part) || starts_time(part) {
+            return end;
+        }
+        end = next;
+    }
+    end
+}
+
+fn starts_time(part: &[u8]) -> bool {
+    part.len() >= 8 && part[..4].iter().all(u8::is_ascii_digit) && part[4] == b'-'
+}
+
+fn run(bytes: &[u8], from: usize, extra: &[u8]) -> usize {
+    from + bytes[from..].iter().take_while(|b| b.is_ascii_alphanumeric() || extra.contains(b)).count()
+}
+
+/// A digit, or capitals among small letters: plain words have neither.
+pub(super) fn looks_random(token: &[u8]) -> bool {
+    let digits = token.iter().any(u8::is_ascii_digit);
+    let small = token.iter().any(u8::is_ascii_lowercase);
+    digits || small && token.iter().skip(1).any(u8::is_ascii_uppercase)
+}
+
+/// Whether a bare token is dense enough to be a secret: letters and digits mixed often, not words with a number behind them.
+pub(super) fn is_dense(token: &[u8]) -> bool {
+    let letters = token.iter().filter(|b| b.is_ascii_alphabetic()).count();
+    let digits = token.iter().filter(|b| b.is_ascii_digit()).count();
+    let turns = token.windows(2).filter(|w| w[0].is_ascii_digit() != w[1].is_ascii_digit() && w.iter().all(u8::is_ascii_alphanumeric)).count();
+    let cases = token.windows(2).filter(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase()).count();
+    letters >= 3 && (digits >= 2 && turns >= 3 || digits >= 1 && cases >= 2 || cases >= 3)
+}
+
+/// Ids that support needs and that open nothing.
+pub(super) fn is_known_id(token: &[u8]) -> bool {
+    const STARTS: [&str; 40] = [
+        "wr_", "WEV-", "W-", "req_", "req-", "chatcmpl-", "cmpl-", "resp_", "msg_", "task_", "task-", "run_", "thread_", "asst_", "batch_", "file-", "file_", "call_", "led_", "acc_", "k_", "fp_",
+        "gen-", "video_", "img_", "job_", "job-", "cgt-", "rs_", "fc_", "ft-", "ftjob-", "evt_", "step_", "toolu_", "vs_", "trace-", "span-", "gpt-", "claude-",
+    ];
+    STARTS.iter().any(|s| token.starts_with(s.as_bytes()))
+}
+
+/// Three parts of base64url; the header and the claims go too, since they name people. Also without its signature.
+fn web_token(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = run(bytes, at, b"-_.=");
+    let dots = bytes[at..end].iter().filter(|b| **b == b'.').count();
+    (end - at >= 20 && dots >= 1).then(|| end - usize::from(bytes[end - 1] == b'.'))
+}
+
+/// A private key block to its END line, or as far as base64 goes when that is missing.
+fn pem(bytes: &[u8], at: usize) -> Option<usize> {
+    let header_end = bytes[at..].iter().take(80).skip(10).position(|b| *b == b'-').map(|i| at + 10 + i)?;
+    if !bytes[at..header_end].windows(7).any(|w| w == b"PRIVATE") {
+        return None;
+    }
+    let mut end = header_end;
+    while let Some(rest) = bytes.get(end..) {
+        if rest.is_empty() {
+            break;
+        }
+        if rest.starts_with(b"-----END") {
+            let tail = rest[8..].iter().take(60).position(|b| *b == b'-').map_or(rest.len(), |i| 8 + i);
+            return Some((end + tail + 5).min(bytes.len()));
+        }
+        let line = rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |i| i + 1);
+        // A one-line form has everything behind the header; look for the END inside the line.
+        if let Some(i) = rest[..line].windows(8).position(|w| w == b"-----END") {
+            end += i;
+            continue;
+        }
+        let words = rest[..line].iter().filter(|b| **b == b' ').count();
+        if words > 2 && end > header_end {
+            break;
+        }
+        end += line;
+    }
+    Some(end.min(bytes.len()))
+}
+
+/// `<32 hex>.<16 letters and digits>`, as one vendor writes its keys.
+fn zhipu(bytes: &[u8], out: &mut Vec<Span>) {
+    let mut from = 0;
+    while let Some(dot) = bytes[from..].iter().position(|b| *b == b'.').map(|i| from + i) {
+        from = dot + 1;
+        if dot < 32 || !bytes[dot - 32..dot].iter().all(u8::is_ascii_hexdigit) || dot > 32 && bytes[dot - 33].is_ascii_alphanumeric() {
+            continue;
+        }
+        let end = run(bytes, dot + 1, b"");
+        if (12..=32).contains(&(end - dot - 1)) && looks_random(&bytes[dot + 1..end]) {
+            out.push(Span::new(dot - 32, end, Kind::Key));
+            from = end;
+        }
+    }
+}
+
+/// Runs of base64 or hex that decode to something with a key in it.
+fn encoded(bytes: &[u8], out: &mut Vec<Span>) {
+    let mut at = 0;
+    while at < bytes.len() {
+        if !is_base64(bytes[at]) {
+            at += 1;
+            continue;
+        }
+        let len = bytes[at..].iter().take_while(|b| is_base64(**b)).count();
+        let token = &bytes[at..at + len];
+        if (MIN_ENCODED_BYTES..=MAX_ENCODED_BYTES).contains(&len) && hides_key(token) {
+            out.push(Span::new(at, at + len, Kind::Key));
+        }
+        at += len;
+    }
+}
+
+fn is_base64(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_' | b'=')
+}
+
+fn hides_key(token: &[u8]) -> bool {
+    let holds = |plain: &[u8]| {
+        let mut spans = Vec::new();
+        find_in(plain, &mut spans);
+        !spans.is_empty()
+    };
+    if token.len().is_multiple_of(2) && token.iter().all(u8::is_ascii_hexdigit) {
+        let plain: Vec<u8> = token.chunks(2).map(|two| nibble(two[0]) << 4 | nibble(two[1])).collect();
+        return holds(&plain);
+    }
+    // A key may start at any of four places inside a group of four.
+    (0..4).any(|skip| holds(&decode_base64(token.get(skip..).unwrap_or_default())))
+}
+
+fn nibble(b: u8) -> u8 {
+    match b {
+        b'0'..=b'9' => b - b'0',
+        b'a'..=b'f' => b - b'a' + 10,
+        _ => b.wrapping_sub(b'A').wrapping_add(10) & 15,
+    }
+}
+
+fn decode_base64(token: &[u8]) -> Vec<u8> {
+    let (mut bits, mut count, mut out) = (0u32, 0, Vec::with_capacity(token.len() * 3 / 4));
+    for b in token {
+        let six = match b {
+            b'A'..=b'Z' => b - b'A',
+            b'a'..=b'z' => b - b'a' + 26,
+            b'0'..=b'9' => b - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => continue,
+        };
+        bits = bits << 6 | u32::from(six);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count & 255) as u8);
+        }
+    }
+    out
+}
