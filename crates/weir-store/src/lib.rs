@@ -6,11 +6,22 @@
 
 mod account;
 mod audit;
+mod balance;
 mod books;
 mod calls;
+mod desk;
 mod error;
+mod holds;
 mod keys;
+mod lock;
+mod pepper;
+mod queue;
+mod rows;
+mod schema;
+mod sources;
 mod store;
+mod sweep;
+mod writer;
 
 pub use account::{Account, LedgerEntry, LedgerKind};
 pub use audit::{AuditReport, Law};
