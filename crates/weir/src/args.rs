@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
-    commands::{account, audit, calls, config, evidence, explain, key, pages, redact, serve, sim, up, vocab},
+    commands::{account, audit, calls, config, explain, key, pages, redact, serve, sim, up, vocab},
     lang::LangChoice,
 };
 
@@ -43,7 +43,15 @@ pub(crate) struct Flags {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Language of texts; auto follows WEIR_LANG, LC_ALL, LC_MESSAGES, LANG
-    #[arg(long, global = true, value_name = "zh|en|auto", value_enum, default_value_t, hide_default_value = true, hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "zh|en|auto",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
     pub(crate) lang: LangChoice,
     /// Data directory; else WEIR_DATA, the configuration's `data`, $XDG_DATA_HOME/weir, ~/.local/share/weir
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -73,9 +81,6 @@ pub(crate) enum Command {
     /// Find calls and read their records
     #[command(subcommand, after_help = "Example:\n  weir calls list --since 1h --verdict W-STREAM-005")]
     Calls(calls::Calls),
-    /// Show, export and check the support-safe record of a call
-    #[command(subcommand, after_help = "Example:\n  weir evidence show wr_01j2w8k3q4zp7m01j2w8k3q4zp --lang zh")]
-    Evidence(evidence::Evidence),
     /// Say what a verdict code means, what to check first and what not to do
     #[command(after_help = "Example:\n  weir explain W-STREAM-009 --lang zh")]
     Explain(explain::Explain),

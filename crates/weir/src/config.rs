@@ -177,7 +177,13 @@ pub(crate) struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         let core = weir_core::Timeouts::default();
-        Self { connect: Span(core.connect), first_byte: Span(core.first_byte), idle: Span(core.idle), total: Span(core.total), rule: Vec::new() }
+        Self {
+            connect: Span(core.connect),
+            first_byte: Span(core.first_byte),
+            idle: Span(core.idle),
+            total: Span(core.total),
+            rule: Vec::new(),
+        }
     }
 }
 

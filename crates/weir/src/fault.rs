@@ -104,12 +104,10 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let told = |exit, why: Text| Self::new(exit, why);
         match &error {
-            StoreError::NoSuchAccount(name) => {
-                told(Exit::Usage, text!("没有账号 {name}", "there is no account {name}")).with_hint(text!(
-                    "`weir account list` 列出账号,`weir account create` 新建",
-                    "`weir account list` shows the accounts, `weir account create` makes one"
-                ))
-            }
+            StoreError::NoSuchAccount(name) => told(Exit::Usage, text!("没有账号 {name}", "there is no account {name}")).with_hint(text!(
+                "`weir account list` 列出账号,`weir account create` 新建",
+                "`weir account list` shows the accounts, `weir account create` makes one"
+            )),
             StoreError::NoSuchKey(kid) => told(Exit::Usage, text!("没有 key {kid}", "there is no key {kid}"))
                 .with_hint(text!("`weir key list` 列出全部 key 的编号", "`weir key list` shows the ids of all keys")),
             StoreError::AccountExists(name) => told(Exit::Usage, text!("账号 {name} 已存在", "account {name} exists already")),

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn every_chinese_locale_reads_chinese() {
-        for (locale, lang) in [("zh_CN.UTF-8", Lang::Zh), ("zh", Lang::Zh), ("ZH_TW", Lang::Zh), ("C.UTF-8", Lang::En), ("de_DE", Lang::En)] {
+        for (locale, lang) in [("zh_CN.UTF-8", Lang::Zh), ("zh", Lang::Zh), ("ZH_TW", Lang::Zh), ("C.UTF-8", Lang::En), ("de_DE", Lang::En)]
+        {
             assert_eq!(of_locale(locale), lang, "{locale}");
         }
     }

@@ -4,12 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::{
-    config::LogFormat,
-    fault::Fault,
-    lang::text,
-    shell::Shell,
-};
+use crate::{config::LogFormat, fault::Fault, lang::text, shell::Shell};
 
 /// Starts logging for a command that runs until it is stopped. `filter`: what the configuration says, or what suits the command.
 pub(crate) fn start(shell: &Shell, format: LogFormat, filter: &str) -> Result<(), Fault> {

@@ -63,8 +63,15 @@ impl Shell {
     pub(crate) fn config_file(&self) -> Option<PathBuf> {
         let named = self.flags.config.clone().or_else(|| self.variable("WEIR_CONFIG").map(PathBuf::from));
         named.or_else(|| {
-            let home = self.variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| self.variable("HOME").map(|home| Path::new(home).join(".config")));
-            let usual = [Some(PathBuf::from("weir.toml")), home.map(|home| home.join("weir/weir.toml")), Some(PathBuf::from("/etc/weir/weir.toml"))];
+            let home = self
+                .variable("XDG_CONFIG_HOME")
+                .map(PathBuf::from)
+                .or_else(|| self.variable("HOME").map(|home| Path::new(home).join(".config")));
+            let usual = [
+                Some(PathBuf::from("weir.toml")),
+                home.map(|home| home.join("weir/weir.toml")),
+                Some(PathBuf::from("/etc/weir/weir.toml")),
+            ];
             usual.into_iter().flatten().find(|path| path.is_file())
         })
     }
@@ -80,18 +87,23 @@ impl Shell {
             return Ok(dir);
         }
         let home = self.variable("XDG_DATA_HOME").map(PathBuf::from);
-        home.or_else(|| self.variable("HOME").map(|home| Path::new(home).join(".local/share"))).map(|home| home.join("weir")).ok_or_else(|| {
-            Fault::usage(
-                text!("不知道数据放在哪里:HOME 没有设置", "cannot tell where the data is: HOME is not set"),
-                text!("用 --data 目录 指明", "name it with --data DIR"),
-            )
-        })
+        home.or_else(|| self.variable("HOME").map(|home| Path::new(home).join(".local/share"))).map(|home| home.join("weir")).ok_or_else(
+            || {
+                Fault::usage(
+                    text!("不知道数据放在哪里:HOME 没有设置", "cannot tell where the data is: HOME is not set"),
+                    text!("用 --data 目录 指明", "name it with --data DIR"),
+                )
+            },
+        )
     }
 
     /// Where the store is: `--data`, `WEIR_DATA`, the configuration's `data`, the usual place.
     pub(crate) fn data_dir(&self) -> Result<PathBuf, Fault> {
         let named = self.flags.data.is_some() || self.variable("WEIR_DATA").is_some();
-        if !named && self.config_file().is_some() && let Some(dir) = self.load()?.config.data {
+        if !named
+            && self.config_file().is_some()
+            && let Some(dir) = self.load()?.config.data
+        {
             return Ok(dir);
         }
         self.plain_data_dir()
@@ -125,9 +137,17 @@ impl Shell {
         Ok(out.flush()?)
     }
 
+    /// Data for stdout, byte for byte.
+    pub(crate) fn print_as_is(&self, text: &str) -> Result<(), Fault> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+
     /// One line of JSON for stdout.
     pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), Fault> {
-        let line = serde_json::to_string(value).map_err(|error| Fault::new(Exit::Unknown, text!("JSON 出错:{error}", "cannot write JSON: {error}")))?;
+        let line = serde_json::to_string(value)
+            .map_err(|error| Fault::new(Exit::Unknown, text!("JSON 出错:{error}", "cannot write JSON: {error}")))?;
         self.print(&line)
     }
 

@@ -72,7 +72,9 @@ impl List {
         let filter = CallFilter {
             kid: self.key.as_deref().map(key::kid).transpose()?,
             account,
-            since: self.since.map(|span| weir_core::Timestamp(shell.now().0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))),
+            since: self
+                .since
+                .map(|span| weir_core::Timestamp(shell.now().0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))),
             verdict: self.verdict.as_deref().map(words::verdict).transpose()?,
             limit: self.limit,
         };
@@ -122,7 +124,10 @@ pub(crate) fn find(shell: &Shell, typed: &str) -> Result<StoredCall, Fault> {
     let id: RequestId = typed.parse().map_err(|_| {
         Fault::usage(
             text!("这不是请求 ID", "this is not a request id"),
-            text!("它以 wr_ 开头,在响应头 x-request-id 和错误的 request_id 里", "it begins with wr_, and is in the header x-request-id and in an error's request_id"),
+            text!(
+                "它以 wr_ 开头,在响应头 x-request-id 和错误的 request_id 里",
+                "it begins with wr_, and is in the header x-request-id and in an error's request_id"
+            ),
         )
     })?;
     shell.store()?.call(id)?.ok_or_else(|| {

@@ -16,7 +16,9 @@ pub(crate) enum ConfigCommand {
     #[command(after_help = "Example:\n  weir config check --config weir.toml && systemctl reload weir")]
     Check,
     /// Print the JSON Schema of weir.toml
-    #[command(after_help = "Example:\n  weir config schema > weir.schema.json\n\nThen put `#:schema ./weir.schema.json` at the top of weir.toml for editors that know it.")]
+    #[command(
+        after_help = "Example:\n  weir config schema > weir.schema.json\n\nThen put `#:schema ./weir.schema.json` at the top of weir.toml for editors that know it."
+    )]
     Schema,
     /// Print every value in force: file, environment, defaults. Secrets are never part of it
     #[command(after_help = "Example:\n  WEIR_STREAMS__LINGER=30s weir config show")]
@@ -61,9 +63,7 @@ fn check(shell: &Shell) -> Result<Exit, Fault> {
             Ok(Exit::Done)
         }
         Err(faults) if shell.flags.json => {
-            let view = |fault: &ConfigFault| {
-                json!({ "at": fault.at, "path": fault.path, "why": fault.why.in_lang(shell.lang), "hint": fault.hint.as_ref().map(|hint| hint.in_lang(shell.lang)) })
-            };
+            let view = |fault: &ConfigFault| json!({ "at": fault.at, "path": fault.path, "why": fault.why.in_lang(shell.lang), "hint": fault.hint.as_ref().map(|hint| hint.in_lang(shell.lang)) });
             shell.print_json(&json!({ "ok": false, "file": shown, "faults": faults.iter().map(view).collect::<Vec<_>>() }))?;
             tell_fault(&Fault::Config(faults), shell.lang);
             Ok(Exit::Usage)
@@ -94,7 +94,8 @@ fn show(shell: &Shell) -> Result<Exit, Fault> {
     if shell.flags.json {
         shell.print_json(&config)?;
     } else {
-        let text = toml::to_string(&config).map_err(|error| Fault::new(Exit::Unknown, text!("写不出 TOML:{error}", "cannot write TOML: {error}")))?;
+        let text = toml::to_string(&config)
+            .map_err(|error| Fault::new(Exit::Unknown, text!("写不出 TOML:{error}", "cannot write TOML: {error}")))?;
         shell.print(&text)?;
         if let Some(file) = &loaded.file {
             let shown = file.display();

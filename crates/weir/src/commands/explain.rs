@@ -7,6 +7,7 @@ use weir_core::{Lang, Verdict, verdict::Scenario};
 use super::words;
 use crate::{
     fault::{Exit, Fault},
+    lang::text,
     shell::Shell,
     table::{pairs, table},
 };
@@ -65,7 +66,7 @@ fn page(verdict: Verdict, lang: Lang) -> String {
         rows.push((say("接口回答", "answered as"), format!("HTTP {}, error.code {}", api.status, api.code)));
     }
     if let Some(model) = verdict.scenario() {
-        rows.push((say("如何重现", "produce it"), say(format!("模型名用 {model}"), format!("ask for the model {model}"))));
+        rows.push((say("如何重现", "produce it"), text!("模型名用 {model}", "ask for the model {model}").in_lang(lang).to_owned()));
     }
     format!("{} {}\n\n{}", verdict.code(), words.title, pairs(&rows))
 }
@@ -74,7 +75,8 @@ fn view(verdict: Verdict, lang: Lang) -> Value {
     let words = verdict.words(lang);
     let retry: serde_json::Map<String, Value> =
         Scenario::ALL.into_iter().map(|scenario| (scenario.label().to_owned(), verdict.retry(scenario).to_string().into())).collect();
-    let api = verdict.api().map(|api| json!({ "status": api.status, "code": api.code, "type": api.kind, "should_retry": api.should_retry }));
+    let api =
+        verdict.api().map(|api| json!({ "status": api.status, "code": api.code, "type": api.kind, "should_retry": api.should_retry }));
     json!({
         "code": verdict.code(),
         "class": verdict.class().label(),

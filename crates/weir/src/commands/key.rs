@@ -27,7 +27,9 @@ pub(crate) enum Key {
     #[command(after_help = "Example:\n  weir key create --account team-a --models 'gpt-4o-mini,gpt-4o*' --rpm 60 --expires 30d")]
     Create(Allowed),
     /// Take over a key of another system, read from stdin or from a variable, so that it is in no shell history
-    #[command(after_help = "Example:\n  weir key import --account team-a < old-key.txt\n  weir key import --account team-a --from-env OLD_KEY")]
+    #[command(
+        after_help = "Example:\n  weir key import --account team-a < old-key.txt\n  weir key import --account team-a --from-env OLD_KEY"
+    )]
     Import {
         #[command(flatten)]
         allowed: Allowed,
@@ -213,7 +215,10 @@ fn not_a_kid(exit: Exit) -> Fault {
             "if a real key was typed, it is in the shell's history now: replace it. `weir key list` shows the ids"
         ));
     }
-    Fault::usage(text!("这不是 key 的编号", "this is not the id of a key"), text!("`weir key list` 列出编号", "`weir key list` shows the ids"))
+    Fault::usage(
+        text!("这不是 key 的编号", "this is not the id of a key"),
+        text!("`weir key list` 列出编号", "`weir key list` shows the ids"),
+    )
 }
 
 fn state(shell: &Shell, key: &KeyRow) -> &'static str {

@@ -44,9 +44,9 @@ impl Man {
             return Ok(Exit::Done);
         };
         let shown = dir.display();
-        fs::create_dir_all(&dir).and_then(|()| clap_mangen::generate_to(Arguments::command(), &dir)).map_err(|error| {
-            Fault::new(Exit::Usage, text!("写不进 {shown}:{error}", "cannot write into {shown}: {error}"))
-        })?;
+        fs::create_dir_all(&dir)
+            .and_then(|()| clap_mangen::generate_to(Arguments::command(), &dir))
+            .map_err(|error| Fault::new(Exit::Usage, text!("写不进 {shown}:{error}", "cannot write into {shown}: {error}")))?;
         shell.tell(&text!("手册页已写入 {shown}", "wrote the man pages into {shown}"));
         Ok(Exit::Done)
     }

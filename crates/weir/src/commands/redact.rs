@@ -56,8 +56,11 @@ impl Redact {
                 text!("脱敏后复查仍有疑似机密,没有输出任何内容", "a second look still found what may be a secret, so nothing was printed"),
             ));
         }
-        let replaced: serde_json::Map<String, Value> =
-            safe.replaced().iter().filter_map(|(kind, n)| Some((serde_json::to_value(kind).ok()?.as_str()?.to_owned(), (*n).into()))).collect();
+        let replaced: serde_json::Map<String, Value> = safe
+            .replaced()
+            .iter()
+            .filter_map(|(kind, n)| Some((serde_json::to_value(kind).ok()?.as_str()?.to_owned(), (*n).into())))
+            .collect();
         if safe.held_a_secret() {
             shell.tell(&text!("原文里有密钥,已隐藏;请立即更换它", "the text held a secret, which is hidden now: replace that secret"));
         }
@@ -82,7 +85,10 @@ pub(crate) fn read(file: &PathBuf) -> Result<String, Fault> {
     read.map_err(|error| Fault::new(Exit::Usage, text!("读不了 {shown}:{error}", "cannot read {shown}: {error}")))?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_TEXT_BYTES {
         let mib = MAX_TEXT_BYTES >> 20;
-        return Err(Fault::usage(text!("超过 {mib} MiB", "it is longer than {mib} MiB"), text!("先截取相关部分", "cut out the part that matters first")));
+        return Err(Fault::usage(
+            text!("超过 {mib} MiB", "it is longer than {mib} MiB"),
+            text!("先截取相关部分", "cut out the part that matters first"),
+        ));
     }
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

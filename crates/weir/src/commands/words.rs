@@ -1,7 +1,10 @@
 //! Words for people that several commands show: amounts, times, yes and no, who ended it, who can mend it.
 
 use jiff::tz::TimeZone;
-use weir_core::{Amount, Charged, Lang, Side, Timestamp, Verdict, verdict::{Level, Owner, RetryWord, Scenario}};
+use weir_core::{
+    Amount, Charged, Lang, Side, Timestamp, Verdict,
+    verdict::{Level, Owner, RetryWord, Scenario},
+};
 
 use crate::{
     config::nearest::nearest,
@@ -42,13 +45,6 @@ pub(crate) fn zone(at: Timestamp) -> String {
 
 fn zoned(at: Timestamp, form: &str) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| "?".to_owned(), |at| at.to_zoned(TimeZone::system()).strftime(form).to_string())
-}
-
-pub(crate) fn yes_no(lang: Lang, yes: bool) -> &'static str {
-    match yes {
-        true => pick(lang, "是", "yes"),
-        false => pick(lang, "否", "no"),
-    }
 }
 
 pub(crate) fn none(lang: Lang) -> &'static str {

@@ -97,7 +97,8 @@ fn check_rule(rule: &TimeoutRule, total: Span, path: &str, faults: &mut Faults) 
         let path = format!("{path}.{name}");
         more_than_nothing(&path, span, faults);
         if span.0 > total.0 {
-            faults.add(path, text!("{span} 比 total {total} 还长,永远等不到", "{span} is longer than total, {total}, and could never fire"));
+            faults
+                .add(path, text!("{span} 比 total {total} 还长,永远等不到", "{span} is longer than total, {total}, and could never fire"));
         }
     }
 }
@@ -155,7 +156,10 @@ pub(crate) fn wrong_base_url(url: &str) -> Option<(crate::lang::Text, crate::lan
     for end in ["/chat/completions", "/completions", "/responses", "/messages", "/embeddings"] {
         if let Some(base) = path.strip_suffix(end) {
             let meant = format!("{}{base}", &url[..url.len() - rest.len() + host.len()]);
-            return Some((text!("写到了具体接口 {end}", "ends in {end}, which is one call's path"), text!("改为 {meant}", "write {meant}")));
+            return Some((
+                text!("写到了具体接口 {end}", "ends in {end}, which is one call's path"),
+                text!("改为 {meant}", "write {meant}"),
+            ));
         }
     }
     path.contains("/v1/v1").then(|| (text!("/v1 重复了", "holds /v1 twice"), example()))

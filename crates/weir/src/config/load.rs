@@ -108,7 +108,9 @@ fn as_type(written: &str, node: &Json) -> Value {
     match types(node).as_slice() {
         ["integer"] => written.parse().map_or_else(|_| text(), Value::Integer),
         ["boolean"] => written.parse().map_or_else(|_| text(), Value::Boolean),
-        ["array"] => Value::Array(written.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| Value::String(item.to_owned())).collect()),
+        ["array"] => Value::Array(
+            written.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| Value::String(item.to_owned())).collect(),
+        ),
         _ => text(),
     }
 }

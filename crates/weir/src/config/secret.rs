@@ -35,7 +35,8 @@ pub(crate) fn read(channel: &Channel, variables: &[(String, String)]) -> Result<
 
 /// Reads the key that the variable `name`, or the file that `name`_FILE names, holds.
 pub(crate) fn from_variable(name: &str, variables: &[(String, String)]) -> Result<ApiKey, SecretFault> {
-    let value = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty());
+    let value =
+        |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty());
     if let Some(key) = value(name) {
         return parse(key, ".key_env");
     }
@@ -52,7 +53,10 @@ pub(crate) fn from_variable(name: &str, variables: &[(String, String)]) -> Resul
     } else {
         (
             text!("这里写环境变量的名字,不写密钥本身", "is the name of an environment variable, not a secret"),
-            text!("例如 key_env = \"OPENAI_API_KEY\";若写进过真实密钥,请更换它", "such as key_env = \"OPENAI_API_KEY\"; if a real key stood here, replace it"),
+            text!(
+                "例如 key_env = \"OPENAI_API_KEY\";若写进过真实密钥,请更换它",
+                "such as key_env = \"OPENAI_API_KEY\"; if a real key stood here, replace it"
+            ),
         )
     };
     Err(SecretFault { below: ".key_env", why, hint })

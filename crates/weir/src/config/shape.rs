@@ -44,6 +44,11 @@ impl Shape {
         }
     }
 
+    /// Every key path, `NAME` standing for a name of one's own.
+    pub(crate) fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
     /// Follows `$ref`, and takes the part of an optional value that is not null.
     fn resolve<'a>(&'a self, node: &'a Json) -> &'a Json {
         if let Some(name) = node["$ref"].as_str().and_then(|r| r.strip_prefix("#/$defs/")) {
@@ -117,7 +122,9 @@ impl Shape {
         }
         match self.paths.iter().find(|known| known.rsplit('.').next() == Some(key)) {
             Some(meant) => faults.add_with_hint(path_below, why, text!("它属于 {meant}", "it belongs to {meant}")),
-            None => faults.add_with_hint(path_below, why, text!("`weir config schema` 列出全部配置项", "`weir config schema` lists every key")),
+            None => {
+                faults.add_with_hint(path_below, why, text!("`weir config schema` 列出全部配置项", "`weir config schema` lists every key"))
+            }
         }
     }
 }
@@ -187,10 +194,22 @@ fn check_scalar(value: &Value, node: &Json, path: &str, faults: &mut Faults) {
     };
     match node["format"].as_str() {
         Some("span") if written.parse::<Span>().is_err() => {
-            faults.add(path, text!("不是时长:整数加 ms、s、m、h 或 d,例如 \"30s\"", "is no duration: a whole number with ms, s, m, h or d, such as \"30s\""));
+            faults.add(
+                path,
+                text!(
+                    "不是时长:整数加 ms、s、m、h 或 d,例如 \"30s\"",
+                    "is no duration: a whole number with ms, s, m, h or d, such as \"30s\""
+                ),
+            );
         }
         Some("size") if written.parse::<Size>().is_err() => {
-            faults.add(path, text!("不是大小:整数加 B、KiB、MiB 或 GiB,例如 \"32MiB\"", "is no size: a whole number with B, KiB, MiB or GiB, such as \"32MiB\""));
+            faults.add(
+                path,
+                text!(
+                    "不是大小:整数加 B、KiB、MiB 或 GiB,例如 \"32MiB\"",
+                    "is no size: a whole number with B, KiB, MiB or GiB, such as \"32MiB\""
+                ),
+            );
         }
         Some("price") => check_price(&written, node, path, faults),
         _ => {}
@@ -200,9 +219,15 @@ fn check_scalar(value: &Value, node: &Json, path: &str, faults: &mut Faults) {
 fn check_price(written: &str, node: &Json, path: &str, faults: &mut Faults) {
     let per = node["x-per"].as_u64().unwrap_or(1);
     match written.parse::<Money>() {
-        Err(_) => faults.add(path, text!("不是价格:非负小数,最多 9 位,例如 0.15", "is no price: a decimal, not negative, at most 9 places, such as 0.15")),
+        Err(_) => faults.add(
+            path,
+            text!("不是价格:非负小数,最多 9 位,例如 0.15", "is no price: a decimal, not negative, at most 9 places, such as 0.15"),
+        ),
         Ok(price) if price.each(per).is_none() => {
-            faults.add(path, text!("太细:每百万 token 的价格最多 3 位小数", "is too fine: a price per million tokens has at most 3 decimals"));
+            faults.add(
+                path,
+                text!("太细:每百万 token 的价格最多 3 位小数", "is too fine: a price per million tokens has at most 3 decimals"),
+            );
         }
         Ok(_) => {}
     }
@@ -212,6 +237,7 @@ fn check_price(written: &str, node: &Json, path: &str, faults: &mut Faults) {
 fn allowed_words(node: &Json) -> Vec<&str> {
     let plain = node["enum"].as_array().into_iter().flatten().filter_map(Json::as_str);
     let documented = node["oneOf"].as_array().into_iter().flatten();
-    let documented = documented.flat_map(|one| one["const"].as_str().into_iter().chain(one["enum"].as_array().into_iter().flatten().filter_map(Json::as_str)));
+    let documented = documented
+        .flat_map(|one| one["const"].as_str().into_iter().chain(one["enum"].as_array().into_iter().flatten().filter_map(Json::as_str)));
     plain.chain(documented).collect()
 }

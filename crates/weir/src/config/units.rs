@@ -194,7 +194,11 @@ macro_rules! shown_as_text {
 
 shown_as_text!(Span, "Duration", json_schema!({ "type": "string", "format": "span", "pattern": "^[0-9]+(ms|s|m|h|d)$" }));
 shown_as_text!(Size, "Size", json_schema!({ "type": "string", "format": "size", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }));
-shown_as_text!(Money, "Price", json_schema!({ "type": ["number", "string"], "format": "price", "minimum": 0, "pattern": "^[0-9]+(\\.[0-9]{1,9})?$" }));
+shown_as_text!(
+    Money,
+    "Price",
+    json_schema!({ "type": ["number", "string"], "format": "price", "minimum": 0, "pattern": "^[0-9]+(\\.[0-9]{1,9})?$" })
+);
 
 #[cfg(test)]
 mod tests {
