@@ -58,6 +58,80 @@ fn only_an_ok_is_ok() {
     }
 }
 
+#[test]
+fn r26_the_four_suspects_of_buffering_come_in_order_each_with_a_step() {
+    let suspects =
+        [(Lang::Zh, ["nginx", "网关", "公司代理", "浏览器扩展"]), (Lang::En, ["nginx", "gateway", "company proxy", "browser extension"])];
+    for (lang, names) in suspects {
+        let steps = Verdict::StreamBuffered.check_first(lang);
+        assert_eq!(steps.len(), names.len());
+        for (step, name) in steps.iter().zip(names) {
+            assert!(step.starts_with(name) && step.chars().count() > name.chars().count() + 10, "{step}");
+        }
+    }
+}
+
+#[test]
+fn r15_a_silent_stream_sends_nobody_to_change_the_model() {
+    let words = Verdict::StreamSilent.words(Lang::Zh);
+    assert_eq!(words.never, "不要直接判断模型不可用");
+    for (step, about) in words.check_first.iter().zip(["响应头", "data 行", "代理缓冲", "客户端版本"]) {
+        assert!(step.contains(about), "{step}");
+    }
+}
+
+#[test]
+fn r16_a_429_points_to_rate_quota_and_reset_and_forbids_hammering() {
+    let words = Verdict::RateLimited.words(Lang::Zh);
+    assert_eq!(words.never, "不要立刻高频重试");
+    for about in ["每分钟请求数", "当日配额", "resetAt"] {
+        assert!(words.check_first.iter().any(|step| step.contains(about)), "{about}");
+    }
+}
+
+#[test]
+fn r9_rate_concurrency_and_daily_quota_are_three_verdicts_with_three_codes() {
+    let reasons = [Verdict::RateLimited, Verdict::ConcurrencySpent, Verdict::QuotaSpent];
+    assert_eq!(reasons.map(Verdict::code), ["W-RATE-001", "W-RATE-004", "W-RATE-003"]);
+    let codes = reasons.map(|verdict| verdict.api().map(|api| (api.status, api.code)));
+    assert_eq!(codes, [Some((429, "rate_limit_exceeded")), Some((429, "concurrency_limit")), Some((429, "key_daily_quota_exceeded"))]);
+}
+
+#[test]
+fn r60_every_verdict_has_an_owner_and_a_level() {
+    for verdict in Verdict::ALL {
+        assert!(!verdict.owner().label().is_empty() && !verdict.level().label().is_empty() && !verdict.class().label().is_empty());
+    }
+}
+
+#[test]
+fn r66_every_verdict_has_an_example_with_a_field_a_mistake_and_a_safe_step() {
+    for verdict in Verdict::ALL {
+        for lang in [Lang::Zh, Lang::En] {
+            let example = verdict.words(lang).example;
+            assert!([example.field, example.mistake, example.next].iter().all(|text| !text.is_empty()), "{verdict}");
+            assert_ne!(example.mistake, example.next, "{verdict}");
+        }
+    }
+}
+
+#[test]
+fn an_sdk_is_told_to_stop_where_waiting_a_little_mends_nothing() {
+    use Verdict::{BalanceSpent, GroupModelDenied, KeyDisabled, KeyUnknown, ModelNotFound, OutcomeUnknown, QuotaSpent, SourceNotAllowed};
+    for verdict in [KeyUnknown, KeyDisabled, SourceNotAllowed, BalanceSpent, GroupModelDenied, ModelNotFound, QuotaSpent, OutcomeUnknown] {
+        assert_eq!(verdict.api().map(|api| api.should_retry), Some(false), "{verdict}");
+    }
+}
+
+#[test]
+fn what_may_be_unsent_is_retried_once_and_a_media_task_never_backs_off_on_its_own() {
+    for verdict in Verdict::ALL {
+        let word = verdict.retry(Scenario::MediaTask);
+        assert!(!matches!(word, RetryWord::Backoff(_) | RetryWord::HintOnce | RetryWord::Slow), "{verdict}: {word}");
+    }
+    assert_eq!(Verdict::UpstreamConnectTimeout.retry(Scenario::MediaTask), RetryWord::UnsentOnce);
+}
+
 fn every_text() -> impl Iterator<Item = &'static str> {
     Verdict::ALL.iter().flat_map(|verdict| [Lang::Zh, Lang::En].map(|lang| verdict.words(lang))).flat_map(|words| {
         let example = &words.example;
