@@ -74,6 +74,11 @@ impl Scenario {
         self
     }
 
+    pub(crate) fn without(mut self, term: Term) -> Self {
+        self.0.retain(|clause| clause.term != term);
+        self
+    }
+
     /// Whether any word strikes only the first time that a body is seen.
     pub(crate) fn remembers(&self) -> bool {
         self.0.iter().any(|clause| clause.once)

@@ -41,7 +41,7 @@ impl Sim {
         connections.shutdown().await;
     }
 
-    /// Serves one connection until either side ends it. Dropping the future cuts the connection.
+    /// Serves one connection until either side ends it. A client that closes its sending side has left. Dropping the future cuts the connection.
     pub async fn serve_connection<C: Connection>(&self, io: C) {
         if !self.accepts_connection() {
             return io.reset();

@@ -163,7 +163,8 @@ impl Sim {
         let now = self.settings().epoch.after(self.elapsed());
         let model = ask.as_ref().map_or("", |ask| ask.model.as_str());
         let ordered = match Scenario::parse(model) {
-            Ok(ordered) => ordered.with(&self.settings().always),
+            // Resetting before the accept is a connection's matter, decided when it came.
+            Ok(ordered) => ordered.with(&self.settings().always.clone().without(Term::ResetBeforeAccept)),
             Err(error) => {
                 let message = format!("The model `{}` does not exist: failed to {error}. GET /v1/models lists all.", short(model));
                 return (answer::not_served(404, family, "model_not_found", &message), Some(noted));

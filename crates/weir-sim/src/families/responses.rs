@@ -12,7 +12,7 @@ fn usage(answer: &Answer) -> String {
     }
     let (input, output) = (answer.prompt_tokens, answer.completion_tokens());
     format!(
-        r#"{{"input_tokens":{input},"input_tokens_details":{{"cached_tokens":0}},"output_tokens":{output},"output_tokens_details":{{"reasoning_tokens":{}}},"total_tokens":{}}}"#,
+        r#"{{"input_tokens":{input},"input_tokens_details":{{"cached_tokens":0,"cache_write_tokens":0}},"output_tokens":{output},"output_tokens_details":{{"reasoning_tokens":{}}},"total_tokens":{}}}"#,
         answer.reasoning,
         input + output
     )

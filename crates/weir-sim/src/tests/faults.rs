@@ -14,7 +14,9 @@ const STREAMS: &[(&str, Sight)] = &[
     ("sim:ok", |g| g.complete() && g.body_text().ends_with("data: [DONE]\n\n") && g.body_text().contains(r#""finish_reason":"stop""#)),
     ("sim:tokens=200", |g| g.data_lines() == 203),
     ("sim:reasoning=4", |g| g.body_text().matches("reasoning_content").count() == 4),
-    ("sim:tools=2", |g| g.body_text().contains(r#""finish_reason":"tool_calls""#) && g.body_text().matches(r#""type":"function""#).count() == 2),
+    ("sim:tools=2", |g| {
+        g.body_text().contains(r#""finish_reason":"tool_calls""#) && g.body_text().matches(r#""type":"function""#).count() == 2
+    }),
     ("sim:refusal", |g| g.body_text().contains(r#"{"refusal":""#)),
     ("sim:finish=length", |g| g.body_text().contains(r#""finish_reason":"length""#)),
     ("sim:finish=content_filter", |g| g.body_text().contains(r#""finish_reason":"content_filter""#)),
@@ -28,7 +30,9 @@ const STREAMS: &[(&str, Sight)] = &[
     ("sim:no_finish", |g| g.complete() && !g.body_text().contains("stop") && g.body_text().contains("[DONE]")),
     ("sim:finish_no_done", |g| g.complete() && g.body_text().contains("stop") && !g.body_text().contains("[DONE]")),
     ("sim:unterminated_done", |g| g.complete() && g.body_text().ends_with("\n\ndata: [DONE]\n")),
-    ("sim:no_data", |g| g.status() == 200 && g.complete() && g.body_text().is_empty() && g.header("content-type").unwrap().starts_with("text/event-stream")),
+    ("sim:no_data", |g| {
+        g.status() == 200 && g.complete() && g.body_text().is_empty() && g.header("content-type").unwrap().starts_with("text/event-stream")
+    }),
     ("sim:error_first", |g| g.status() == 200 && g.body_text().starts_with(r#"data: {"error":{"#) && g.data_lines() == 1),
     ("sim:error_after=5", |g| g.data_lines() == 6 && g.body_text().trim_end().lines().last().unwrap().starts_with(r#"data: {"error":{"#)),
     ("sim:error_flat", |g| g.data_lines() == 4 && g.body_text().contains(r#"data: {"type":"error","code""#)),
@@ -107,10 +111,24 @@ async fn stream_faults_leave_the_control_request_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn each_word_of_the_table_is_seen_by_some_test() {
-    let tested: Vec<String> = STREAMS.iter().map(|(model, _)| (*model).to_owned()).chain(REFUSALS.iter().map(|(model, ..)| (*model).to_owned())).collect();
+    let tested: Vec<String> =
+        STREAMS.iter().map(|(model, _)| (*model).to_owned()).chain(REFUSALS.iter().map(|(model, ..)| (*model).to_owned())).collect();
     let elsewhere = [
-        Term::NoUsage, Term::FailRate, Term::Interval, Term::Jitter, Term::FirstByte, Term::SlowHeaders, Term::Stall, Term::StallAfter, Term::Heartbeat,
-        Term::Buffered, Term::Blocks, Term::OneLate, Term::TaskSlow, Term::TaskFailed, Term::TaskLostAnswer,
+        Term::NoUsage,
+        Term::FailRate,
+        Term::Interval,
+        Term::Jitter,
+        Term::FirstByte,
+        Term::SlowHeaders,
+        Term::Stall,
+        Term::StallAfter,
+        Term::Heartbeat,
+        Term::Buffered,
+        Term::Blocks,
+        Term::OneLate,
+        Term::TaskSlow,
+        Term::TaskFailed,
+        Term::TaskLostAnswer,
     ];
     for entry in CATALOG.iter().filter(|entry| !elsewhere.contains(&entry.term)) {
         let word = |model: &String| model[4..].split('=').next() == Some(entry.name);
