@@ -111,6 +111,11 @@ impl Redacted {
         [Kind::Key, Kind::Auth, Kind::Cookie, Kind::Url].iter().any(|kind| self.replaced.contains_key(kind))
     }
 
+    /// Nothing but the marker.
+    pub(super) fn hidden(kind: Kind) -> Self {
+        Self { text: kind.marker().to_owned(), replaced: BTreeMap::from([(kind, 1)]) }
+    }
+
     pub(super) fn append(&mut self, other: Self) {
         self.text.push_str(&other.text);
         for (kind, count) in other.replaced {

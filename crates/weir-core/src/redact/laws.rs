@@ -1,0 +1,217 @@
+//! The laws of redaction: the corpus, random secrets in many places and encodings, idempotence, linear time by count.
+
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::canary;
+use super::engine::{Audience, Redactor};
+use super::stream::RedactStream;
+use crate::secret::Secret;
+
+const CORPUS: &str = include_str!("../../tests/fixtures/redaction-corpus.jsonl");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    text: String,
+    must_not_contain: Vec<String>,
+    must_contain: Vec<String>,
+    why: String,
+}
+
+fn corpus() -> Vec<Line> {
+    CORPUS.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn r41_the_corpus_leaks_nothing_and_loses_no_near_miss() {
+    let redactor = Redactor::default();
+    let mut faults = Vec::new();
+    for line in corpus() {
+        let support = redactor.redact(&line.text, Audience::Support);
+        let public = redactor.redact(&line.text, Audience::Public);
+        for text in [support.as_str(), public.as_str()] {
+            faults.extend(line.must_not_contain.iter().filter(|s| text.contains(*s)).map(|s| format!("leaks {s:?}: {text:?} ({})", line.why)));
+        }
+        let lost = line.must_contain.iter().filter(|s| !support.as_str().contains(*s));
+        faults.extend(lost.map(|s| format!("loses {s:?}: {support:?} ({})", line.why)));
+    }
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn r41_the_corpus_is_broad_and_a_quarter_of_it_must_survive() {
+    let lines = corpus();
+    let near = lines.iter().filter(|l| l.why == "near miss").count();
+    assert!(lines.len() >= 200 && near * 4 >= lines.len(), "{} lines, {near} near misses", lines.len());
+    assert!(lines.iter().all(|l| !l.why.is_empty() && (!l.must_contain.is_empty() || !l.must_not_contain.is_empty())));
+}
+
+#[test]
+fn r41_a_second_pass_changes_nothing() {
+    let redactor = Redactor::default();
+    for line in corpus() {
+        for audience in [Audience::Support, Audience::Public] {
+            let once = redactor.redact(&line.text, audience);
+            let twice = redactor.redact(once.as_str(), audience);
+            assert_eq!(once.as_str(), twice.as_str());
+            assert!(twice.replaced().is_empty());
+            assert_eq!(redactor.scan(once.as_str(), audience), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn r41_a_redactor_that_knows_nothing_lets_a_canary_through() {
+    // The proof is blind if its search finds nothing when redaction is off.
+    let secret = Secret::new("plantedcanaryvalue0815");
+    let text = format!("a note that says {} in passing", secret.expose());
+    let forms = canary::forms(&secret);
+    assert!(!canary::find(text.as_bytes(), &forms).is_empty());
+    let off = Redactor::default().redact(&text, Audience::Support);
+    assert!(!canary::find(off.as_str().as_bytes(), &forms).is_empty());
+    let on = Redactor::new([secret]).redact(&text, Audience::Support);
+    assert!(canary::find(on.as_str().as_bytes(), &forms).is_empty());
+}
+
+#[test]
+fn a_longer_secret_leaves_no_tail_behind_a_shorter_one() {
+    let redactor = Redactor::new(["abcdef123", "def123XYZ789", "abcdef123XYZ789-long-tail"].map(Secret::new));
+    for text in ["abcdef123XYZ789", "abcdef123XYZ789-long-tail", "abcdef123 def123XYZ789"] {
+        let seen = redactor.redact(text, Audience::Support);
+        assert!(!seen.as_str().contains("XYZ") && !seen.as_str().contains("tail"), "{seen}");
+    }
+}
+
+const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+const TEMPLATES: [&str; 40] = [
+    "@",
+    "key @ end",
+    "Authorization: Bearer @",
+    "authorization: @",
+    "x-api-key: @\r\nhost: api.example.com",
+    "curl -H 'Authorization: Bearer @' https://api.example.com/v1/models",
+    "curl -H \"x-api-key: @\" -d '{\"model\":\"m\"}'",
+    "https://api.example.com/v1?key=@&alt=sse",
+    "https://user:@@api.example.com/v1",
+    "postgres://weir:@@db.example.com/weir",
+    "export OPENAI_API_KEY=@",
+    "OPENAI_API_KEY='@' python app.py",
+    "{\"api_key\":\"@\",\"id\":1}",
+    "{\"error\":{\"message\":\"Incorrect API key provided: @.\"}}",
+    "{'error': {'message': 'bad key @'}}",
+    "\"{\\\"apiKey\\\":\\\"@\\\"}\"",
+    "密钥@无效",
+    "密钥：@，请检查",
+    "我的key是@谢谢",
+    "token=@ model=gpt-4o",
+    "[2025-07-14] ERROR auth(@) failed",
+    "Bearer @",
+    "Cookie: session=@; theme=dark",
+    "Set-Cookie: sid=@; HttpOnly",
+    "{\"name\":\"Authorization\",\"value\":\"Bearer @\"}",
+    "[(b'authorization', b'Bearer @')]",
+    "map[Authorization:[Bearer @]]",
+    "<token>@</token>",
+    "api_key: @\nmodel: m",
+    "client = OpenAI(api_key=\"@\")",
+    "new OpenAI({ apiKey: '@' })",
+    "os.environ[\"KEY\"] = \"@\"",
+    "--api-key @ --model m",
+    "secret=@",
+    "password: @",
+    "(@)",
+    "@,@;@",
+    "data: {\"error\":\"@\"}\n\n",
+    "File \"a.py\", line 1\n  key='@'",
+    "\u{1b}[31m@\u{1b}[0m",
+];
+
+/// No window of eight characters of `secret` is in `text`.
+fn no_window(text: &str, secret: &str) -> bool {
+    !secret.as_bytes().windows(8).any(|w| text.as_bytes().windows(8).any(|t| t == w))
+}
+
+fn encodings(secret: &str) -> Vec<String> {
+    canary::whole_forms(secret).into_iter().map(|f| String::from_utf8(f).unwrap()).collect()
+}
+
+fn random_key() -> impl Strategy<Value = String> {
+    let body = proptest::collection::vec(proptest::sample::select(ALPHABET), 32..64).prop_map(|b| String::from_utf8(b).unwrap());
+    let start = proptest::sample::select(vec!["sk-", "sk-proj-", "sk-ant-api03-", "gsk_", "xai-", "hf_", "nvapi-", "AIza", "ghp_"]);
+    (start, body).prop_map(|(start, body)| format!("{start}{body}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn r41_no_window_of_a_registered_secret_survives(secret in "[A-Za-z0-9/+\"\\\\ =&%-]{12,60}") {
+        prop_assume!(secret.trim() == secret);
+        let redactor = Redactor::new([Secret::new(secret.clone())]);
+        for template in TEMPLATES {
+            for form in encodings(&secret) {
+                let seen = redactor.redact(&template.replace('@', &form), Audience::Support);
+                prop_assert!(no_window(seen.as_str(), &form), "{template} {form} {seen}");
+            }
+        }
+    }
+
+    #[test]
+    fn r41_no_window_of_an_unknown_vendor_key_survives(key in random_key()) {
+        let redactor = Redactor::default();
+        // Bare digits of base64 begin in the middle of the first character; a real text has what stands before.
+        let forms: Vec<String> = encodings(&key).into_iter().filter(|f| f.contains(&key[..3]) || f.contains(['%', '\\']) || f.starts_with("736b") || f.starts_with(key.get(..4).unwrap())).collect();
+        for template in TEMPLATES {
+            for form in &forms {
+                let seen = redactor.redact(&template.replace('@', form), Audience::Support);
+                prop_assert!(no_window(seen.as_str(), form), "{template} {form} {seen}");
+                let again = redactor.redact(seen.as_str(), Audience::Support);
+                prop_assert_eq!(again.as_str(), seen.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn r41_ids_are_unchanged_beside_a_secret(key in random_key(), raw: u128) {
+        let id = crate::RequestId::from_bytes(raw.to_be_bytes()).to_string();
+        let text = format!("request {id} failed: key {key} rejected, task task-{raw:032x}, commit {raw:032x}0badcafe");
+        let seen = Redactor::default().redact(&text, Audience::Public);
+        prop_assert_eq!(seen.as_str(), text.replace(&key, "[REDACTED:key]"));
+    }
+
+    #[test]
+    fn r41_a_secret_across_the_borders_of_pieces_is_caught(key in random_key(), size in 1usize..40_000, before in 60_000usize..70_000) {
+        let redactor = Redactor::default();
+        let line = "2025-07-14T10:30:41Z INFO request wr_01j2w8k3q4zp7m0123456789ab done in 12 ms\n";
+        let mut text = line.repeat(before / line.len());
+        text.push_str(&format!("Authorization: Bearer {key}\n"));
+        text.push_str(&line.repeat(300));
+        let mut stream = RedactStream::new(&redactor, Audience::Support);
+        let mut seen = String::new();
+        for piece in text.as_bytes().chunks(size) {
+            seen.push_str(stream.push(piece).as_str());
+        }
+        seen.push_str(stream.finish().as_str());
+        let wanted = text.replace(&key, "[REDACTED:auth]");
+        let differs = seen.bytes().zip(wanted.bytes()).position(|(a, b)| a != b).unwrap_or(seen.len().min(wanted.len()));
+        let around = differs.saturating_sub(80)..seen.len().min(differs + 80);
+        prop_assert!(seen == wanted, "{} bytes, wanted {}: {:?}", seen.len(), wanted.len(), &seen[around]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn nothing_panics_and_a_second_pass_changes_nothing(text in "\\PC{0,80}|([\"'{}\\[\\]():=,&%\\\\\u{1b} @./-]|key|token|prompt|content|Bearer |Cookie|sk-|eyJ|-----BEGIN|密码|余额|a1B2c3D4|://|%41|\\\\u0041|&#65;|[0-9]{1,6}|\\n){0,40}") {
+        let redactor = Redactor::new([Secret::new("a1B2c3D4a1B2")]);
+        for audience in [Audience::Support, Audience::Public] {
+            let once = redactor.redact(&text, audience);
+            let twice = redactor.redact(once.as_str(), audience);
+            prop_assert_eq!(twice.as_str(), once.as_str());
+            prop_assert_eq!(redactor.scan(once.as_str(), audience), Ok(()));
+        }
+    }
+}

@@ -323,11 +323,18 @@ fn header(shadow: &Shadow<'_>, name: &Name, at: usize, kind: Kind) -> Option<Spa
     let line = line_end(bytes, at);
     let opener = name.start.checked_sub(1).map(|i| bytes[i]).filter(|b| is_quote(*b));
     let stop = match opener {
+        None if whole_line(bytes, at) => line,
         Some(quote) => bytes[at..line].iter().position(|b| *b == quote).map_or(line, |i| at + i),
         None if kind == Kind::Auth => bytes[at..line].iter().position(|b| is_quote(*b)).map_or(line, |i| at + i),
         None => line,
     };
     scheme_skipped(bytes, at..stop).map(|r| Span::new(r.start, r.end, kind))
+}
+
+fn whole_line(bytes: &[u8], at: usize) -> bool {
+    let word = bytes[at..].iter().take(32).take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
+    let scheme = String::from_utf8_lossy(&bytes[at..at + word]).to_ascii_lowercase();
+    WHOLE_LINE_SCHEMES.contains(&scheme.as_str())
 }
 
 /// What is secret in a header's value: behind `Bearer` one token, behind `Digest` everything, else everything.
@@ -342,7 +349,7 @@ fn scheme_skipped(bytes: &[u8], value: Range) -> Option<Range> {
         return (!is_placeholder(text)).then_some(token);
     }
     let mut end = value.end;
-    if !WHOLE_LINE_SCHEMES.contains(&scheme.as_str()) {
+    if !whole_line(bytes, value.start) {
         // A log line goes on behind the header: `authorization: abc status=401`.
         end = log_goes_on(bytes, value.clone());
     }
@@ -406,7 +413,7 @@ fn person(shadow: &Shadow<'_>, separator: Separator, at: usize, kind: Kind) -> O
         Kind::Phone => digits >= 5 && text.len() <= 32,
         Kind::Email => text.contains('@'),
         _ if separator == Separator::Blank => digits >= 6,
-        _ => !text.is_empty() && text.len() <= 200 && !is_placeholder(text) && !is_number_or_none(text) && !complains(text),
+        _ => !text.is_empty() && text.len() <= 200 && !is_placeholder(text) && (digits >= 6 || !is_number_or_none(text)) && !complains(text),
     };
     let scalar = matches!(value.form, Form::Quoted | Form::Bare) && separator != Separator::Pair;
     (fits && scalar && !super_marked(text)).then(|| Span::new(value.range.start, value.range.end, kind))

@@ -194,7 +194,7 @@ fn backslash(bytes: &[u8]) -> (usize, Step) {
     let run = bytes.iter().take_while(|b| **b == b'\\').count();
     let rest = &bytes[run..];
     match rest.first() {
-        Some(c @ (b'"' | b'\'' | b'/' | b'`')) => (run + 1, Step::One(char::from(*c))),
+        Some(c @ (b'"' | b'\'' | b'/' | b'`' | b' ')) => (run + 1, Step::One(char::from(*c))),
         Some(b'n' | b'r') => (run + 1, Step::One('\n')),
         Some(b't') => (run + 1, Step::One('\t')),
         Some(b'x') => match rest.get(1..3).and_then(hex).and_then(char::from_u32) {

@@ -37,7 +37,7 @@ pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>)
     let bytes = shadow.bytes();
     urls::find(bytes, out);
     if bytes.contains(&b'@') || bytes.windows(3).any(|w| w.eq_ignore_ascii_case(b"at]") || w.eq_ignore_ascii_case(b"at)")) {
-        each(&EMAIL, bytes, Kind::Email, is_email, out);
+        emails(bytes, out);
     }
     each(&VENDOR_ID, bytes, Kind::Id, stands_alone, out);
     if audience == Audience::Public {
@@ -54,6 +54,15 @@ pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>)
     each(&IPV4, bytes, Kind::Ip, is_ipv4, out);
     each(&IPV6, bytes, Kind::Ip, is_ipv6, out);
     sums(bytes, out);
+}
+
+/// Not the `password@host` of an address that is hidden already.
+fn emails(bytes: &[u8], out: &mut Vec<Span>) {
+    let taken: Vec<Span> = out.iter().filter(|s| s.kind == Kind::Url).copied().collect();
+    let before = out.len();
+    each(&EMAIL, bytes, Kind::Email, is_email, out);
+    let mails = out.split_off(before);
+    out.extend(mails.into_iter().filter(|m| !taken.iter().any(|t| t.start <= m.start && m.start < t.end)));
 }
 
 fn each(pattern: &LazyLock<Option<Regex>>, bytes: &[u8], kind: Kind, fits: fn(&[u8], usize, usize) -> bool, out: &mut Vec<Span>) {
@@ -116,19 +125,8 @@ fn is_ipv4(bytes: &[u8], start: usize, end: usize) -> bool {
     let (before, behind) = around(bytes, start, end);
     let text = &bytes[start..end];
     let longer = behind == b'.' && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
-    let version = before == b'/' && start >= 2 && bytes[start - 2] != b'/' || bytes[..start].to_ascii_lowercase_tail(8).ends_with(b"version ");
+    let version = before == b'/' && start >= 2 && bytes[start - 2] != b'/' || bytes[start.saturating_sub(8)..start].eq_ignore_ascii_case(b"version ");
     !is_word(before) && !matches!(before, b'.' | b'-') && !is_word(behind) && !longer && !version && !text.starts_with(b"127.") && text != b"0.0.0.0"
-}
-
-/// The last bytes of a text in small letters.
-trait Tail {
-    fn to_ascii_lowercase_tail(&self, len: usize) -> Vec<u8>;
-}
-
-impl Tail for [u8] {
-    fn to_ascii_lowercase_tail(&self, len: usize) -> Vec<u8> {
-        self[self.len().saturating_sub(len)..].to_ascii_lowercase()
-    }
 }
 
 /// Real addresses have digits and several groups; `std::de` and `10:31:02` have not.
@@ -156,9 +154,9 @@ fn sum(bytes: &[u8], found: &Captures<'_>) -> Option<Span> {
     let text = String::from_utf8_lossy(number.as_bytes());
     let money = text.contains(['¥', '￥', '$', '€', '£', '元', '块', '刀', '金']) || text.contains('.') || ["USD", "CNY", "RMB", "yuan", "dollar"].iter().any(|c| text.contains(c));
     let glued = word.start() > 0 && is_word(bytes[word.start() - 1]) && word.as_bytes()[0].is_ascii();
-    let (_, behind) = around(bytes, number.start(), number.end());
     let start = number.start() + text.len() - text.trim_start().len();
     let end = number.end() - (text.len() - text.trim_end().len()).min(number.len());
+    let (_, behind) = around(bytes, start, end);
     let date = matches!(behind, b'-' | b'/' | b':' | b'%') && !money;
     ((sure || money) && !glued && !is_word(behind) && !date).then(|| Span::new(start, end, Kind::Amount))
 }

@@ -10,8 +10,6 @@ use regex::bytes::Regex;
 use super::engine::{Kind, Span};
 use super::normalise::Shadow;
 
-/// No key is longer; a token beyond it is still hidden to its end.
-pub(super) const MAX_KEY_BYTES: usize = 4096;
 /// Base64 and hex runs shorter than this hold no whole key.
 const MIN_ENCODED_BYTES: usize = 24;
 /// Encoded runs are looked into up to this many bytes; a file in base64 is content, not a key.
@@ -109,13 +107,20 @@ pub(super) fn is_ready() -> bool {
 }
 
 pub(super) fn find(shadow: &Shadow<'_>, out: &mut Vec<Span>) {
-    find_in(shadow.bytes(), out);
+    find_in(shadow.bytes(), Border::Needed, out);
     encoded(shadow.bytes(), out);
     zhipu(shadow.bytes(), out);
 }
 
+/// Whether a letter right before a shape makes it part of a word. In decoded bytes there are no words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Border {
+    Needed,
+    Free,
+}
+
 /// Shapes in plain bytes.
-fn find_in(bytes: &[u8], out: &mut Vec<Span>) {
+fn find_in(bytes: &[u8], border: Border, out: &mut Vec<Span>) {
     let Some(starts) = STARTS.as_ref() else { return };
     let mut from = 0;
     while let Some(found) = starts.find_at(bytes, from) {
@@ -123,7 +128,7 @@ fn find_in(bytes: &[u8], out: &mut Vec<Span>) {
         let at = found.start();
         let (end, kind) = match found.as_bytes() {
             b"-----BEGIN" => (pem(bytes, at), Kind::Key),
-            start if at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_' && start[0] != b's') => continue,
+            start if border == Border::Needed && at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_' && start[0] != b's') => continue,
             b"eyJ" => (web_token(bytes, at), Kind::Auth),
             _ => (key(bytes, at), Kind::Key),
         };
@@ -305,7 +310,7 @@ fn is_base64(b: u8) -> bool {
 fn hides_key(token: &[u8]) -> bool {
     let holds = |plain: &[u8]| {
         let mut spans = Vec::new();
-        find_in(plain, &mut spans);
+        find_in(plain, Border::Free, &mut spans);
         !spans.is_empty()
     };
     if token.len().is_multiple_of(2) && token.iter().all(u8::is_ascii_hexdigit) {

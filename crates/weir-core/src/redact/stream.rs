@@ -115,7 +115,7 @@ impl<'a> RedactStream<'a> {
     /// Lets go what stands before the endless value; the rest of the stream is not shown.
     fn give_up(&mut self, at: usize) -> Redacted {
         let mut ready = self.redactor.redact(&self.held[..at], self.audience);
-        ready.append(self.redactor.redact(&format!("\"prompt\":\"{}\"", Kind::Content.marker()), self.audience));
+        ready.append(Redacted::hidden(Kind::Content));
         self.held = String::new();
         self.dropped = true;
         ready

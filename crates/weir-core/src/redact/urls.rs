@@ -25,8 +25,13 @@ const QUERY_SECRETS: &[&str] = &["key", "token", "code", "auth", "password", "pw
 
 const PRIVATE_ENDS: &[&str] = &[".internal", ".local", ".lan", ".corp", ".intranet", ".svc", ".localdomain", ".home.arpa", ".private", ".consul", ".cluster", ".home", ".priv"];
 
+static EMBEDDED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i-u)data:[a-z0-9.+/;=-]{0,80};base64,[A-Za-z0-9+/=_-]{4,}").ok());
+
 pub(super) fn find(bytes: &[u8], out: &mut Vec<Span>) {
     hosts(bytes, out);
+    if let Some(embedded) = EMBEDDED.as_ref() {
+        out.extend(embedded.find_iter(bytes).map(|m| Span::new(m.start(), m.end(), Kind::Content)));
+    }
     if !bytes.windows(3).any(|w| w == b"://") {
         return;
     }
