@@ -7,7 +7,7 @@ use crate::{
     config::{ConfigFault, UnknownPrice, load, load::schema},
     fault::{Exit, Fault},
     lang::text,
-    shell::{Shell, tell_fault},
+    shell::Shell,
 };
 
 #[derive(Debug, Subcommand)]
@@ -65,7 +65,6 @@ fn check(shell: &Shell) -> Result<Exit, Fault> {
         Err(faults) if shell.flags.json => {
             let view = |fault: &ConfigFault| json!({ "at": fault.at, "path": fault.path, "why": fault.why.in_lang(shell.lang), "hint": fault.hint.as_ref().map(|hint| hint.in_lang(shell.lang)) });
             shell.print_json(&json!({ "ok": false, "file": shown, "faults": faults.iter().map(view).collect::<Vec<_>>() }))?;
-            tell_fault(&Fault::Config(faults), shell.lang);
             Ok(Exit::Usage)
         }
         Err(faults) => Err(faults.into()),

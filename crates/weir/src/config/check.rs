@@ -10,7 +10,7 @@ use crate::lang::text;
 /// Adds what is wrong with a configuration whose shape is right.
 pub(crate) fn check(config: &Config, variables: &[(String, String)], faults: &mut Faults) {
     if config.server.listen.parse::<SocketAddr>().is_err() {
-        faults.add("server.listen", text!("应是 IP:端口,例如 127.0.0.1:8787", "is IP:PORT, such as 127.0.0.1:8787"));
+        faults.add("server.listen", text!("应是 IP:端口,例如 127.0.0.1:8787", "must be IP:PORT, such as 127.0.0.1:8787"));
     }
     check_limits(config, faults);
     check_timeouts(config, faults);
@@ -44,7 +44,7 @@ fn check_limits(config: &Config, faults: &mut Faults) {
     ] {
         // Less does not hold the smallest real request, event or head.
         if size.0 < 1024 {
-            faults.add(format!("limits.{name}"), text!("至少 1KiB", "is at least 1KiB"));
+            faults.add(format!("limits.{name}"), text!("至少 1KiB", "must be at least 1KiB"));
         }
     }
     let spans = [
@@ -60,7 +60,7 @@ fn check_limits(config: &Config, faults: &mut Faults) {
 
 fn more_than_nothing(path: &str, span: Span, faults: &mut Faults) {
     if span.0 == Duration::ZERO {
-        faults.add(path, text!("要大于 0", "is more than 0"));
+        faults.add(path, text!("要大于 0", "must be more than 0"));
     }
 }
 
@@ -131,7 +131,7 @@ fn check_upstream(upstream: &Upstream, path: &str, variables: &[(String, String)
 fn check_name(name: &str, path: &str, faults: &mut Faults) {
     let fine = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
     if !fine {
-        faults.add(format!("{path}.name"), text!("1–64 个字母、数字、-、_ 或 .", "is 1 to 64 letters, digits, -, _ or ."));
+        faults.add(format!("{path}.name"), text!("1–64 个字母、数字、-、_ 或 .", "must be 1 to 64 letters, digits, -, _ or ."));
     }
 }
 
@@ -139,7 +139,7 @@ fn check_name(name: &str, path: &str, faults: &mut Faults) {
 pub(crate) fn wrong_base_url(url: &str) -> Option<(crate::lang::Text, crate::lang::Text)> {
     let example = || text!("例如 https://api.openai.com/v1", "such as https://api.openai.com/v1");
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
-        return Some((text!("要以 http:// 或 https:// 开头", "begins with http:// or https://"), example()));
+        return Some((text!("要以 http:// 或 https:// 开头", "must begin with http:// or https://"), example()));
     };
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     if host.contains('@') {
@@ -175,8 +175,8 @@ mod tests {
             assert!(wrong_base_url(url).is_none(), "{url}");
         }
         for (url, word) in [
-            ("api.openai.com/v1", "begins"),
-            ("ftp://x", "begins"),
+            ("api.openai.com/v1", "must begin"),
+            ("ftp://x", "must begin"),
             ("https://", "host"),
             ("https://user:pw@x/v1", "password"),
             ("https://x/v1?a=1", "?"),

@@ -156,7 +156,7 @@ fn fits(value: &Value, kind: &str) -> bool {
 fn wrong_type(value: &Value, wanted: &[&str]) -> Text {
     let (found, wanted) = (type_words(value.type_str()), type_words(wanted[0]));
     let (found_zh, found_en, wanted_zh, wanted_en) = (found.0, found.1, wanted.0, wanted.1);
-    Text { zh: format!("应是{wanted_zh},写成了{found_zh}"), en: format!("wants {wanted_en}, found {found_en}") }
+    Text { zh: format!("应是{wanted_zh},写成了{found_zh}"), en: format!("must be {wanted_en}, found {found_en}") }
 }
 
 fn type_words(kind: &str) -> (&'static str, &'static str) {
@@ -177,13 +177,13 @@ fn check_scalar(value: &Value, node: &Json, path: &str, faults: &mut Faults) {
         let words = allowed_words(node);
         if !words.is_empty() && !words.contains(&text.as_str()) {
             let list = words.join(", ");
-            return faults.add(path, text!("只能是 {list} 之一", "is one of {list}"));
+            return faults.add(path, text!("只能是 {list} 之一", "must be one of {list}"));
         }
     }
     if let (Value::Integer(number), false) = (value, node["format"] == "price") {
         let (min, max) = (node["minimum"].as_i64().unwrap_or(i64::MIN), node["maximum"].as_i64().unwrap_or(i64::from(u32::MAX)));
         if *number < min || *number > max {
-            return faults.add(path, text!("应在 {min} 到 {max} 之间", "is {min} to {max}"));
+            return faults.add(path, text!("应在 {min} 到 {max} 之间", "must be {min} to {max}"));
         }
     }
     let written = match value {
@@ -198,7 +198,7 @@ fn check_scalar(value: &Value, node: &Json, path: &str, faults: &mut Faults) {
                 path,
                 text!(
                     "不是时长:整数加 ms、s、m、h 或 d,例如 \"30s\"",
-                    "is no duration: a whole number with ms, s, m, h or d, such as \"30s\""
+                    "must be a duration: a whole number with ms, s, m, h or d, such as \"30s\""
                 ),
             );
         }
@@ -207,7 +207,7 @@ fn check_scalar(value: &Value, node: &Json, path: &str, faults: &mut Faults) {
                 path,
                 text!(
                     "不是大小:整数加 B、KiB、MiB 或 GiB,例如 \"32MiB\"",
-                    "is no size: a whole number with B, KiB, MiB or GiB, such as \"32MiB\""
+                    "must be a size: a whole number with B, KiB, MiB or GiB, such as \"32MiB\""
                 ),
             );
         }
@@ -221,7 +221,7 @@ fn check_price(written: &str, node: &Json, path: &str, faults: &mut Faults) {
     match written.parse::<Money>() {
         Err(_) => faults.add(
             path,
-            text!("不是价格:非负小数,最多 9 位,例如 0.15", "is no price: a decimal, not negative, at most 9 places, such as 0.15"),
+            text!("不是价格:非负小数,最多 9 位,例如 0.15", "must be a price: a decimal, not negative, at most 9 places, such as 0.15"),
         ),
         Ok(price) if price.each(per).is_none() => {
             faults.add(
