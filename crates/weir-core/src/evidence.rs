@@ -1,9 +1,26 @@
-//! The typed record of a call that support may keep and the public may read.
+//! `weir.evidence/1`: the typed record of one call that support may keep and the public may read. Built by allow-list
+//! from typed fields; unknown is the word `unknown`, not applicable is `null`, and what was removed is listed.
 
-/// Crockford's alphabet: no letter can be mistaken for a digit.
-pub(crate) const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+mod field;
+mod make;
+mod record;
+mod text;
 
-/// The lowest `digits` groups of five bits, highest first.
-pub(crate) fn crockford(value: u64, digits: u32) -> String {
-    (0..digits).rev().map(|i| char::from(CROCKFORD[(value >> (5 * i) & 31) as usize])).collect()
+#[cfg(test)]
+mod laws;
+
+pub(crate) use field::{CROCKFORD, crockford};
+pub use field::{EvidenceId, Fact, Label, Moment, NotAnEvidenceId, Text};
+pub use make::{EvidenceContext, MAX_EVIDENCE_BYTES, is_kept_header};
+pub use record::{
+    AttemptFacts, BatchFacts, CallerFacts, ChargeEvidence, Client, Confidence, EndMarkerSeen, Evidence, Gzip, Level, LimitKind, Limits,
+    Redaction, RequestFacts, Retry, Scenario, SchemaName, Source, Status, StreamObserved, Surface, TaskFacts, TaskState, TimingFacts,
+    VerdictFacts, ViaProxy,
+};
+pub use text::{Lang, MAX_TEXT_LINES, VerdictWords};
+
+/// The JSON Schema of the record.
+#[must_use]
+pub fn evidence_schema() -> schemars::Schema {
+    schemars::schema_for!(Evidence)
 }

@@ -34,8 +34,19 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] =
-        [Self::Key, Self::Auth, Self::Cookie, Self::Url, Self::Content, Self::Email, Self::Phone, Self::Ip, Self::Host, Self::Amount, Self::Id];
+    pub const ALL: [Self; 11] = [
+        Self::Key,
+        Self::Auth,
+        Self::Cookie,
+        Self::Url,
+        Self::Content,
+        Self::Email,
+        Self::Phone,
+        Self::Ip,
+        Self::Host,
+        Self::Amount,
+        Self::Id,
+    ];
 
     /// What stands in the place of a hidden value.
     #[must_use]

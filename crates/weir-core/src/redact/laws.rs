@@ -31,7 +31,9 @@ fn r41_the_corpus_leaks_nothing_and_loses_no_near_miss() {
         let support = redactor.redact(&line.text, Audience::Support);
         let public = redactor.redact(&line.text, Audience::Public);
         for text in [support.as_str(), public.as_str()] {
-            faults.extend(line.must_not_contain.iter().filter(|s| text.contains(*s)).map(|s| format!("leaks {s:?}: {text:?} ({})", line.why)));
+            faults.extend(
+                line.must_not_contain.iter().filter(|s| text.contains(*s)).map(|s| format!("leaks {s:?}: {text:?} ({})", line.why)),
+            );
         }
         let lost = line.must_contain.iter().filter(|s| !support.as_str().contains(*s));
         faults.extend(lost.map(|s| format!("loses {s:?}: {support:?} ({})", line.why)));
@@ -86,46 +88,46 @@ fn a_longer_secret_leaves_no_tail_behind_a_shorter_one() {
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 const TEMPLATES: [&str; 40] = [
-    "@",
-    "key @ end",
-    "Authorization: Bearer @",
-    "authorization: @",
-    "x-api-key: @\r\nhost: api.example.com",
-    "curl -H 'Authorization: Bearer @' https://api.example.com/v1/models",
-    "curl -H \"x-api-key: @\" -d '{\"model\":\"m\"}'",
-    "https://api.example.com/v1?key=@&alt=sse",
-    "https://user:@@api.example.com/v1",
-    "postgres://weir:@@db.example.com/weir",
-    "export OPENAI_API_KEY=@",
-    "OPENAI_API_KEY='@' python app.py",
-    "{\"api_key\":\"@\",\"id\":1}",
-    "{\"error\":{\"message\":\"Incorrect API key provided: @.\"}}",
-    "{'error': {'message': 'bad key @'}}",
-    "\"{\\\"apiKey\\\":\\\"@\\\"}\"",
-    "密钥@无效",
-    "密钥：@，请检查",
-    "我的key是@谢谢",
-    "token=@ model=gpt-4o",
-    "[2025-07-14] ERROR auth(@) failed",
-    "Bearer @",
-    "Cookie: session=@; theme=dark",
-    "Set-Cookie: sid=@; HttpOnly",
-    "{\"name\":\"Authorization\",\"value\":\"Bearer @\"}",
-    "[(b'authorization', b'Bearer @')]",
-    "map[Authorization:[Bearer @]]",
-    "<token>@</token>",
-    "api_key: @\nmodel: m",
-    "client = OpenAI(api_key=\"@\")",
-    "new OpenAI({ apiKey: '@' })",
-    "os.environ[\"KEY\"] = \"@\"",
-    "--api-key @ --model m",
-    "secret=@",
-    "password: @",
-    "(@)",
-    "@,@;@",
-    "data: {\"error\":\"@\"}\n\n",
-    "File \"a.py\", line 1\n  key='@'",
-    "\u{1b}[31m@\u{1b}[0m",
+    "§",
+    "key § end",
+    "Authorization: Bearer §",
+    "authorization: §",
+    "x-api-key: §\r\nhost: api.example.com",
+    "curl -H 'Authorization: Bearer §' https://api.example.com/v1/models",
+    "curl -H \"x-api-key: §\" -d '{\"model\":\"m\"}'",
+    "https://api.example.com/v1?key=§&alt=sse",
+    "https://user:§@api.example.com/v1",
+    "postgres://weir:§@db.example.com/weir",
+    "export OPENAI_API_KEY=§",
+    "OPENAI_API_KEY='§' python app.py",
+    "{\"api_key\":\"§\",\"id\":1}",
+    "{\"error\":{\"message\":\"Incorrect API key provided: §.\"}}",
+    "{'error': {'message': 'bad key §'}}",
+    "\"{\\\"apiKey\\\":\\\"§\\\"}\"",
+    "密钥§无效",
+    "密钥：§，请检查",
+    "我的key是§谢谢",
+    "token=§ model=gpt-4o",
+    "[2025-07-14] ERROR auth(§) failed",
+    "Bearer §",
+    "Cookie: session=§; theme=dark",
+    "Set-Cookie: sid=§; HttpOnly",
+    "{\"name\":\"Authorization\",\"value\":\"Bearer §\"}",
+    "[(b'authorization', b'Bearer §')]",
+    "map[Authorization:[Bearer §]]",
+    "<token>§</token>",
+    "api_key: §\nmodel: m",
+    "client = OpenAI(api_key=\"§\")",
+    "new OpenAI({ apiKey: '§' })",
+    "os.environ[\"KEY\"] = \"§\"",
+    "--api-key § --model m",
+    "secret=§",
+    "password: §",
+    "(§)",
+    "§,§;§",
+    "data: {\"error\":\"§\"}\n\n",
+    "File \"a.py\", line 1\n  key='§'",
+    "\u{1b}[31m§\u{1b}[0m",
 ];
 
 /// No window of eight characters of `secret` is in `text`.
@@ -152,7 +154,7 @@ proptest! {
         let redactor = Redactor::new([Secret::new(secret.clone())]);
         for template in TEMPLATES {
             for form in encodings(&secret) {
-                let seen = redactor.redact(&template.replace('@', &form), Audience::Support);
+                let seen = redactor.redact(&template.replace('§', &form), Audience::Support);
                 prop_assert!(no_window(seen.as_str(), &form), "{template} {form} {seen}");
             }
         }
@@ -165,7 +167,7 @@ proptest! {
         let forms: Vec<String> = encodings(&key).into_iter().filter(|f| f.contains(&key[..3]) || f.contains(['%', '\\']) || f.starts_with("736b") || f.starts_with(key.get(..4).unwrap())).collect();
         for template in TEMPLATES {
             for form in &forms {
-                let seen = redactor.redact(&template.replace('@', form), Audience::Support);
+                let seen = redactor.redact(&template.replace('§', form), Audience::Support);
                 prop_assert!(no_window(seen.as_str(), form), "{template} {form} {seen}");
                 let again = redactor.redact(seen.as_str(), Audience::Support);
                 prop_assert_eq!(again.as_str(), seen.as_str());
@@ -194,7 +196,7 @@ proptest! {
             seen.push_str(stream.push(piece).as_str());
         }
         seen.push_str(stream.finish().as_str());
-        let wanted = text.replace(&key, "[REDACTED:auth]");
+        let wanted = text.replace(&key, "[REDACTED:key]");
         let differs = seen.bytes().zip(wanted.bytes()).position(|(a, b)| a != b).unwrap_or(seen.len().min(wanted.len()));
         let around = differs.saturating_sub(80)..seen.len().min(differs + 80);
         prop_assert!(seen == wanted, "{} bytes, wanted {}: {:?}", seen.len(), wanted.len(), &seen[around]);

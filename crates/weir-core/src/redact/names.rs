@@ -24,7 +24,19 @@ static PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 const SCHEMES: &[&str] = &["bearer", "basic", "token", "apikey", "api-key", "negotiate", "key", "ntlm"];
-const WHOLE_LINE_SCHEMES: &[&str] = &["digest", "aws4-hmac-sha256", "signature", "hmac", "tc3-hmac-sha256", "oauth", "hmac-sha256", "acs3-hmac-sha256", "sdk-hmac-sha256", "bce-auth-v1", "q-sign-algorithm"];
+const WHOLE_LINE_SCHEMES: &[&str] = &[
+    "digest",
+    "aws4-hmac-sha256",
+    "signature",
+    "hmac",
+    "tc3-hmac-sha256",
+    "oauth",
+    "hmac-sha256",
+    "acs3-hmac-sha256",
+    "sdk-hmac-sha256",
+    "bce-auth-v1",
+    "q-sign-algorithm",
+];
 
 /// A name in the shadow.
 struct Name {
@@ -71,7 +83,9 @@ fn name_at(shadow: &Shadow<'_>, start: usize, end: usize) -> Option<Name> {
     }
     let text = &shadow.text()[left..right];
     // `api key`, `access token` in prose are one name.
-    let spaced = (bytes[..left].last() == Some(&b' ') && matches!(bytes.get(start), Some(b'k' | b'K' | b't' | b'T'))).then(|| two_words(shadow.text(), left, right)).flatten();
+    let spaced = (bytes[..left].last() == Some(&b' ') && matches!(bytes.get(start), Some(b'k' | b'K' | b't' | b'T')))
+        .then(|| two_words(shadow.text(), left, right))
+        .flatten();
     let (left, claim) = match spaced {
         Some((from, claim)) => (from, claim?),
         None => (left, claim_of(text)?),
@@ -165,7 +179,10 @@ fn pair(shadow: &Shadow<'_>, at: usize) -> Option<usize> {
 
 /// `--name value`, `name is value`, `名称是value`, `name provided: value`.
 fn prose(shadow: &Shadow<'_>, name: &Name, at: usize, blanks: usize) -> Option<(Separator, usize)> {
-    const FILLERS: &[&str] = &["is", "was", "are", "provided", "used", "value", "given", "be", "=", ":", "to", "with", "starting", "是", "为", "叫", "如下", "发你", "给你", "就是", "改成", "填", "(", "header"];
+    const FILLERS: &[&str] = &[
+        "is", "was", "are", "provided", "used", "value", "given", "be", "=", ":", "to", "with", "starting", "是", "为", "叫", "如下",
+        "发你", "给你", "就是", "改成", "填", "(", "header",
+    ];
     let text = shadow.text();
     let bytes = shadow.bytes();
     let option = name.start >= 2 && bytes[..name.start].ends_with(b"--") || name.start >= 1 && bytes[name.start - 1] == b'-';
@@ -177,7 +194,9 @@ fn prose(shadow: &Shadow<'_>, name: &Name, at: usize, blanks: usize) -> Option<(
     for _ in 0..4 {
         let Some(filler) = FILLERS.iter().filter(|f| text[next..].starts_with(**f)).max_by_key(|f| f.len()) else { break };
         let end = next + filler.len();
-        if filler.as_bytes()[0].is_ascii_alphabetic() && bytes.get(end).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
+        if filler.as_bytes()[0].is_ascii_alphabetic()
+            && bytes.get(end).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        {
             break;
         }
         if !filler.is_ascii() || matches!(*filler, ":" | "=") {
@@ -235,9 +254,32 @@ fn is_arguments(shadow: &Shadow<'_>, name: &Name) -> bool {
 }
 
 fn is_schema_word(text: &str, name: &Name, word: &str) -> bool {
-    const SCHEMA: &[&str] = &["text", "json", "image", "audio", "auto", "string", "object", "null", "none", "user", "assistant", "system", "tool", "unknown", "stdout", "stderr", "linux", "darwin", "windows", "macos"];
+    const SCHEMA: &[&str] = &[
+        "text",
+        "json",
+        "image",
+        "audio",
+        "auto",
+        "string",
+        "object",
+        "null",
+        "none",
+        "user",
+        "assistant",
+        "system",
+        "tool",
+        "unknown",
+        "stdout",
+        "stderr",
+        "linux",
+        "darwin",
+        "windows",
+        "macos",
+    ];
     let name = &text[name.start..name.end];
-    SCHEMA.contains(&word) || matches!(name, "system" | "suffix" | "output" | "query") && word.is_ascii() && !word.contains(' ') && word.len() < 24 || word.starts_with('/') && !word.contains(' ')
+    SCHEMA.contains(&word)
+        || matches!(name, "system" | "suffix" | "output" | "query") && word.is_ascii() && !word.contains(' ') && word.len() < 24
+        || word.starts_with('/') && !word.contains(' ')
 }
 
 /// In `a=1 prompt=…` the next name ends a value; elsewhere the line does.
@@ -262,20 +304,41 @@ fn unquoted_content_end(bytes: &[u8], value: &Value, separator: Separator) -> us
 }
 
 fn line_is_pairs(bytes: &[u8], name: &Name) -> bool {
-    matches!(bytes.get(name.start.wrapping_sub(1)), None | Some(b' ' | b'&' | b'?' | b'\t' | b'\n' | b',')) && bytes.get(name.end) == Some(&b'=')
+    matches!(bytes.get(name.start.wrapping_sub(1)), None | Some(b' ' | b'&' | b'?' | b'\t' | b'\n' | b','))
+        && bytes.get(name.end) == Some(&b'=')
 }
 
 /// "invalid prompt: …" is what an API says about a prompt.
 fn after_complaint(text: &str, name: &Name) -> bool {
-    const COMPLAINTS: &[&str] = &["invalid", "missing", "empty", "unsupported", "the", "your", "for", "this", "in", "of", "no", "bad", "'", "`", "field", "parameter"];
+    const COMPLAINTS: &[&str] = &[
+        "invalid",
+        "missing",
+        "empty",
+        "unsupported",
+        "the",
+        "your",
+        "for",
+        "this",
+        "in",
+        "of",
+        "no",
+        "bad",
+        "'",
+        "`",
+        "field",
+        "parameter",
+    ];
     let before = text[..name.start].trim_end();
     let word = before.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default().to_ascii_lowercase();
-    text[..name.start].ends_with([' ', '\'', '`']) && COMPLAINTS.contains(&word.trim_start_matches(['"', '(', '['])) || before.ends_with(['\'', '`'])
+    text[..name.start].ends_with([' ', '\'', '`']) && COMPLAINTS.contains(&word.trim_start_matches(['"', '(', '[']))
+        || before.ends_with(['\'', '`'])
 }
 
 fn is_number_or_none(text: &str) -> bool {
     let text = text.trim_end_matches([',', '}', ']', ')', ';']);
-    text.is_empty() || text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'%')) || matches!(text, "null" | "None" | "true" | "false" | "nil" | "undefined" | "unknown")
+    text.is_empty()
+        || text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'%'))
+        || matches!(text, "null" | "None" | "true" | "false" | "nil" | "undefined" | "unknown")
 }
 
 /// A value behind a sure name.
@@ -343,8 +406,17 @@ fn scheme_skipped(bytes: &[u8], value: Range) -> Option<Range> {
     let scheme = String::from_utf8_lossy(&bytes[value.start..value.start + word]).to_ascii_lowercase();
     let next = skip_blanks(bytes, value.start + word, false);
     if next > value.start + word && SCHEMES.contains(&scheme.as_str()) && next < value.end {
-        let token = next..value.end.min(next + bytes[next..].iter().take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b',' | b';' | b')' | b'}' | b'"' | b'\'' | b'\\')).count());
-        let token = if bytes[token.clone()].ends_with(b"]") && !bytes[token.clone()].starts_with(b"[") { token.start..token.end - 1 } else { token };
+        let token = next..value.end.min(
+            next + bytes[next..]
+                .iter()
+                .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b',' | b';' | b')' | b'}' | b'"' | b'\'' | b'\\'))
+                .count(),
+        );
+        let token = if bytes[token.clone()].ends_with(b"]") && !bytes[token.clone()].starts_with(b"[") {
+            token.start..token.end - 1
+        } else {
+            token
+        };
         let text = std::str::from_utf8(&bytes[token.clone()]).unwrap_or("?");
         return (!is_placeholder(text)).then_some(token);
     }
@@ -372,23 +444,42 @@ fn log_goes_on(bytes: &[u8], value: Range) -> usize {
 fn weak(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool) -> Option<Span> {
     let value = read(shadow, at)?;
     let text = text_of(shadow, &value);
-    if !matches!(value.form, Form::Quoted | Form::Bare) || is_placeholder(text) || is_known_id(text.as_bytes()) || text.contains(' ') || !text.is_ascii() {
+    if !matches!(value.form, Form::Quoted | Form::Bare)
+        || is_placeholder(text)
+        || is_known_id(text.as_bytes())
+        || text.contains(' ')
+        || !text.is_ascii()
+    {
         return None;
     }
     let word = &shadow.text()[name.start..name.end];
     let in_query = name.start > 0 && matches!(shadow.bytes()[name.start - 1], b'?' | b'&') && separator == Separator::Equals;
     let written = separator == Separator::Equals || separator == Separator::Tag || quoted && separator == Separator::Colon;
-    let dense = text.len() >= 12 && is_dense(text.as_bytes()) && !is_dated_name(text) || text.len() >= 20 && looks_random(text.as_bytes()) && !is_dated_name(text);
+    let dense = text.len() >= 12 && is_dense(text.as_bytes()) && !is_dated_name(text)
+        || text.len() >= 20 && looks_random(text.as_bytes()) && !is_dated_name(text);
     let sure = match name.claim {
-        Claim::Token => written && !is_number_or_none(text) && !is_plain_word(text) && text.len() >= 4 || separator == Separator::Colon && text.len() >= 8 && looks_random(text.as_bytes()) && !is_dated_name(text),
-        _ => in_query && text.len() >= 6 && !is_plain_word(text) || word.contains("KEY") && separator == Separator::Equals && text.len() >= 8 && !is_plain_word(text) || separator == Separator::Colon && !text.contains('_') && text.len() >= 16 && looks_random(text.as_bytes()) && !is_dated_name(text),
+        Claim::Token => {
+            written && !is_number_or_none(text) && !is_plain_word(text) && text.len() >= 4
+                || separator == Separator::Colon && text.len() >= 8 && looks_random(text.as_bytes()) && !is_dated_name(text)
+        }
+        _ => {
+            in_query && text.len() >= 6 && !is_plain_word(text)
+                || word.contains("KEY") && separator == Separator::Equals && text.len() >= 8 && !is_plain_word(text)
+                || separator == Separator::Colon
+                    && !text.contains('_')
+                    && text.len() >= 16
+                    && looks_random(text.as_bytes())
+                    && !is_dated_name(text)
+        }
     };
     (sure || dense).then(|| Span::new(value.range.start, value.range.end, Kind::Key))
 }
 
 /// `gpt-4o-mini-2024-07-18`, `daily_quota_2`: words and numbers with borders between them.
 fn is_dated_name(text: &str) -> bool {
-    text.contains(['-', '_', '.', '/', ':']) && text.split(['-', '_', '.', '/', ':']).all(|part| part.len() < 12 && !is_dense(part.as_bytes())) && !is_uuid(text)
+    text.contains(['-', '_', '.', '/', ':'])
+        && text.split(['-', '_', '.', '/', ':']).all(|part| part.len() < 12 && !is_dense(part.as_bytes()))
+        && !is_uuid(text)
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -413,7 +504,9 @@ fn person(shadow: &Shadow<'_>, separator: Separator, at: usize, kind: Kind) -> O
         Kind::Phone => digits >= 5 && text.len() <= 32,
         Kind::Email => text.contains('@'),
         _ if separator == Separator::Blank => digits >= 6,
-        _ => !text.is_empty() && text.len() <= 200 && !is_placeholder(text) && (digits >= 6 || !is_number_or_none(text)) && !complains(text),
+        _ => {
+            !text.is_empty() && text.len() <= 200 && !is_placeholder(text) && (digits >= 6 || !is_number_or_none(text)) && !complains(text)
+        }
     };
     let scalar = matches!(value.form, Form::Quoted | Form::Bare) && separator != Separator::Pair;
     (fits && scalar && !super_marked(text)).then(|| Span::new(value.range.start, value.range.end, kind))
@@ -424,15 +517,61 @@ fn routing(shadow: &Shadow<'_>, separator: Separator, at: usize, audience: Audie
     let text = text_of(shadow, &value);
     let is_weight = is_number_or_none(text) && !text.is_empty();
     let is_label = !is_plain_word(text) && !text.contains("://") && text.len() <= 64;
-    let hidden = matches!(separator, Separator::Colon | Separator::Equals) && matches!(value.form, Form::Quoted | Form::Bare) && !matches!(text, "null" | "None" | "unknown" | "true" | "false");
+    let hidden = matches!(separator, Separator::Colon | Separator::Equals)
+        && matches!(value.form, Form::Quoted | Form::Bare)
+        && !matches!(text, "null" | "None" | "unknown" | "true" | "false");
     let weight = is_weight && !shadow.text()[..at].trim_end_matches([' ', ':', '=', '"']).ends_with(['l', 'm', 'd']);
-    (hidden && !is_placeholder(text) && (weight || audience == Audience::Public && is_label)).then(|| Span::new(value.range.start, value.range.end, Kind::Id))
+    (hidden && !is_placeholder(text) && (weight || audience == Audience::Public && is_label))
+        .then(|| Span::new(value.range.start, value.range.end, Kind::Id))
 }
 
 /// A reference to a secret, or a mask: nothing to hide.
 fn is_placeholder(text: &str) -> bool {
-    const WORDS: &[&str] = &["", "null", "none", "nil", "undefined", "true", "false", "unknown", "n/a", "your_key", "your_api_key", "your-api-key", "your_token", "yourkey", "...", "…", "-", "not_seen", "yes", "no", "set", "unset"];
-    const STARTS: &[&str] = &["$", "{{", "process.env", "os.", "env.", "import.meta", "[REDACTED", "YOUR_", "<your", "<YOUR", "your_", "your-", "<api", "<token", "<key", "<redacted", "<REDACTED", "System.getenv", "getenv("];
+    const WORDS: &[&str] = &[
+        "",
+        "null",
+        "none",
+        "nil",
+        "undefined",
+        "true",
+        "false",
+        "unknown",
+        "n/a",
+        "your_key",
+        "your_api_key",
+        "your-api-key",
+        "your_token",
+        "yourkey",
+        "...",
+        "…",
+        "-",
+        "not_seen",
+        "yes",
+        "no",
+        "set",
+        "unset",
+    ];
+    const STARTS: &[&str] = &[
+        "$",
+        "{{",
+        "process.env",
+        "os.",
+        "env.",
+        "import.meta",
+        "[REDACTED",
+        "YOUR_",
+        "<your",
+        "<YOUR",
+        "your_",
+        "your-",
+        "<api",
+        "<token",
+        "<key",
+        "<redacted",
+        "<REDACTED",
+        "System.getenv",
+        "getenv(",
+    ];
     let text = text.trim();
     let masked = text.chars().filter(|c| c.is_alphanumeric()).count();
     let stars = text.chars().filter(|c| matches!(c, '*' | '•' | '…' | 'x' | 'X' | '.')).count();
@@ -461,12 +600,78 @@ fn super_marked(text: &str) -> bool {
 /// A word that prose puts behind a name: small letters only, or a sentence's beginning.
 fn is_plain_word(text: &str) -> bool {
     const WORDS: &[&str] = &[
-        "please", "must", "is", "was", "are", "should", "or", "and", "the", "a", "an", "has", "have", "cannot", "can", "failed", "error", "incorrect", "wrong", "not", "rejected", "disabled", "enabled", "ok", "rotated",
-        "revoked", "provided", "string", "invalid", "expired", "required", "missing", "empty", "present", "absent", "redacted", "masked", "hidden", "valid", "unauthorized", "forbidden", "denied", "refused", "it", "you",
-        "check", "get", "see", "use", "make", "verify", "only", "too", "at", "in", "for", "from", "with", "to", "bearer", "basic", "authentication", "authorization", "header", "limit", "exceeded", "malformed", "found",
+        "please",
+        "must",
+        "is",
+        "was",
+        "are",
+        "should",
+        "or",
+        "and",
+        "the",
+        "a",
+        "an",
+        "has",
+        "have",
+        "cannot",
+        "can",
+        "failed",
+        "error",
+        "incorrect",
+        "wrong",
+        "not",
+        "rejected",
+        "disabled",
+        "enabled",
+        "ok",
+        "rotated",
+        "revoked",
+        "provided",
+        "string",
+        "invalid",
+        "expired",
+        "required",
+        "missing",
+        "empty",
+        "present",
+        "absent",
+        "redacted",
+        "masked",
+        "hidden",
+        "valid",
+        "unauthorized",
+        "forbidden",
+        "denied",
+        "refused",
+        "it",
+        "you",
+        "check",
+        "get",
+        "see",
+        "use",
+        "make",
+        "verify",
+        "only",
+        "too",
+        "at",
+        "in",
+        "for",
+        "from",
+        "with",
+        "to",
+        "bearer",
+        "basic",
+        "authentication",
+        "authorization",
+        "header",
+        "limit",
+        "exceeded",
+        "malformed",
+        "found",
     ];
     let text = text.trim_end_matches([',', '.', ';', ':', '!']);
-    WORDS.contains(&text.to_ascii_lowercase().as_str()) || text.contains('_') && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && text.len() > 8
+    WORDS.contains(&text.to_ascii_lowercase().as_str())
+        || text.contains('_') && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && text.len() > 8
 }
 
 fn starts_han(text: &str) -> bool {
@@ -474,7 +679,10 @@ fn starts_han(text: &str) -> bool {
 }
 
 fn complains(text: &str) -> bool {
-    const STARTS: &[&str] = &["错误", "无效", "不", "已", "是", "为", "过期", "正确", "必须", "长度", "请", "未", "和", "或", "、", "，", "。", "的", "格式", "没", "有", "无", "失败", "缺", "验证", "登录", "认证", "为空", "泄"];
+    const STARTS: &[&str] = &[
+        "错误", "无效", "不", "已", "是", "为", "过期", "正确", "必须", "长度", "请", "未", "和", "或", "、", "，", "。", "的", "格式",
+        "没", "有", "无", "失败", "缺", "验证", "登录", "认证", "为空", "泄",
+    ];
     text.is_empty() || STARTS.iter().any(|s| text.starts_with(s))
 }
 
@@ -486,7 +694,8 @@ fn han_value(text: &str, kind: Kind) -> bool {
     }
 }
 
-static SCHEME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i-u)\b(?:bearer|basic)[ \t]{1,8}([A-Za-z0-9._~+/=-]{8,4096})").ok());
+static SCHEME: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?i-u)\b(?:bearer|basic)[ \t]{1,8}([A-Za-z0-9._~+/=-]{8,4096})").ok());
 
 /// `Bearer …` and `Basic …` without a header's name before them.
 fn schemes(bytes: &[u8], out: &mut Vec<Span>) {
@@ -502,8 +711,9 @@ fn schemes(bytes: &[u8], out: &mut Vec<Span>) {
     }
 }
 
-static CURL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?-u)(?:^|[\s"'])(?:(?:-u|--user|--proxy-user|-U)[ =]?["']?([^\s"':]{1,128}:[^\s"']{1,256})|(?:-b|--cookie)[ =]["']?([^\s"'=;]{1,128}=[^"'\n]{1,4096}))"#).ok());
+static CURL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(?-u)(?:^|[\s"'])(?:(?:-u|--user|--proxy-user|-U)[ =]?["']?([^\s"':]{1,128}:[^\s"']{1,256})|(?:-b|--cookie)[ =]["']?([^\s"'=;]{1,128}=[^"'\n]{1,4096}))"#).ok()
+});
 
 /// `curl -u name:password`, `curl -b 'a=b'`.
 fn credentials_of_curl(bytes: &[u8], out: &mut Vec<Span>) {

@@ -153,7 +153,9 @@ fn compatible(c: char) -> Step {
 /// The length of a terminal sequence: CSI, OSC, or ESC and one letter.
 fn ansi(bytes: &[u8]) -> usize {
     match bytes.get(1) {
-        Some(b'[') => bytes[2..].iter().position(|b| !(0x20..0x40).contains(b)).map_or(bytes.len(), |i| i + 2 + usize::from(bytes[i + 2].is_ascii())),
+        Some(b'[') => {
+            bytes[2..].iter().position(|b| !(0x20..0x40).contains(b)).map_or(bytes.len(), |i| i + 2 + usize::from(bytes[i + 2].is_ascii()))
+        }
         Some(b']') => {
             let window = &bytes[..bytes.len().min(MAX_OSC_BYTES)];
             window.iter().position(|b| *b == 7).map_or(1, |i| i + 1)

@@ -13,15 +13,22 @@ fn compile(pattern: &str) -> Option<Regex> {
     Regex::new(pattern).ok()
 }
 
-static EMAIL: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?i-u)[a-z0-9_.+%-]{1,64}(?:@| ?[\[(]at[\])] ?)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9-]{1,63}){0,6}\.[a-z]{2,18}"));
-static MOBILE: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)(?:(?:\+|00)?86[ -]?)?1[3-9][0-9](?:[0-9]{8}|[ -][0-9]{4}[ -][0-9]{4})"));
-static LANDLINE: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)(?:\(0[0-9]{2,3}\) ?|0[0-9]{2,3}-)[2-9][0-9]{6,7}|400-[0-9]{3}-[0-9]{4}"));
-static INTERNATIONAL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| compile(r"(?-u)\+[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,4}\)?){2,5}|(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[-.])[2-9][0-9]{2}[-.][0-9]{4}"));
-static IDENTITY: LazyLock<Option<Regex>> =
-    LazyLock::new(|| compile(r"(?-u)[1-9][0-9]{5}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]|[0-9]{3}-[0-9]{2}-[0-9]{4}"));
+static EMAIL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(r"(?i-u)[a-z0-9_.+%-]{1,64}(?:@| ?[\[(]at[\])] ?)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9-]{1,63}){0,6}\.[a-z]{2,18}")
+});
+static MOBILE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| compile(r"(?-u)(?:(?:\+|00)?86[ -]?)?1[3-9][0-9](?:[0-9]{8}|[ -][0-9]{4}[ -][0-9]{4})"));
+static LANDLINE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| compile(r"(?-u)(?:\(0[0-9]{2,3}\) ?|0[0-9]{2,3}-)[2-9][0-9]{6,7}|400-[0-9]{3}-[0-9]{4}"));
+static INTERNATIONAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(r"(?-u)\+[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,4}\)?){2,5}|(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[-.])[2-9][0-9]{2}[-.][0-9]{4}")
+});
+static IDENTITY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(r"(?-u)[1-9][0-9]{5}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]|[0-9]{3}-[0-9]{2}-[0-9]{4}")
+});
 static CARD: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)[2-6][0-9]{3}(?:[ -]?[0-9]){9,15}"));
-static IPV4: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"));
+static IPV4: LazyLock<Option<Regex>> =
+    LazyLock::new(|| compile(r"(?-u)(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"));
 static IPV6: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,40}"));
 static SUM: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(concat!(
@@ -102,7 +109,11 @@ fn is_international(bytes: &[u8], start: usize, end: usize) -> bool {
     let (before, behind) = around(bytes, start, end);
     let plus = bytes[start] == b'+';
     // `+08:00` is a zone, `1+2025` a sum, `2e+10` a number.
-    (if plus { (9..=15).contains(&digits) } else { digits == 10 }) && !is_word(before) && !matches!(before, b'-' | b'.') && !is_word(behind) && behind != b'-'
+    (if plus { (9..=15).contains(&digits) } else { digits == 10 })
+        && !is_word(before)
+        && !matches!(before, b'-' | b'.')
+        && !is_word(behind)
+        && behind != b'-'
 }
 
 fn is_card(bytes: &[u8], start: usize, end: usize) -> bool {
@@ -116,7 +127,19 @@ fn is_card(bytes: &[u8], start: usize, end: usize) -> bool {
         17..=19 => lead / 100 == 62,
         _ => false,
     };
-    let sum: u32 = digits.iter().rev().enumerate().map(|(i, d)| if i % 2 == 1 { let twice = d * 2; twice / 10 + twice % 10 } else { *d }).sum();
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(i, d)| {
+            if i % 2 == 1 {
+                let twice = d * 2;
+                twice / 10 + twice % 10
+            } else {
+                *d
+            }
+        })
+        .sum();
     issuer && sum.is_multiple_of(10) && is_number(bytes, start, end)
 }
 
@@ -125,8 +148,15 @@ fn is_ipv4(bytes: &[u8], start: usize, end: usize) -> bool {
     let (before, behind) = around(bytes, start, end);
     let text = &bytes[start..end];
     let longer = behind == b'.' && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
-    let version = before == b'/' && start >= 2 && bytes[start - 2] != b'/' || bytes[start.saturating_sub(8)..start].eq_ignore_ascii_case(b"version ");
-    !is_word(before) && !matches!(before, b'.' | b'-') && !is_word(behind) && !longer && !version && !text.starts_with(b"127.") && text != b"0.0.0.0"
+    let version =
+        before == b'/' && start >= 2 && bytes[start - 2] != b'/' || bytes[start.saturating_sub(8)..start].eq_ignore_ascii_case(b"version ");
+    !is_word(before)
+        && !matches!(before, b'.' | b'-')
+        && !is_word(behind)
+        && !longer
+        && !version
+        && !text.starts_with(b"127.")
+        && text != b"0.0.0.0"
 }
 
 /// Real addresses have digits and several groups; `std::de` and `10:31:02` have not.
@@ -134,8 +164,14 @@ fn is_ipv6(bytes: &[u8], start: usize, end: usize) -> bool {
     let (before, behind) = around(bytes, start, end);
     let text = std::str::from_utf8(&bytes[start..end]).unwrap_or_default().trim_end_matches(['.', ':']);
     let groups = text.split(':').filter(|g| !g.is_empty()).count();
-    let long = groups >= 4 || ["fe80", "fc", "fd", "20", "24", "26", "2a"].iter().any(|p| text.to_ascii_lowercase().starts_with(p)) && groups >= 2;
-    !is_word(before) && before != b':' && !is_word(behind) && long && text.bytes().any(|b| b.is_ascii_digit()) && text.parse::<Ipv6Addr>().is_ok_and(|ip| !ip.is_loopback())
+    let long =
+        groups >= 4 || ["fe80", "fc", "fd", "20", "24", "26", "2a"].iter().any(|p| text.to_ascii_lowercase().starts_with(p)) && groups >= 2;
+    !is_word(before)
+        && before != b':'
+        && !is_word(behind)
+        && long
+        && text.bytes().any(|b| b.is_ascii_digit())
+        && text.parse::<Ipv6Addr>().is_ok_and(|ip| !ip.is_loopback())
 }
 
 /// Sums of money: behind a word for a balance any number, behind other words only with a currency or a fraction.
@@ -150,9 +186,13 @@ fn sums(bytes: &[u8], out: &mut Vec<Span>) {
 
 fn sum(bytes: &[u8], found: &Captures<'_>) -> Option<Span> {
     let (word, number) = (found.get(1)?, found.get(2)?);
-    let sure = matches!(word.as_bytes().to_ascii_lowercase().as_slice(), b"balance") || word.as_bytes() == "余额".as_bytes() || word.as_bytes() == "充值".as_bytes();
+    let sure = matches!(word.as_bytes().to_ascii_lowercase().as_slice(), b"balance")
+        || word.as_bytes() == "余额".as_bytes()
+        || word.as_bytes() == "充值".as_bytes();
     let text = String::from_utf8_lossy(number.as_bytes());
-    let money = text.contains(['¥', '￥', '$', '€', '£', '元', '块', '刀', '金']) || text.contains('.') || ["USD", "CNY", "RMB", "yuan", "dollar"].iter().any(|c| text.contains(c));
+    let money = text.contains(['¥', '￥', '$', '€', '£', '元', '块', '刀', '金'])
+        || text.contains('.')
+        || ["USD", "CNY", "RMB", "yuan", "dollar"].iter().any(|c| text.contains(c));
     let glued = word.start() > 0 && is_word(bytes[word.start() - 1]) && word.as_bytes()[0].is_ascii();
     let start = number.start() + text.len() - text.trim_start().len();
     let end = number.end() - (text.len() - text.trim_end().len()).min(number.len());

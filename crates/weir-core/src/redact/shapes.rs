@@ -128,7 +128,13 @@ fn find_in(bytes: &[u8], border: Border, out: &mut Vec<Span>) {
         let at = found.start();
         let (end, kind) = match found.as_bytes() {
             b"-----BEGIN" => (pem(bytes, at), Kind::Key),
-            start if border == Border::Needed && at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_' && start[0] != b's') => continue,
+            start
+                if border == Border::Needed
+                    && at > 0
+                    && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_' && start[0] != b's') =>
+            {
+                continue;
+            }
             b"eyJ" => (web_token(bytes, at), Kind::Auth),
             _ => (key(bytes, at), Kind::Key),
         };
@@ -141,7 +147,9 @@ fn find_in(bytes: &[u8], border: Border, out: &mut Vec<Span>) {
 
 /// The end of a vendor key that starts at `at`.
 fn key(bytes: &[u8], at: usize) -> Option<usize> {
-    let shape = SHAPES.iter().find(|s| bytes[at..].len() >= s.start.len() && bytes[at..at + s.start.len()].eq_ignore_ascii_case(s.start.as_bytes()))?;
+    let shape = SHAPES
+        .iter()
+        .find(|s| bytes[at..].len() >= s.start.len() && bytes[at..at + s.start.len()].eq_ignore_ascii_case(s.start.as_bytes()))?;
     let body = at + shape.start.len();
     let mut end = run(bytes, body, shape.extra);
     if is_own_mask(bytes, at, end) {
@@ -160,7 +168,8 @@ fn key(bytes: &[u8], at: usize) -> Option<usize> {
     if secret.len() < shape.min || shape.wordy && !looks_random(secret) {
         return None;
     }
-    Some(continued(bytes, end))
+    // Whatever is glued to a key goes with it: it may be the next key.
+    Some(continued(bytes, run(bytes, end, b"-_")))
 }
 
 /// `sk-wr-<kid>` and `sk-wr-<kid>-…`: public by construction.
@@ -170,7 +179,12 @@ fn is_own_mask(bytes: &[u8], at: usize, end: usize) -> bool {
     let kid = rest.strip_suffix(b"-").unwrap_or(rest);
     let masked = bytes[end..].starts_with("…".as_bytes()) || bytes[end..].starts_with(b"...") || bytes[end..].starts_with(b"***");
     let tail_is_free = !bytes.get(end + 3).is_some_and(u8::is_ascii_alphanumeric);
-    kid.len() == 8 && rest.len() == 8 || masked && tail_is_free && (1..=32).contains(&kid.len()) && rest.ends_with(b"-") && kid.iter().filter(|b| **b == b'-').count() == 0
+    kid.len() == 8 && rest.len() == 8
+        || masked
+            && tail_is_free
+            && (1..=32).contains(&kid.len())
+            && rest.ends_with(b"-")
+            && kid.iter().filter(|b| **b == b'-').count() == 0
 }
 
 /// A key that goes on behind a line break or in the next string literal: `"sk-abc" + "def"`, or folded by a terminal.
@@ -192,7 +206,14 @@ fn continued(bytes: &[u8], mut end: usize) -> usize {
         let part = &bytes[at..next];
         // The next line's own first word is not a key's tail: that is dense, and no `name:` or `name=`.
         let is_name = bytes.get(next).is_some_and(|b| matches!(b, b':' | b'=' | b'('));
-        if gap == 0 && !quoted || !(glued || quoted) || part.len() < 8 || is_name || !is_dense(part) || is_known_id(part) || starts_time(part) {
+        if gap == 0 && !quoted
+            || !(glued || quoted)
+            || part.len() < 8
+            || is_name
+            || !is_dense(part)
+            || is_known_id(part)
+            || starts_time(part)
+        {
             return end;
         }
         end = next;
@@ -219,7 +240,8 @@ pub(super) fn looks_random(token: &[u8]) -> bool {
 pub(super) fn is_dense(token: &[u8]) -> bool {
     let letters = token.iter().filter(|b| b.is_ascii_alphabetic()).count();
     let digits = token.iter().filter(|b| b.is_ascii_digit()).count();
-    let turns = token.windows(2).filter(|w| w[0].is_ascii_digit() != w[1].is_ascii_digit() && w.iter().all(u8::is_ascii_alphanumeric)).count();
+    let turns =
+        token.windows(2).filter(|w| w[0].is_ascii_digit() != w[1].is_ascii_digit() && w.iter().all(u8::is_ascii_alphanumeric)).count();
     let cases = token.windows(2).filter(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase()).count();
     letters >= 3 && (digits >= 2 && turns >= 3 || digits >= 1 && cases >= 2 || cases >= 3)
 }
@@ -227,8 +249,46 @@ pub(super) fn is_dense(token: &[u8]) -> bool {
 /// Ids that support needs and that open nothing.
 pub(super) fn is_known_id(token: &[u8]) -> bool {
     const STARTS: [&str; 40] = [
-        "wr_", "WEV-", "W-", "req_", "req-", "chatcmpl-", "cmpl-", "resp_", "msg_", "task_", "task-", "run_", "thread_", "asst_", "batch_", "file-", "file_", "call_", "led_", "acc_", "k_", "fp_",
-        "gen-", "video_", "img_", "job_", "job-", "cgt-", "rs_", "fc_", "ft-", "ftjob-", "evt_", "step_", "toolu_", "vs_", "trace-", "span-", "gpt-", "claude-",
+        "wr_",
+        "WEV-",
+        "W-",
+        "req_",
+        "req-",
+        "chatcmpl-",
+        "cmpl-",
+        "resp_",
+        "msg_",
+        "task_",
+        "task-",
+        "run_",
+        "thread_",
+        "asst_",
+        "batch_",
+        "file-",
+        "file_",
+        "call_",
+        "led_",
+        "acc_",
+        "k_",
+        "fp_",
+        "gen-",
+        "video_",
+        "img_",
+        "job_",
+        "job-",
+        "cgt-",
+        "rs_",
+        "fc_",
+        "ft-",
+        "ftjob-",
+        "evt_",
+        "step_",
+        "toolu_",
+        "vs_",
+        "trace-",
+        "span-",
+        "gpt-",
+        "claude-",
     ];
     STARTS.iter().any(|s| token.starts_with(s.as_bytes()))
 }

@@ -7,25 +7,76 @@ use regex::bytes::Regex;
 
 use super::engine::{Kind, Span};
 
-static URL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?-u)[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s"'`<>\\\x80-\xff]+"#).ok());
+static URL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?-u)[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s"'`<>\\\x80-\xff]+"#).ok());
 
 /// Hosts whose paths are the secret.
 const WEBHOOKS: &[&str] = &[
-    "hooks.slack.com/", "discord.com/api/webhooks/", "discordapp.com/api/webhooks/", "oapi.dingtalk.com/robot/", "qyapi.weixin.qq.com/cgi-bin/webhook/", "open.feishu.cn/open-apis/bot/", "open.larksuite.com/open-apis/bot/",
-    "webhook.office.com/", "outlook.office.com/webhook", "api.telegram.org/bot", "hooks.zapier.com/", "sctapi.ftqq.com/", "api.day.app/", "maker.ifttt.com/", "hook.eu1.make.com/", "pushplus.plus/send",
+    "hooks.slack.com/",
+    "discord.com/api/webhooks/",
+    "discordapp.com/api/webhooks/",
+    "oapi.dingtalk.com/robot/",
+    "qyapi.weixin.qq.com/cgi-bin/webhook/",
+    "open.feishu.cn/open-apis/bot/",
+    "open.larksuite.com/open-apis/bot/",
+    "webhook.office.com/",
+    "outlook.office.com/webhook",
+    "api.telegram.org/bot",
+    "hooks.zapier.com/",
+    "sctapi.ftqq.com/",
+    "api.day.app/",
+    "maker.ifttt.com/",
+    "hook.eu1.make.com/",
+    "pushplus.plus/send",
 ];
 
 /// Query parameters that make an address a permission.
 const SIGNATURES: &[&str] = &[
-    "x-amz-signature", "x-amz-credential", "x-amz-security-token", "x-goog-signature", "x-goog-credential", "signature", "sig", "ossaccesskeyid", "awsaccesskeyid", "googleaccessid", "q-signature", "q-ak", "auth_key",
-    "x-oss-signature", "x-oss-credential", "x-cos-security-token", "x-tos-signature", "x-tos-credential", "wssecret", "txsecret", "hmac", "x-bce-signature", "authorization", "sign",
+    "x-amz-signature",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "x-goog-signature",
+    "x-goog-credential",
+    "signature",
+    "sig",
+    "ossaccesskeyid",
+    "awsaccesskeyid",
+    "googleaccessid",
+    "q-signature",
+    "q-ak",
+    "auth_key",
+    "x-oss-signature",
+    "x-oss-credential",
+    "x-cos-security-token",
+    "x-tos-signature",
+    "x-tos-credential",
+    "wssecret",
+    "txsecret",
+    "hmac",
+    "x-bce-signature",
+    "authorization",
+    "sign",
 ];
-const QUERY_SECRETS: &[&str] = &["key", "token", "code", "auth", "password", "pwd", "secret", "ak", "sk", "session", "state", "ticket", "passwd", "pass", "id_token"];
+const QUERY_SECRETS: &[&str] =
+    &["key", "token", "code", "auth", "password", "pwd", "secret", "ak", "sk", "session", "state", "ticket", "passwd", "pass", "id_token"];
 
-const PRIVATE_ENDS: &[&str] = &[".internal", ".local", ".lan", ".corp", ".intranet", ".svc", ".localdomain", ".home.arpa", ".private", ".consul", ".cluster", ".home", ".priv"];
+const PRIVATE_ENDS: &[&str] = &[
+    ".internal",
+    ".local",
+    ".lan",
+    ".corp",
+    ".intranet",
+    ".svc",
+    ".localdomain",
+    ".home.arpa",
+    ".private",
+    ".consul",
+    ".cluster",
+    ".home",
+    ".priv",
+];
 
-static EMBEDDED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i-u)data:[a-z0-9.+/;=-]{0,80};base64,[A-Za-z0-9+/=_-]{4,}").ok());
+static EMBEDDED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?i-u)data:[a-z0-9.+/;=-]{0,80};base64,[A-Za-z0-9+/=_-]{4,}").ok());
 
 pub(super) fn find(bytes: &[u8], out: &mut Vec<Span>) {
     hosts(bytes, out);
@@ -48,14 +99,22 @@ fn one(bytes: &[u8], start: usize, scheme_len: usize, end: usize, out: &mut Vec<
     let rest = &bytes[begin..end];
     let scheme = bytes[start..begin - 3].to_ascii_lowercase();
     let lower = String::from_utf8_lossy(rest).to_ascii_lowercase();
-    if WEBHOOKS.iter().any(|w| lower.starts_with(w) || lower.split('/').next().is_some_and(|h| h.ends_with(w.trim_end_matches('/')))) || lower.contains("/webhook") && lower.len() > 40 {
+    if WEBHOOKS.iter().any(|w| lower.starts_with(w) || lower.split('/').next().is_some_and(|h| h.ends_with(w.trim_end_matches('/'))))
+        || lower.contains("/webhook") && lower.len() > 40
+    {
         out.push(Span::new(start, end, Kind::Url));
         return;
     }
     let host_at = user_info(bytes, begin, end, &scheme, out);
-    let host_end = bytes[host_at..end].iter().position(|b| matches!(b, b'/' | b'?' | b'#' | b':' | b',' | b')' | b']' | b'}' | b';')).map_or(end, |i| host_at + i);
+    let host_end = bytes[host_at..end]
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?' | b'#' | b':' | b',' | b')' | b']' | b'}' | b';'))
+        .map_or(end, |i| host_at + i);
     let host = &bytes[host_at..host_end];
-    let single = !host.is_empty() && host.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) && !host.eq_ignore_ascii_case(b"localhost") && host.iter().any(u8::is_ascii_alphabetic);
+    let single = !host.is_empty()
+        && host.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && !host.eq_ignore_ascii_case(b"localhost")
+        && host.iter().any(u8::is_ascii_alphabetic);
     if single && !is_example(host) && !matches!(scheme.as_slice(), b"data" | b"file" | b"sim" | b"redacted") {
         out.push(Span::new(host_at, host_end, Kind::Host));
     }
@@ -79,7 +138,9 @@ fn user_info(bytes: &[u8], begin: usize, end: usize, scheme: &[u8], out: &mut Ve
     let odd_port = colon.is_some_and(|c| rest[c + 1..path].iter().any(|b| !b.is_ascii_digit()));
     let at = match authority {
         Some(at) => Some(at),
-        None if odd_port || !web && colon.is_some_and(|c| c + 1 < path) && rest.contains(&b'@') && scheme != b"file" => rest.iter().rposition(|b| *b == b'@'),
+        None if odd_port || !web && colon.is_some_and(|c| c + 1 < path) && rest.contains(&b'@') && scheme != b"file" => {
+            rest.iter().rposition(|b| *b == b'@')
+        }
         None => None,
     };
     let Some(at) = at else { return begin };
@@ -105,7 +166,13 @@ fn parameters(bytes: &[u8], from: usize, end: usize, out: &mut Vec<Span>) {
                 out.push(Span::new(from, end, Kind::Url));
                 return;
             }
-            if QUERY_SECRETS.contains(&name.as_str()) && value.len() >= 6 && super::shapes::looks_random(value) && !value.starts_with(b"[REDACTED") && !super::shapes::is_known_id(value) && !value.starts_with(b"$") {
+            if QUERY_SECRETS.contains(&name.as_str())
+                && value.len() >= 6
+                && super::shapes::looks_random(value)
+                && !value.starts_with(b"[REDACTED")
+                && !super::shapes::is_known_id(value)
+                && !value.starts_with(b"$")
+            {
                 out.push(Span::new(eq + 1, trimmed, Kind::Url));
             }
         }
@@ -128,11 +195,16 @@ fn hosts(bytes: &[u8], out: &mut Vec<Span>) {
         let end = found.end() + more;
         let name = &bytes[start..end];
         // `config.local.toml`, `self.local`, `.local/share`, `a.internal()` are files and code.
-        let is_code = matches!(bytes.get(end), Some(b'(' | b'[')) || start > 0 && matches!(bytes[start - 1], b'/' | b'$' | b'~') && !bytes[..start].ends_with(b"//") || name.starts_with(b".");
+        let is_code = matches!(bytes.get(end), Some(b'(' | b'['))
+            || start > 0 && matches!(bytes[start - 1], b'/' | b'$' | b'~') && !bytes[..start].ends_with(b"//")
+            || name.starts_with(b".");
         let trailing = name.iter().rev().take_while(|b| **b == b'.').count();
         let whole = ends_privately(&name[..name.len() - trailing]);
         let labels = name.split(|b| *b == b'.').filter(|l| !l.is_empty()).count();
-        let common = matches!(name.split(|b| *b == b'.').next(), Some(b"self" | b"this" | b"env" | b"pkg" | b"std" | b"crate" | b"threading" | b"http" | b"node"));
+        let common = matches!(
+            name.split(|b| *b == b'.').next(),
+            Some(b"self" | b"this" | b"env" | b"pkg" | b"std" | b"crate" | b"threading" | b"http" | b"node")
+        );
         if whole && labels >= 2 && !is_code && !common {
             out.push(Span::new(start, end - trailing, Kind::Host));
         }
@@ -147,12 +219,27 @@ fn ends_privately(name: &[u8]) -> bool {
 /// Whether a `host[:port]` belongs to a private network: such a host is shown as `private`.
 #[must_use]
 pub fn is_private_host(host: &str) -> bool {
-    let bare = host.rsplit_once(':').filter(|(h, p)| p.bytes().all(|b| b.is_ascii_digit()) && (!h.contains(':') || h.ends_with(']'))).map_or(host, |(h, _)| h);
+    let bare = host
+        .rsplit_once(':')
+        .filter(|(h, p)| p.bytes().all(|b| b.is_ascii_digit()) && (!h.contains(':') || h.ends_with(']')))
+        .map_or(host, |(h, _)| h);
     let bare = bare.trim_matches(['[', ']']).to_ascii_lowercase();
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return match ip {
-            IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
-            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.segments()[0] & 0xfe00 == 0xfc00 || v6.segments()[0] & 0xffc0 == 0xfe80 || v6.to_ipv4_mapped().is_some(),
+            IpAddr::V4(v4) => {
+                v4.is_private()
+                    || v4.is_loopback()
+                    || v4.is_link_local()
+                    || v4.is_unspecified()
+                    || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64
+            }
+            IpAddr::V6(v6) => {
+                v6.is_loopback()
+                    || v6.is_unspecified()
+                    || v6.segments()[0] & 0xfe00 == 0xfc00
+                    || v6.segments()[0] & 0xffc0 == 0xfe80
+                    || v6.to_ipv4_mapped().is_some()
+            }
         };
     }
     !bare.contains('.') || ends_privately(bare.as_bytes())

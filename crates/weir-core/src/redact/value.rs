@@ -62,7 +62,9 @@ pub(super) fn read(shadow: &Shadow<'_>, at: usize) -> Option<Value> {
             let end = if long { find_triple(bytes, start, q) } else { close(shadow, at) };
             Some(Value { range: start..end.unwrap_or_else(|| line_end(bytes, start)), form: Form::Quoted })
         }
-        b'[' if bytes[at..].starts_with(b"[REDACTED:") => Some(Value { range: at..bytes[at..].iter().position(|b| *b == b']').map_or(bytes.len(), |i| at + i + 1), form: Form::Bare }),
+        b'[' if bytes[at..].starts_with(b"[REDACTED:") => {
+            Some(Value { range: at..bytes[at..].iter().position(|b| *b == b']').map_or(bytes.len(), |i| at + i + 1), form: Form::Bare })
+        }
         b'[' | b'(' => Some(Value { range: at..balanced(shadow, at), form: Form::List }),
         b'{' if bytes.get(at + 1) != Some(&b'{') => Some(Value { range: at..balanced(shadow, at), form: Form::Object }),
         _ => Some(Value { range: at..bare(bytes, at), form: Form::Bare }),
@@ -76,7 +78,13 @@ fn unwrap(bytes: &[u8], mut at: usize) -> usize {
         let next = at + word;
         match bytes.get(next) {
             Some(b'(') if word > 0 && bytes.get(next + 1).is_some_and(|b| is_quote(*b) || b.is_ascii_uppercase()) => at = next + 1,
-            Some(q) if (1..=2).contains(&word) && is_quote(*q) && bytes[at..next].iter().all(|b| matches!(b, b'b' | b'r' | b'u' | b'f' | b'B' | b'R')) => return next,
+            Some(q)
+                if (1..=2).contains(&word)
+                    && is_quote(*q)
+                    && bytes[at..next].iter().all(|b| matches!(b, b'b' | b'r' | b'u' | b'f' | b'B' | b'R')) =>
+            {
+                return next;
+            }
             Some(b'"' | b'\'') if word == 0 => return at,
             Some(b'$' | b'&' | b'@') if word == 0 && bytes.get(at + 1).is_some_and(|b| is_quote(*b)) => return at + 1,
             _ => return at,
@@ -118,7 +126,11 @@ fn close(shadow: &Shadow<'_>, open: usize) -> Option<usize> {
 fn ends_here(bytes: &[u8], at: usize) -> bool {
     let next = skip_blanks(bytes, at, false);
     match bytes.get(next) {
-        None | Some(b',' | b'}' | b']' | b')' | b';' | b':' | b'\n' | b'\r' | b'<' | b'>' | b'&' | b'|' | b'=' | b'+' | b'-' | b'/' | b'\\' | b'"' | b'\'' | b'`') => true,
+        None
+        | Some(
+            b',' | b'}' | b']' | b')' | b';' | b':' | b'\n' | b'\r' | b'<' | b'>' | b'&' | b'|' | b'=' | b'+' | b'-' | b'/' | b'\\' | b'"'
+            | b'\'' | b'`',
+        ) => true,
         Some(_) if next == at => !bytes[at].is_ascii_alphanumeric(),
         Some(_) => {
             let word = bytes[next..].iter().take(64).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')).count();
@@ -191,6 +203,7 @@ fn bare(bytes: &[u8], at: usize) -> usize {
 
 /// Whether `name=` or `name:` stands at `at`.
 fn starts_pair(bytes: &[u8], at: usize) -> bool {
-    let word = bytes[at.min(bytes.len())..].iter().take(64).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')).count();
+    let word =
+        bytes[at.min(bytes.len())..].iter().take(64).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')).count();
     word > 0 && matches!(bytes.get(at + word), Some(b'=' | b':'))
 }

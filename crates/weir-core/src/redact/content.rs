@@ -1,0 +1,130 @@
+//! Prompts and answers behind their names.
+
+use super::engine::{Kind, Span};
+use super::judge::{is_marker, is_number_or_none};
+use super::names::{Name, text_of};
+use super::normalise::Shadow;
+use super::value::{Form, Separator, Value, line_end, read, skip_blanks};
+
+/// Prompts and answers: strings and lists whole; objects are looked into; numbers are counts and stay.
+pub(super) fn content(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool, strong: bool) -> Option<Span> {
+    let bytes = shadow.bytes();
+    let mut value = read(shadow, at)?;
+    if separator == Separator::Pair {
+        return None;
+    }
+    match value.form {
+        Form::Quoted if separator == Separator::Blank => return None,
+        Form::Quoted => {
+            let word = text_of(shadow, &value);
+            // `"input":"text"`, `"type":…`: one small word that a schema would use is no content, unless the name is sure.
+            if !strong && is_schema_word(shadow.text(), name, word) {
+                return None;
+            }
+        }
+        Form::List if separator != Separator::Blank && bytes[value.range.start] == b'[' => {}
+        Form::Object if strong || is_arguments(shadow, name) => {}
+        Form::List | Form::Object => return None,
+        Form::Bare => {
+            let allowed = match separator {
+                Separator::Tag => true,
+                Separator::Equals => strong || line_is_pairs(bytes, name),
+                Separator::Colon => strong && !after_complaint(shadow.text(), name),
+                Separator::Blank | Separator::Pair => false,
+            };
+            if quoted || !allowed || is_number_or_none(text_of(shadow, &value)) {
+                return None;
+            }
+            value.range.end = unquoted_content_end(bytes, &value, separator);
+        }
+    }
+    if shadow.text().get(value.range.clone()).is_none_or(|t| t.trim().is_empty() || is_marker(t)) {
+        return None;
+    }
+    Some(Span::new(value.range.start, value.range.end, Kind::Content))
+}
+
+fn is_arguments(shadow: &Shadow<'_>, name: &Name) -> bool {
+    matches!(&shadow.text()[name.start..name.end], "arguments" | "input" | "inputs")
+}
+
+fn is_schema_word(text: &str, name: &Name, word: &str) -> bool {
+    const SCHEMA: &[&str] = &[
+        "text",
+        "json",
+        "image",
+        "audio",
+        "auto",
+        "string",
+        "object",
+        "null",
+        "none",
+        "user",
+        "assistant",
+        "system",
+        "tool",
+        "unknown",
+        "stdout",
+        "stderr",
+        "linux",
+        "darwin",
+        "windows",
+        "macos",
+    ];
+    let name = &text[name.start..name.end];
+    SCHEMA.contains(&word)
+        || matches!(name, "system" | "suffix" | "output" | "query") && word.is_ascii() && !word.contains(' ') && word.len() < 24
+        || word.starts_with('/') && !word.contains(' ')
+}
+
+/// In `a=1 prompt=…` the next name ends a value; elsewhere the line does.
+fn unquoted_content_end(bytes: &[u8], value: &Value, separator: Separator) -> usize {
+    let line = line_end(bytes, value.range.start);
+    if separator == Separator::Tag {
+        return bytes[value.range.start..].iter().position(|b| *b == b'<').map_or(line, |i| value.range.start + i);
+    }
+    if separator != Separator::Equals {
+        return line;
+    }
+    let mut at = value.range.end;
+    while at < line {
+        let word = skip_blanks(bytes, at, false);
+        let len = bytes[word..line].iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')).count();
+        if len > 0 && bytes.get(word + len) == Some(&b'=') && word > at {
+            return at;
+        }
+        at = word + len.max(1);
+    }
+    line
+}
+
+fn line_is_pairs(bytes: &[u8], name: &Name) -> bool {
+    matches!(bytes.get(name.start.wrapping_sub(1)), None | Some(b' ' | b'&' | b'?' | b'\t' | b'\n' | b','))
+        && bytes.get(name.end) == Some(&b'=')
+}
+
+/// "invalid prompt: …" is what an API says about a prompt.
+fn after_complaint(text: &str, name: &Name) -> bool {
+    const COMPLAINTS: &[&str] = &[
+        "invalid",
+        "missing",
+        "empty",
+        "unsupported",
+        "the",
+        "your",
+        "for",
+        "this",
+        "in",
+        "of",
+        "no",
+        "bad",
+        "'",
+        "`",
+        "field",
+        "parameter",
+    ];
+    let before = text[..name.start].trim_end();
+    let word = before.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default().to_ascii_lowercase();
+    text[..name.start].ends_with([' ', '\'', '`']) && COMPLAINTS.contains(&word.trim_start_matches(['"', '(', '[']))
+        || before.ends_with(['\'', '`'])
+}
