@@ -116,9 +116,8 @@ impl Books {
         let recovery = sweep(&store, &mut committer, clock.now())?;
         let holds = Arc::new(Holds::open(store.dir(), settings.slots)?);
         let shared = Arc::new(Shared { holds, queue: Queue::default(), desk: Desk::default(), healthy: AtomicBool::new(true) });
-        committer.was_changed_by_others()?;
-        shared.desk.reload(committer.db())?;
-        let writer = Writer { committer, batch: Vec::new(), clock };
+        let mut writer = Writer { committer, batch: Vec::new(), followed: None, clock };
+        writer.follow_others(&shared)?;
         let writing =
             if settings.inline { Writing::Inline(Mutex::new(writer)) } else { Writing::Thread(Some(start(writer, &shared, store.dir())?)) };
         let pepper = Pepper::open(store.dir())?;
@@ -245,6 +244,11 @@ impl Books {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.healthy.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared_holds(&self) -> &Holds {
+        &self.shared.holds
     }
 
     fn end(&mut self, how: Next) {

@@ -157,7 +157,8 @@ impl Store {
         let mut ended: Option<HashSet<RequestId>> = None;
         let mut waited = Duration::ZERO;
         loop {
-            let (mut found, _) = holds::read(self.dir())?;
+            let mut found = holds::read_ended(self.dir())?;
+            // One that was freed and taken again between two looks runs now.
             found.retain(|found| found.state == SlotState::Ended && wanted(found));
             // Those that end while this waits are not waited for.
             let first = ended.get_or_insert_with(|| found.iter().map(|found| found.record.id).collect());

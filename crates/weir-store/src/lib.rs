@@ -30,3 +30,6 @@ pub use calls::{CallFilter, CallState, StoredCall};
 pub use error::{Full, KeyRefusal, Spent, StoreError};
 pub use keys::{KeyLimits, KeyRow, KeyState, NewKey, Principal};
 pub use store::Store;
+
+#[cfg(test)]
+mod laws;

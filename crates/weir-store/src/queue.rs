@@ -167,7 +167,7 @@ impl Future for Flushed<'_> {
         if pending.committed >= self.target {
             return Poll::Ready(true);
         }
-        if pending.failures > self.failures {
+        if pending.failures > self.failures || pending.next == Next::Abandon {
             return Poll::Ready(false);
         }
         pending.waiters.push(context.waker().clone());

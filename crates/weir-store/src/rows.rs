@@ -13,8 +13,6 @@ pub(crate) struct Committer {
     db: Connection,
     /// Reused for every record's JSON.
     json: Vec<u8>,
-    /// What `PRAGMA data_version` said last; it changes when another connection commits.
-    seen: i64,
 }
 
 /// Which calls of a group had a row already, by their places in it.
@@ -22,7 +20,7 @@ pub(crate) type AlreadyRecorded = Vec<usize>;
 
 impl Committer {
     pub(crate) fn new(db: Connection) -> Self {
-        Self { db, json: Vec::new(), seen: 0 }
+        Self { db, json: Vec::new() }
     }
 
     /// Writes every call that has no row yet, all of them or none.
@@ -31,19 +29,16 @@ impl Committer {
         calls: impl Iterator<Item = &'a CallRecord>,
         now: Timestamp,
     ) -> Result<AlreadyRecorded, StoreError> {
-        let Self { db, json, .. } = self;
+        let Self { db, json } = self;
         let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let known = write(&change, json, calls, now)?;
         change.commit()?;
         Ok(known)
     }
 
-    /// Whether another connection, here or in another process, changed the database since the last time.
-    pub(crate) fn was_changed_by_others(&mut self) -> Result<bool, StoreError> {
-        let now: i64 = self.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        let changed = now != self.seen;
-        self.seen = now;
-        Ok(changed)
+    /// A number that changes when another connection, here or in another process, commits.
+    pub(crate) fn others_version(&self) -> Result<i64, StoreError> {
+        Ok(self.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
     pub(crate) fn db(&self) -> &Connection {

@@ -37,6 +37,8 @@ pub(crate) struct Shared {
 pub(crate) struct Writer {
     pub(crate) committer: Committer,
     pub(crate) batch: Vec<Sealed>,
+    /// The version of others' changes that the desk has.
+    pub(crate) followed: Option<i64>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -49,6 +51,7 @@ impl std::fmt::Debug for Writer {
 impl Writer {
     /// Runs until the queue says to end.
     pub(crate) fn run(mut self, shared: &Shared) {
+        let _last_word = LastWord(shared);
         let mut wait = POLL;
         loop {
             let next = shared.queue.next(&mut self.batch, wait);
@@ -72,22 +75,43 @@ impl Writer {
 
     /// Commits the batch, group by group; a slot is freed when its row is committed. What could not be written stays in the batch.
     pub(crate) fn write(&mut self, shared: &Shared) -> Result<(), StoreError> {
-        while !self.batch.is_empty() {
-            let group = self.batch.len().min(GROUP);
-            write_group(&mut self.committer, &self.batch[..group], self.clock.now(), shared)?;
-            self.batch.drain(..group);
-            shared.queue.committed(group);
+        let mut done = 0;
+        let mut written = Ok(());
+        for group in self.batch.chunks(GROUP) {
+            written = write_group(&mut self.committer, group, self.clock.now(), shared);
+            if written.is_err() {
+                break;
+            }
+            done += group.len();
+            shared.queue.committed(group.len());
         }
+        // Once at the end: taking each group off the front would move a long queue again and again.
+        self.batch.drain(..done);
         // A burst's memory is given back; a usual group's is kept.
         self.batch.shrink_to(GROUP * 2);
-        Ok(())
+        written
     }
 
-    fn follow_others(&mut self, shared: &Shared) -> Result<(), StoreError> {
-        if self.committer.was_changed_by_others()? {
+    /// Takes over keys and credits if another connection changed something.
+    pub(crate) fn follow_others(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let version = self.committer.others_version()?;
+        if self.followed != Some(version) {
             shared.desk.reload(self.committer.db())?;
+            // Only now: a change that could not be read is looked for again.
+            self.followed = Some(version);
         }
         Ok(())
+    }
+}
+
+/// Says that nobody writes any more, however the writer ended: whoever waits for a commit is told so instead of waiting for ever.
+struct LastWord<'a>(&'a Shared);
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        self.0.healthy.store(false, Ordering::Relaxed);
+        self.0.queue.end(Next::Abandon);
+        self.0.queue.failed();
     }
 }
 

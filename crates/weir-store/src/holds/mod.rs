@@ -138,6 +138,17 @@ fn high_water(file: &File) -> io::Result<Option<u32>> {
 
 /// What the file says now, read with ordinary reads: the sweep's and other processes' view. Also counts slots that cannot be understood.
 pub(crate) fn read(dir: &Path) -> Result<(Vec<Found>, u32), StoreError> {
+    read_where(dir, |_| true)
+}
+
+/// The slots whose call has ended and waits for its row.
+pub(crate) fn read_ended(dir: &Path) -> Result<Vec<Found>, StoreError> {
+    Ok(read_where(dir, |state| state == SlotState::Ended as u64)?.0)
+}
+
+fn read_where(dir: &Path, wanted: impl Fn(u64) -> bool) -> Result<(Vec<Found>, u32), StoreError> {
+    /// Slots looked at with one read.
+    const STRIDE: u32 = 128;
     let path = dir.join(FILE);
     let fail = |error| StoreError::file("read", &path)(error);
     let file = match File::open(&path) {
@@ -146,11 +157,22 @@ pub(crate) fn read(dir: &Path) -> Result<(Vec<Found>, u32), StoreError> {
     };
     let mut found = Vec::new();
     let mut damaged = 0;
-    for index in 0..high_water(&file).map_err(fail)?.unwrap_or(0) {
-        match read_steady(&file, index).map_err(fail)?.map(|words| read_slot(&words)) {
-            Some(Ok(Some(slot))) => found.push(slot),
-            Some(Ok(None)) | None => {}
-            Some(Err(_)) => damaged += 1,
+    let high = high_water(&file).map_err(fail)?.unwrap_or(0);
+    let mut glance = vec![0; STRIDE as usize * SLOT_BYTES];
+    for first in (0..high).step_by(STRIDE as usize) {
+        let slots = STRIDE.min(high - first);
+        let glance = &mut glance[..slots as usize * SLOT_BYTES];
+        file.read_exact_at(glance, offset(first)).map_err(fail)?;
+        for (index, bytes) in (first..).zip(glance.chunks_exact(SLOT_BYTES)) {
+            let state = words_of(bytes)[slot::AT_STATE];
+            if state == 0 || !wanted(state) {
+                continue;
+            }
+            match read_steady(&file, index).map_err(fail)?.map(|words| read_slot(&words)) {
+                Some(Ok(Some(slot))) => found.push(slot),
+                Some(Ok(None)) | None => {}
+                Some(Err(_)) => damaged += 1,
+            }
         }
     }
     Ok((found, damaged))
@@ -175,12 +197,21 @@ fn read_steady(file: &File, index: u32) -> io::Result<Option<Words>> {
 
 fn read_words(file: &File, index: u32) -> io::Result<Words> {
     let mut bytes = [0; SLOT_BYTES];
-    file.read_exact_at(&mut bytes, HEADER_BYTES as u64 + u64::from(index) * SLOT_BYTES as u64)?;
+    file.read_exact_at(&mut bytes, offset(index))?;
+    Ok(words_of(&bytes))
+}
+
+/// Where a slot begins.
+fn offset(index: u32) -> u64 {
+    HEADER_BYTES as u64 + u64::from(index) * SLOT_BYTES as u64
+}
+
+fn words_of(bytes: &[u8]) -> Words {
     let mut words: Words = [0; SLOT_WORDS];
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = u64::from_ne_bytes(std::array::from_fn(|i| bytes[i]));
     }
-    Ok(words)
+    words
 }
 
 /// Words of memory as a slot has them; a type so that tests may make slots without a file.
