@@ -157,3 +157,45 @@ fn paragraphs(words: &Words) -> [(&'static str, &str); 4] {
     let Example { field, mistake, next } = &words.example;
     [("observed", &words.observed), ("example.field", field), ("example.mistake", mistake), ("example.next", next)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::r#gen::rust;
+
+    fn root() -> &'static Path {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    }
+
+    fn there() -> Catalogue {
+        verdicts(root()).unwrap()
+    }
+
+    /// What is said about a catalogue after one change to its first row.
+    fn after(change: impl FnOnce(&mut Row)) -> Vec<String> {
+        let mut catalogue = there();
+        change(&mut catalogue.verdicts[0]);
+        faults(&catalogue)
+    }
+
+    #[test]
+    fn the_catalogue_has_no_fault_and_an_incomplete_row_has_one() {
+        assert_eq!(faults(&there()), Vec::<String>::new());
+        assert_eq!(after(|row| row.zh.title.clear()), ["W-OK-001: zh.title has 0 characters, 1 to 60 fit"]);
+        assert_eq!(after(|row| row.en.never = "x".repeat(61)), ["W-OK-001: en.never has 61 characters, 1 to 60 fit"]);
+        assert_eq!(after(|row| row.scenario = None), ["W-OK-001: needs either a scenario or a fixture"]);
+        assert_eq!(after(|row| row.retry.batch = "often".into()), ["W-OK-001: `often` is not a retry word"]);
+        assert_eq!(after(|row| row.zh.check_first.truncate(1)), ["W-OK-001: both languages list the same steps"]);
+        assert_eq!(after(|row| row.en.example.next.clear()), ["W-OK-001: en.example.next is empty"]);
+        assert_eq!(after(|row| row.code = "W-NET-001".into()), ["W-NET-001: its code or name is used twice"]);
+    }
+
+    #[test]
+    fn a_removed_row_makes_the_generated_enum_stale() {
+        let mut catalogue = there();
+        let enum_file = fs::read_to_string(root().join("crates/weir-core/src/verdict.rs")).unwrap();
+        assert_eq!(rust::verdicts(root(), &catalogue).unwrap(), enum_file);
+        catalogue.verdicts.remove(3);
+        assert_ne!(rust::verdicts(root(), &catalogue).unwrap(), enum_file);
+    }
+}

@@ -1,10 +1,16 @@
 //! Makes every generated file from the catalogue, or checks that what is there equals what would be made.
 
+mod pages;
+pub(crate) mod requirements;
 pub(crate) mod rust;
+mod vocabulary;
 
 use std::{fs, path::Path};
 
-use crate::{Outcome, catalogue};
+use crate::{
+    Outcome, catalogue,
+    vocabulary::{Lang, read},
+};
 
 /// A generated file: its path from the root, and what must be in it.
 pub(crate) struct Made {
@@ -14,11 +20,24 @@ pub(crate) struct Made {
 
 /// Everything that is generated.
 pub(crate) fn all(root: &Path) -> Outcome<Vec<Made>> {
-    let verdicts = catalogue::verdicts(root)?;
-    Ok(vec![
+    let (verdicts, words) = (catalogue::verdicts(root)?, read(root)?);
+    let faults = words.faults(&verdicts);
+    if !faults.is_empty() {
+        return Err(format!("catalog/vocabulary.toml:\n  {}", faults.join("\n  ")).into());
+    }
+    let mut made = vec![
         Made { path: "crates/weir-core/src/verdict.rs".into(), text: rust::verdicts(root, &verdicts)? },
         Made { path: "crates/weir-core/src/verdict/table.rs".into(), text: rust::table(root, &verdicts)? },
-    ])
+        Made { path: "docs/requirements.md".into(), text: requirements::page(root)? },
+    ];
+    for lang in Lang::BOTH {
+        made.push(Made { path: format!("handbook/{}/vocabulary.md", lang.folder()), text: vocabulary::page(lang, &words)? });
+        made.push(Made { path: pages::path(lang, "index"), text: pages::index(lang, &verdicts, &words)? });
+        for row in &verdicts.verdicts {
+            made.push(Made { path: pages::path(lang, &row.code), text: pages::code(lang, row, &verdicts, &words)? });
+        }
+    }
+    Ok(made)
 }
 
 /// Writes what differs.
@@ -48,4 +67,10 @@ pub(crate) fn check(root: &Path) -> Outcome {
         .map(|file| file.path)
         .collect();
     if stale.is_empty() { Ok(()) } else { Err(format!("not as generated, run `cargo xtask gen`:\n  {}", stale.join("\n  ")).into()) }
+}
+
+/// The first letter in upper case.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use super::sentence;
 use crate::{
     Outcome,
     catalogue::{Catalogue, Row, Words},
@@ -54,9 +55,9 @@ fn facts(out: &mut String, row: &Row) -> Outcome {
         out,
         "Facts {{ code: {:?}, class: Class::{}, level: Level::{}, owner: Owner::{},",
         row.code,
-        camel(&row.class),
-        camel(&row.level),
-        camel(&row.owner)
+        sentence(&row.class),
+        sentence(&row.level),
+        sentence(&row.owner)
     )?;
     let retry: Vec<_> = row.retry.words().iter().filter_map(|word| retry_word(word)).collect();
     writeln!(out, "retry: [{}],", retry.join(", "))?;
@@ -109,16 +110,6 @@ pub(crate) fn retry_word(word: &str) -> Option<String> {
         }
     };
     Some(format!("RetryWord::{variant}"))
-}
-
-fn camel(word: &str) -> String {
-    sentence(word)
-}
-
-/// The first letter in upper case.
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn formatted(root: &Path, source: &str) -> Outcome<String> {

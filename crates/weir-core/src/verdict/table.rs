@@ -28,7 +28,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "plain and streamed answers both work",
             check: "test once in the real client",
             never: "don't conclude from curl alone",
-            observed: "ctl, str, strz all pass",
+            observed: "the plain, the streamed and the compressed streamed answer all pass",
             check_first: &[
                 "send the same short message from the real client",
                 "still wrong: run `weir doctor client` and read the stream flag and timeout it reports",
@@ -71,7 +71,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the key was copied badly",
             check: "copy it again, the key only",
             never: "don't send the key to support",
-            observed: "key has space, newline, quote, full-width, \"Bearer \", or is already masked",
+            observed: "the key has a space, a newline, a quote, full-width characters or \"Bearer \", or is a mask",
             check_first: &[
                 "copy the key again in the console and paste nothing else",
                 "check that `OPENAI_API_KEY` has no quotes or spaces around it",
@@ -111,7 +111,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the base URL is malformed",
             check: "compare it with the suggested form",
             never: "don't swap keys",
-            observed: "URL without scheme, `/v1/v1`, ends in `/chat/completions`, space",
+            observed: "the URL has no scheme, has `/v1/v1` or a space, or ends in `/chat/completions`",
             check_first: &[
                 "compare it with the form that the doctor suggests",
                 "it ends in `/v1` with no path behind it",
@@ -153,7 +153,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "calls go through a proxy of this machine",
             check: "compare with a direct call",
             never: "don't blame the model first",
-            observed: "proxy env set",
+            observed: "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is set",
             check_first: &[
                 "read `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`",
                 "add the gateway's host to `NO_PROXY` and test directly",
@@ -191,7 +191,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the clock is off, so resetAt is misread",
             check: "sync the clock",
             never: "don't guess the wait",
-            observed: "clock differs > 30 s from `Date`",
+            observed: "the clock differs by more than 30 s from the header `Date`",
             check_first: &["turn on the system's time sync (NTP)", "read resetAt again after that"],
             example: Example {
                 field: "resetAt",
@@ -225,7 +225,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "DNS finds no address",
             check: "check spelling and resolver",
             never: "don't use an IP to get round the certificate",
-            observed: "DNS fails",
+            observed: "the host name resolves to no address",
             check_first: &[
                 "check the spelling of the host in the base URL",
                 "run `nslookup HOST`, then compare with another resolver",
@@ -269,7 +269,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the connection cannot be made",
             check: "check port, firewall and proxy",
             never: "don't raise the read timeout",
-            observed: "TCP refused or connect timeout",
+            observed: "TCP was refused, or connecting took too long",
             check_first: &[
                 "check the port: `curl -v ADDRESS/healthz` shows the step it stops at",
                 "see whether a local or company firewall allows it",
@@ -311,7 +311,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "TLS is broken or intercepted",
             check: "ask who runs the network",
             never: "don't disable verification",
-            observed: "TLS fails, or issuer is not a public CA",
+            observed: "the TLS handshake fails, or the issuer is not a public authority",
             check_first: &[
                 "see who issued it: `openssl s_client -connect HOST:443`",
                 "issued by the company: get its root and set `SSL_CERT_FILE`",
@@ -349,7 +349,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the address is not the API's",
             check: "check that the base URL ends in /v1",
             never: "don't read it as a missing model",
-            observed: "HTML, or 404 on a known path",
+            observed: "an HTML page, or a 404 on a known path",
             check_first: &[
                 "see whether the base URL ends in `/v1`",
                 "see whether the Content-Type is text/html",
@@ -464,7 +464,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the key is disabled or has expired",
             check: "issue a new key in the console",
             never: "don't retry in a loop",
-            observed: "401/403 `key_disabled`, `key_expired`",
+            observed: "401 or 403 with `key_disabled` or `key_expired`",
             check_first: &["see the key's state and expiry in the console", "issue a new key and replace the old one in the client"],
             example: Example {
                 field: "key state",
@@ -498,7 +498,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the source of the call is not allowed",
             check: "check the key's allow-list",
             never: "don't publish the IP address",
-            observed: "403 `ip_not_allowed`, region",
+            observed: "403 with `ip_not_allowed`, or a region that is not supported",
             check_first: &[
                 "see the key's list of allowed addresses in the console",
                 "see whether the outgoing address changed (proxy, VPN, other network)",
@@ -535,7 +535,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the model's name is wrong",
             check: "look for the nearest name in /models",
             never: "don't say that the model is retired",
-            observed: "404/400 `model_not_found`",
+            observed: "404 or 400 with `model_not_found`",
             check_first: &["read the exact names: `curl ADDRESS/v1/models`", "try the nearest name that is suggested"],
             example: Example {
                 field: "model",
@@ -644,7 +644,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the account has no balance left",
             check: "look at the account page",
             never: "don't wait and retry, don't publish it",
-            observed: "402, or 429 with a balance code",
+            observed: "402, or a 429 whose code is about the balance",
             check_first: &[
                 "see the balance on the account page",
                 "top it up, or ask the account's owner to",
@@ -716,7 +716,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the input or the asked-for output is too long",
             check: "shorten the input or lower max_tokens",
             never: "don't send a screenshot of the prompt",
-            observed: "413, context length",
+            observed: "413, or a context length error",
             check_first: &["lower `max_tokens`", "shorten the input, or send it in parts", "take a model with a longer context"],
             example: Example {
                 field: "max_tokens",
@@ -748,7 +748,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the provider's policy refused the content",
             check: "rephrase the request",
             never: "don't send the text to support",
-            observed: "refusal / content filter",
+            observed: "a refusal, or finish_reason content_filter",
             check_first: &["see `finish_reason` and the error's code", "rephrase, then send"],
             example: Example {
                 field: "finish_reason",
@@ -993,7 +993,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the rate grew too fast",
             check: "ramp up slowly",
             never: "don't open up all at once",
-            observed: "429 `slow_down`, or rate ×2 in 15 min",
+            observed: "429 `slow_down`, or twice the rate within 15 minutes",
             check_first: &[
                 "see the requests of the last 15 minutes",
                 "start from the old rate, add at most half every 15 minutes",
@@ -1037,7 +1037,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "a WAF or CDN answered, not the API",
             check: "keep its ray id and ask its owner",
             never: "don't blame the model",
-            observed: "429 HTML / no request id",
+            observed: "a 429 that is HTML or has no request id",
             check_first: &[
                 "note the ray id or block id on the page",
                 "find the owner of that layer (WAF, CDN)",
@@ -1079,7 +1079,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "another caller uses most of this key",
             check: "see the usage per caller",
             never: "don't just raise the cap",
-            observed: "≥ 2 callers, another uses ≥ 50 % of the key",
+            observed: "two or more callers, and another one uses half of the key or more",
             check_first: &[
                 "see the usage per caller on the console's callers page",
                 "have every caller send `x-weir-caller`",
@@ -1123,7 +1123,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the client comes back before resetAt",
             check: "switch its retries off or read resetAt",
             never: "don't stack another layer of retries",
-            observed: "≥ 3 calls before resetAt",
+            observed: "three or more calls before resetAt",
             check_first: &[
                 "see whether the times in `attempts[]` lie before `resetAt`",
                 "set the SDK's `max_retries` to 0",
@@ -1162,7 +1162,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the upstream answered with an error",
             check: "see the attempts",
             never: "don't change parameters at random",
-            observed: "500/502 JSON error",
+            observed: "a JSON error with 500 or 502",
             check_first: &[
                 "see the status of each try in `attempts[]`",
                 "note the upstream's request id for whoever runs the gateway",
@@ -1198,7 +1198,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the upstream has no capacity now",
             check: "try later or another model",
             never: "don't retry in parallel",
-            observed: "503/529 overloaded",
+            observed: "503 or 529 that says overloaded",
             check_first: &[
                 "send later, with growing waits",
                 "compare with another model",
@@ -1276,7 +1276,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the client left before the answer",
             check: "raise its read timeout or stream",
             never: "don't submit it again",
-            observed: "client closed first (gateway saw disconnect)",
+            observed: "the client closed first (the gateway saw it leave)",
             check_first: &[
                 "raise the client's read timeout above the model's usual time",
                 "stream: the first words come much earlier",
@@ -1319,7 +1319,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "a proxy between client and gateway cut it",
             check: "look at the proxy's read timeout",
             never: "don't only raise the client's",
-            observed: "502/504/524 without our id, or cut at a round time",
+            observed: "502, 504 or 524 without our request id, or a cut at a round second",
             check_first: &[
                 "see the second of the cut: 30, 60, 100, 120, 300 are mostly read timeouts of proxies",
                 "nginx: raise `proxy_read_timeout`",
@@ -1358,7 +1358,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the gateway got no connection in time",
             check: "look at the channel",
             never: "don't count it as the user's timeout",
-            observed: "gateway `upstream_connect`",
+            observed: "the gateway names the phase `upstream_connect`",
             check_first: &[
                 "whoever runs the gateway checks the channel's address and outgoing network",
                 "see in `attempts[]` whether every channel fails to connect",
@@ -1397,7 +1397,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the upstream was slow to begin",
             check: "look at the model's usual latency",
             never: "don't shorten the limit and retry",
-            observed: "gateway `first_byte`",
+            observed: "the gateway names the phase `first_byte`",
             check_first: &[
                 "see the model's usual time to the first byte (p95)",
                 "the operator raises `first_byte` for the model",
@@ -1434,7 +1434,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the upstream fell silent in mid-answer",
             check: "look at heartbeats and the upstream",
             never: "don't blame the client",
-            observed: "gateway `idle`",
+            observed: "the gateway names the phase `idle`",
             check_first: &[
                 "compare the longest gap `gap_max` with the limit `idle`",
                 "see whether the upstream sends heartbeats",
@@ -1472,7 +1472,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the whole call took longer than allowed",
             check: "ask for less, or in steps",
             never: "don't set the limit to infinity",
-            observed: "gateway `total`",
+            observed: "the gateway names the phase `total`",
             check_first: &[
                 "lower `max_tokens`, or do it in steps",
                 "use the task API for long jobs",
@@ -1508,7 +1508,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "a long job was called synchronously",
             check: "use the task API",
             never: "don't wait for it synchronously",
-            observed: "long task called synchronously",
+            observed: "an image or video job was called synchronously",
             check_first: &[
                 "use the task API: submit once, follow it with `weir task`",
                 "stream it where it is a chat",
@@ -1546,7 +1546,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "a layer replaced the error with a phrase",
             check: "find the real status code",
             never: "don't show only \"busy\"",
-            observed: "text like \"系统繁忙\" and no code",
+            observed: "a phrase such as \"system busy\" and no code",
             check_first: &[
                 "see the real status and headers with `curl -i`",
                 "find the layer that rewrites the error",
@@ -1586,7 +1586,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "sent, no answer: it may be done and charged",
             check: "look up the request or task id",
             never: "don't send it again",
-            observed: "bytes sent, no answer",
+            observed: "the request was sent and no answer came",
             check_first: &[
                 "look the request id up: `GET /v1/weir/calls/{id}`",
                 "images and videos: ask for the task by its id with `weir task`",
@@ -1667,7 +1667,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the stream opened, but nothing came",
             check: "headers, data lines, buffering, client version",
             never: "don't call the model down",
-            observed: "ctl ok; str 200, 0 data lines",
+            observed: "the plain answer is good; the stream is a 200 without one data line",
             check_first: &[
                 "headers: is `content-type` text/event-stream?",
                 "data lines: count `data:` with `curl -N`",
@@ -1711,7 +1711,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "a hop held everything back to the end",
             check: "nginx, gateway, company proxy, browser extension",
             never: "don't tune the model",
-            observed: "all events in one burst at the end (§4.3)",
+            observed: "all events come in one burst at the end",
             check_first: &[
                 "nginx: `proxy_buffering off;` in the location, then `nginx -s reload`",
                 "gateway: `curl -N` straight to it; `X-Accel-Buffering: no` must come back",
@@ -1750,7 +1750,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "a header was rewritten or stream was ignored",
             check: "look at the layers in between",
             never: "don't patch the parser",
-            observed: "str content type is JSON or HTML",
+            observed: "the content type of the stream is JSON or HTML",
             check_first: &[
                 "see the header `content-type`",
                 "compare with a direct call to find the hop that rewrites",
@@ -1788,7 +1788,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "it ended without a sign that it was complete",
             check: "treat it as unfinished",
             never: "don't accept it as complete",
-            observed: "clean end, no finish_reason and no end marker",
+            observed: "a clean end without finish_reason and without end marker",
             check_first: &[
                 "see whether the last event has `finish_reason`",
                 "see whether `data: [DONE]` came",
@@ -1828,7 +1828,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the connection broke in mid-answer",
             check: "see the time of the cut and the hops",
             never: "don't glue two outputs together",
-            observed: "reset/short body after ≥ 1 data line",
+            observed: "a reset or a short body after one data line or more",
             check_first: &[
                 "see when it was cut and how many data lines came",
                 "see the hops: a round second is mostly a proxy's read timeout",
@@ -1866,7 +1866,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the upstream reported an error midway",
             check: "follow the error's own code",
             never: "don't ignore the rest",
-            observed: "`error` event in the stream",
+            observed: "an `error` event in the stream",
             check_first: &["see `error.code` and follow that code's page", "note the request id and the data lines before it"],
             example: Example {
                 field: "error.code",
@@ -1898,7 +1898,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the stream went quiet for longer than idle",
             check: "look at the upstream and heartbeats",
             never: "don't touch the total limit first",
-            observed: "gap > idle limit, then late or no data",
+            observed: "a gap above the idle limit, then late data or none",
             check_first: &[
                 "see behind which event the longest gap `gap_max` lies",
                 "see whether heartbeats (lines that begin with `:`) came meanwhile",
@@ -1930,7 +1930,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the frames of the stream are damaged",
             check: "see what rewrites them on the way",
             never: "don't skip bad lines and go on",
-            observed: "bad JSON, no `data:`, glued frames",
+            observed: "broken JSON, lines without `data:`, or glued frames",
             check_first: &[
                 "see the number of the first bad line (not its text)",
                 "compare with a direct call to find the hop that rewrites",
@@ -1972,7 +1972,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "compression on the way holds the stream back",
             check: "switch compression off for SSE",
             never: "don't close the case because curl works",
-            observed: "str good, strz buffered",
+            observed: "good without compression, buffered with gzip, which browsers always ask for",
             check_first: &[
                 "nginx: take text/event-stream out of `gzip_types`",
                 "CDN: no compression for text/event-stream",
@@ -2012,7 +2012,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "a hop removed or changed the headers",
             check: "find the hop that removes them",
             never: "don't rely on luck",
-            observed: "no-cache/no-transform missing or changed, Content-Encoding on SSE",
+            observed: "no-cache or no-transform is missing or changed, or an event stream has a Content-Encoding",
             check_first: &[
                 "see `Cache-Control` and `X-Accel-Buffering` in the answer",
                 "go hop by hop to find the one that removes them",
@@ -2052,7 +2052,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "a hop passes the stream on in blocks",
             check: "look at buffer sizes such as proxy_buffer_size",
             never: "don't call it a slow network",
-            observed: "events come in blocks of 4/8/16 KiB",
+            observed: "events come in blocks of 4, 8 or 16 KiB",
             check_first: &[
                 "nginx: `proxy_buffering off;`, then look at `proxy_buffer_size`",
                 "see whether programs on the way flush after every event",
@@ -2088,7 +2088,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "direct is good, through this hop it is not",
             check: "give both runs to the hop's owner",
             never: "don't go on checking the model",
-            observed: "direct good, via path bad",
+            observed: "good when called directly, broken through the path",
             check_first: &["give both results to the owner of that hop", "have its buffering, read timeout and compression checked"],
             example: Example {
                 field: "both runs",
@@ -2120,7 +2120,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "it ended in order, at a length or policy limit",
             check: "look at max_tokens",
             never: "don't treat it as an interruption",
-            observed: "ended with length / content_filter",
+            observed: "finish_reason is length or content_filter",
             check_first: &["see `finish_reason`", "length: raise `max_tokens`", "content_filter: rephrase"],
             example: Example {
                 field: "max_tokens",
@@ -2159,7 +2159,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "SSE support, an extension or a short timeout",
             check: "run `weir doctor client`",
             never: "don't switch the model",
-            observed: "all probes good, user still sees a spinner",
+            observed: "every probe is good, and the user still sees a spinner",
             check_first: &[
                 "run `weir doctor client` and point the client's base URL at the address it prints",
                 "see whether the client's version supports SSE",
@@ -2196,7 +2196,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the client did not send stream=true",
             check: "switch streaming on in the client",
             never: "don't change the server",
-            observed: "client probe: stream flag absent",
+            observed: "the client sent no stream=true",
             check_first: &["switch on \"stream\" in the client's settings", "in code: `stream=true`"],
             example: Example { field: "stream", mistake: "changing the server's settings", next: "switch streaming on in the client" },
         },
@@ -2224,7 +2224,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "its read timeout is below the usual time",
             check: "raise the read timeout",
             never: "don't use retries instead",
-            observed: "client read timeout < model p95",
+            observed: "the client's read timeout is below the model's p95",
             check_first: &[
                 "compare the client's read timeout with the model's p95",
                 "OpenAI SDKs: set `timeout` (seconds) to twice the p95",
@@ -2258,7 +2258,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "retries of the SDK create new jobs",
             check: "retries off, and an Idempotency-Key",
             never: "don't retry in two layers",
-            observed: "SDK retries on a costly POST",
+            observed: "the SDK retries a costly POST by itself",
             check_first: &[
                 "set the SDK's `max_retries` to 0",
                 "send an `Idempotency-Key` with it",
@@ -2294,7 +2294,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the job is queued or running",
             check: "go on asking for its state",
             never: "don't submit it again",
-            observed: "task queued/running",
+            observed: "the task is queued or running",
             check_first: &["ask for the state by the task id: `weir task`", "compare the time of submission with the usual duration"],
             example: Example {
                 field: "task.id",
@@ -2326,7 +2326,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "asking for the state failed",
             check: "ask again later, for the same id",
             never: "don't create a new task",
-            observed: "status unknown / poll failed",
+            observed: "the state is unknown, or asking for it failed",
             check_first: &[
                 "ask for the same task id again in some minutes",
                 "look the request id up: `GET /v1/weir/calls/{id}`",
@@ -2362,7 +2362,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the job failed and was not charged",
             check: "look at the reason",
             never: "don't resubmit it blindly",
-            observed: "failed, not charged",
+            observed: "the task failed and nothing was charged",
             check_first: &["see the reason in `task.error`", "mend the cause; a person decides whether to submit again"],
             example: Example { field: "task.error", mistake: "submitting it unchanged", next: "read the reason, change it, then submit" },
         },
@@ -2390,7 +2390,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the same job came twice",
             check: "compare the two task ids",
             never: "don't submit it again",
-            observed: "same body twice in 10 min without key",
+            observed: "the same body twice within 10 minutes without an idempotency key",
             check_first: &[
                 "compare both task ids and their times",
                 "send an `Idempotency-Key` from now on",
@@ -2422,7 +2422,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the job failed and the ledger has a charge",
             check: "have the ledger reviewed",
             never: "don't publish amounts",
-            observed: "failed and charged",
+            observed: "the task failed and the ledger has a charge",
             check_first: &[
                 "give the task id and the request id to support",
                 "support compares the ledger entries; a person decides on a refund",
@@ -2455,7 +2455,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "each retry was a request of its own",
             check: "see the retry policy and the window",
             never: "don't count the retries as one task",
-            observed: "n charges = n logical requests",
+            observed: "as many charges as separate requests",
             check_first: &[
                 "see how many separate requests there were in that window",
                 "see the client's retry policy: `max_retries`",
@@ -2491,7 +2491,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the others were replays of the same call",
             check: "nothing to do",
             never: "don't dispute it",
-            observed: "one charge, others replayed",
+            observed: "one charge; the others were replayed",
             check_first: &["nothing to do", "to be sure, see `replays` in the record"],
             example: Example {
                 field: "replays",
@@ -2527,7 +2527,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the client left before the whole answer",
             check: "check by the request id",
             never: "don't send it again at once",
-            observed: "charged, client left before the end",
+            observed: "charged, and the client left before the end",
             check_first: &[
                 "see the delivered bytes by the request id: `weir evidence show ID`",
                 "fetch it with the same request within the window, at no new charge",
@@ -2563,7 +2563,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the charge is not settled yet",
             check: "look again at the time shown",
             never: "don't read it as free",
-            observed: "charge pending",
+            observed: "the charge is pending",
             check_first: &["look again at the time shown", "tasks are settled when they end"],
             example: Example { field: "charge.state", mistake: "reading pending as free", next: "see `charged` again at that time" },
         },
@@ -2591,7 +2591,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "no charge lies in the asked-for time",
             check: "check time zone and account",
             never: "don't pull all logs",
-            observed: "no charge in the window",
+            observed: "no charge lies in the asked-for window",
             check_first: &["check the time zone: write it beside the times", "check that account and key mask are the same"],
             example: Example {
                 field: "window",
@@ -2623,7 +2623,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "there is too little to judge by",
             check: "add the one item that is named",
             never: "don't guess a conclusion",
-            observed: "answer too short/fast, or input missing",
+            observed: "the answer is too short or too fast, or an input is missing",
             check_first: &["add the item that is named as missing", "answer too short: test again with a longer message"],
             example: Example { field: "missing[]", mistake: "guessing a conclusion", next: "add one item, then judge" },
         },
@@ -2651,7 +2651,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "this probe costs or needs consent",
             check: "add the named flag if you need it",
             never: "don't load-test by default",
-            observed: "probe skipped for cost or consent",
+            observed: "a probe was skipped for its cost or for want of consent",
             check_first: &["run it with the flag that is named, if you need it"],
             example: Example {
                 field: "skipped[]",
@@ -2683,7 +2683,7 @@ pub(super) static FACTS: [Facts; 76] = [
             cause: "the endpoint has no /models or option",
             check: "ignore it",
             never: "don't call it a fault",
-            observed: "endpoint lacks /models or options",
+            observed: "the endpoint has no /models or lacks an option",
             check_first: &["ignore it; the other findings stand"],
             example: Example { field: "/models", mistake: "calling the endpoint faulty for it", next: "ignore this item" },
         },
