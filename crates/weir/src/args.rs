@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
-    commands::{account, audit, calls, config, explain, key, pages, redact, serve, sim, up, vocab},
+    commands::{account, audit, calls, config, evidence, explain, key, pages, redact, serve, sim, up, vocab},
     lang::LangChoice,
 };
 
@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Find calls and read their records
     #[command(subcommand, after_help = "Example:\n  weir calls list --since 1h --verdict W-STREAM-005")]
     Calls(calls::Calls),
+    /// Show, export and check the support-safe record of a call
+    #[command(subcommand, after_help = "Example:\n  weir evidence show wr_01j2w8k3q4zp7m01j2w8k3q4zp --lang zh")]
+    Evidence(evidence::EvidenceCommand),
     /// Say what a verdict code means, what to check first and what not to do
     #[command(after_help = "Example:\n  weir explain W-STREAM-009 --lang zh")]
     Explain(explain::Explain),

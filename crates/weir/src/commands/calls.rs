@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use weir_core::{RequestId, StreamEnd};
+use weir_core::{RequestId, StreamEnd, Timestamp};
 use weir_gateway::call_view;
-use weir_store::{CallFilter, CallState, StoredCall};
+use weir_store::{CallFilter, CallState, Store, StoreError, StoredCall};
 
 use super::{key, words};
 use crate::{
@@ -32,6 +32,16 @@ pub(crate) enum Calls {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Print how many there are instead
+    #[arg(long)]
+    count: bool,
+}
+
+/// Which calls.
+#[derive(Debug, Args)]
+pub(crate) struct Chosen {
     /// Only calls of the key with this id
     #[arg(long, value_name = "KID")]
     key: Option<String>,
@@ -47,9 +57,24 @@ pub(crate) struct List {
     /// At most this many
     #[arg(long, value_name = "N", default_value_t = CallFilter::DEFAULT_LIMIT, value_parser = clap::value_parser!(u32).range(1..=i64::from(CallFilter::MAX_LIMIT)))]
     limit: u32,
-    /// Print how many there are instead
-    #[arg(long)]
-    count: bool,
+}
+
+impl Chosen {
+    /// As the store is asked.
+    pub(crate) fn filter(self, shell: &Shell, store: &Store) -> Result<CallFilter, Fault> {
+        let account = match self.account {
+            Some(name) => Some(store.account(&name)?.ok_or(StoreError::NoSuchAccount(name))?.id),
+            None => None,
+        };
+        let before = |span: Duration| Timestamp(shell.now().0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)));
+        Ok(CallFilter {
+            kid: self.key.as_deref().map(key::kid).transpose()?,
+            account,
+            since: self.since.map(before),
+            verdict: self.verdict.as_deref().map(words::verdict).transpose()?,
+            limit: self.limit,
+        })
+    }
 }
 
 impl Calls {
@@ -65,19 +90,7 @@ impl Calls {
 impl List {
     fn run(self, shell: &Shell) -> Result<(), Fault> {
         let store = shell.store()?;
-        let account = match self.account {
-            Some(name) => Some(store.account(&name)?.ok_or(weir_store::StoreError::NoSuchAccount(name))?.id),
-            None => None,
-        };
-        let filter = CallFilter {
-            kid: self.key.as_deref().map(key::kid).transpose()?,
-            account,
-            since: self
-                .since
-                .map(|span| weir_core::Timestamp(shell.now().0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))),
-            verdict: self.verdict.as_deref().map(words::verdict).transpose()?,
-            limit: self.limit,
-        };
+        let filter = self.chosen.filter(shell, &store)?;
         if self.count {
             let count = store.count(&filter)?;
             return if shell.flags.json { shell.print_json(&json!({ "count": count })) } else { shell.print(&count.to_string()) };

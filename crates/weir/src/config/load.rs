@@ -37,11 +37,11 @@ pub(crate) fn schema() -> Json {
 /// Reads and checks `file` under the environment `variables`.
 pub(crate) fn load(file: Option<&Path>, variables: &[(String, String)]) -> Result<Loaded, Vec<ConfigFault>> {
     let text = match file {
-        Some(path) => read(path).map_err(|fault| vec![fault])?,
+        Some(path) => read(path)?,
         None => String::new(),
     };
     let shown = file.unwrap_or(Path::new("weir.toml"));
-    let (mut table, mut origins) = parse(shown, &text).map_err(|fault| vec![fault])?;
+    let (mut table, mut origins) = parse(shown, &text)?;
     let shape = Shape::new(schema());
     let mut faults = Faults::default();
     for (name, value) in variables {
@@ -59,8 +59,8 @@ pub(crate) fn load(file: Option<&Path>, variables: &[(String, String)]) -> Resul
     }
 }
 
-fn read(path: &Path) -> Result<String, ConfigFault> {
-    let fault = |why| ConfigFault { at: path.display().to_string(), path: String::new(), why, hint: None };
+fn read(path: &Path) -> Result<String, Vec<ConfigFault>> {
+    let fault = |why| vec![ConfigFault { at: path.display().to_string(), path: String::new(), why, hint: None }];
     let length = fs::metadata(path).map(|about| about.len());
     if length.is_ok_and(|length| length > MAX_FILE_BYTES) {
         return Err(fault(text!("超过 {MAX_FILE_BYTES} 字节,不像配置文件", "is longer than {MAX_FILE_BYTES} bytes, no configuration")));
@@ -69,7 +69,7 @@ fn read(path: &Path) -> Result<String, ConfigFault> {
 }
 
 /// The tree, and where its parts stand.
-fn parse(file: &Path, text: &str) -> Result<(Table, Origins), ConfigFault> {
+fn parse(file: &Path, text: &str) -> Result<(Table, Origins), Vec<ConfigFault>> {
     let parsed = toml::de::DeTable::parse(text);
     let (why, span) = match parsed {
         Ok(spanned) => {
@@ -83,7 +83,7 @@ fn parse(file: &Path, text: &str) -> Result<(Table, Origins), ConfigFault> {
     };
     let origins = Origins::of_file(file, text, &toml::de::DeTable::new());
     let at = origins.at(span.map_or(0, |span| span.start));
-    Err(ConfigFault { at, path: String::new(), why: text!("不是 TOML:{why}", "is not TOML: {why}"), hint: None })
+    Err(vec![ConfigFault { at, path: String::new(), why: text!("不是 TOML:{why}", "is not TOML: {why}"), hint: None }])
 }
 
 /// Takes `WEIR_SERVER__LISTEN=…` as `server.listen`. A name that is no key is left for the check to find.

@@ -62,10 +62,10 @@ impl fmt::Display for Span {
         let millis = self.0.as_millis();
         match millis {
             0 => f.write_str("0s"),
-            _ if millis % 86_400_000 == 0 => write!(f, "{}d", millis / 86_400_000),
-            _ if millis % 3_600_000 == 0 => write!(f, "{}h", millis / 3_600_000),
-            _ if millis % 60_000 == 0 && millis > 120_000 => write!(f, "{}m", millis / 60_000),
-            _ if millis % 1_000 == 0 => write!(f, "{}s", millis / 1_000),
+            _ if millis.is_multiple_of(86_400_000) => write!(f, "{}d", millis / 86_400_000),
+            _ if millis.is_multiple_of(3_600_000) => write!(f, "{}h", millis / 3_600_000),
+            _ if millis.is_multiple_of(60_000) => write!(f, "{}m", millis / 60_000),
+            _ if millis.is_multiple_of(1_000) => write!(f, "{}s", millis / 1_000),
             _ => write!(f, "{millis}ms"),
         }
     }
@@ -91,7 +91,7 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, bytes) = SIZES.iter().find(|(_, bytes)| self.0 % bytes == 0 && self.0 >= *bytes).unwrap_or(&("B", 1));
+        let (unit, bytes) = SIZES.iter().find(|(_, bytes)| self.0.is_multiple_of(*bytes) && self.0 >= *bytes).unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / bytes)
     }
 }
@@ -119,7 +119,7 @@ impl fmt::Display for Money {
 impl Money {
     /// The nano-units of one unit when this is the price of `per` units; `None` if that is no whole number.
     pub(crate) fn each(self, per: u64) -> Option<u64> {
-        (self.0 % per == 0).then_some(self.0 / per)
+        self.0.is_multiple_of(per).then_some(self.0 / per)
     }
 }
 

@@ -97,3 +97,32 @@ fn a_reader_that_has_enough_is_no_fault() {
         assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(0), String::new()), "{arguments:?}");
     }
 }
+
+#[test]
+fn r53_every_scenario_has_its_form_in_both_languages() {
+    let home = Home::new();
+    for (scenario, zh, en) in
+        [("S", "resetAt", "resetAt"), ("B", "并发", "concurrency"), ("V", "任务 ID", "task id"), ("K", "调用方", "caller")]
+    {
+        for (lang, word) in [("zh", zh), ("en", en)] {
+            let form = home.run(&["evidence", "template", "--scenario", scenario, "--lang", lang]).done().out;
+            assert!(form.contains(word) && form.contains("stream"), "{form}");
+        }
+        let fields =
+            home.run(&["evidence", "template", "--scenario", scenario, "--json"]).done().json()["fields"].as_array().unwrap().len();
+        assert!(fields > 16);
+    }
+}
+
+#[test]
+fn what_is_no_record_is_told_without_repeating_it() {
+    let home = Home::new();
+    for text in ["", "{}", "not json", "{\"schema\":\"weir.evidence/9\"}", "[1]"] {
+        let told = home.run_on(text, &["evidence", "verify"]);
+        assert!(told.exit == 1 && told.out.contains("no evidence record"), "{text}: {told:?}");
+    }
+    let secret = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789abcdef";
+    let told = home.run_on(&format!("{{\"{secret}\":\"{secret}\"}}"), &["evidence", "verify", "--json"]);
+    assert!(told.exit == 1 && !told.out.contains("abcdefgh"), "{told:?}");
+    home.run(&["evidence", "show", "wr_x"]).failed(2, &["not a request id"]);
+}

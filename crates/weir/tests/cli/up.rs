@@ -115,7 +115,30 @@ fn calls_are_found_while_the_gateway_runs_and_after_it_ended() {
         assert!(home.run(&["calls", "list", "--lang", lang]).done().out.contains(&id));
     }
     assert_eq!(home.run(&["calls", "show", &id, "--json"]).done().json(), *cut);
+    evidence_of_a_cut(&home, &id, kid);
     assert_eq!(home.run(&["audit", "--json"]).done().json()["ok"], true);
+}
+
+/// The record of the call for both audiences, as text and JSON, verified, edited and spoiled.
+fn evidence_of_a_cut(home: &Home, id: &str, kid: &str) {
+    for (lang, word) in [("zh", "请勿补充完整 key"), ("en", "Please do not add full keys")] {
+        let text = home.run(&["evidence", "show", id, "--lang", lang]).done().out;
+        assert!(text.starts_with("[W-STREAM-005]") && text.contains(word) && text.contains(id), "{text}");
+    }
+    let support = home.run(&["evidence", "show", id, "--json"]).done();
+    assert_eq!(support.json()["schema"], "weir.evidence/1");
+    let public = home.run(&["evidence", "show", id, "--json", "--audience", "public"]).done();
+    assert!(support.json()["key_id"].to_string().contains(kid) && public.json()["key_id"].is_null(), "{support:?} {public:?}");
+    for record in [&support, &public] {
+        assert_eq!(home.run_on(&record.out, &["evidence", "verify", "--json"]).done().json()["found"], "matches", "{}", record.out);
+    }
+    let edited = support.out.replace("\"status\":200", "\"status\":500");
+    let told = home.run_on(&edited, &["evidence", "verify", "--json"]);
+    assert_eq!((told.exit, &told.json()["differs"]), (1, &json!(["status"])));
+    let spoiled = support.out.replacen('{', "{\"prompt\":\"a story\",", 1);
+    let told = home.run_on(&spoiled, &["evidence", "verify"]);
+    assert!(told.exit == 1 && told.out.contains("unknown field") && !told.out.contains("story"), "{told:?}");
+    assert_eq!(home.run(&["evidence", "export", "--since", "1h", "--audience", "public"]).done().out.lines().count(), 2);
 }
 
 #[test]
