@@ -6,15 +6,18 @@ pub mod answer;
 pub mod classify;
 pub mod error;
 pub mod headers;
+mod json;
 pub mod limits;
 pub mod request;
 pub mod sse;
 pub mod tokens;
+mod usage;
 pub mod watch;
 
 pub use answer::Answer;
 pub use classify::{UpstreamClass, UpstreamError, UpstreamText, Vendor};
 pub use error::{ErrorBody, Scope};
+pub use headers::Audience;
 pub use request::{Peek, RequestFault};
 pub use sse::{EventTooLong, FrameSplitter};
 pub use tokens::DeliveredEstimate;
