@@ -7,7 +7,7 @@ use rand::Rng;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
 use weir_client::{Dial, Net};
@@ -55,6 +55,7 @@ impl Serve {
         let at = self.listen.or_else(|| config.server.listen.parse().ok()).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8787)));
         let dir = shell.data_dir()?;
         block_on(async {
+            let signals = Signals::take()?;
             let listener = bind(at).await?;
             let gateway = open(Store::open(&dir)?, &dir, settings, config.limits.calls)?;
             let url = base_url(&listener)?;
@@ -63,7 +64,7 @@ impl Serve {
             }
             tracing::info!(listen = %url, upstreams = config.upstream.len(), "serving");
             let grace = config.server.grace.0;
-            until_told(|stop| serve(gateway, listener, stop, grace)).await
+            signals.stop(|stop| serve(gateway, listener, stop, grace)).await
         })
     }
 }
@@ -141,23 +142,41 @@ pub(crate) async fn bind(at: SocketAddr) -> Result<TcpListener, Fault> {
     })
 }
 
-/// Runs `work` with a future that ends at the first SIGTERM or SIGINT. A second signal ends at once.
-pub(crate) async fn until_told<F: Future<Output = Result<Exit, Fault>>>(work: impl FnOnce(Stop) -> F) -> Result<Exit, Fault> {
-    let unable = |error: std::io::Error| Fault::new(Exit::Unknown, text!("收不到信号:{error}", "cannot receive signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(unable)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unable)?;
-    let (tell, told) = oneshot::channel();
-    let mut work = Box::pin(work(Stop(told)));
-    tokio::select! {
-        done = &mut work => return done,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT. Taken before a command says that it is ready: whoever reads that may signal at once.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes both signals from now on.
+    pub(crate) fn take() -> Result<Self, Fault> {
+        let take =
+            |kind| signal(kind).map_err(|error| Fault::new(Exit::Unknown, text!("收不到信号:{error}", "cannot receive signals: {error}")));
+        Ok(Self { terminate: take(SignalKind::terminate())?, interrupt: take(SignalKind::interrupt())? })
     }
-    let _ = tell.send(());
-    tokio::select! {
-        done = &mut work => done,
-        _ = terminate.recv() => Ok(Exit::Interrupted),
-        _ = interrupt.recv() => Ok(Exit::Interrupted),
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Runs `work` with a future that ends at the first signal. A second one ends at once.
+    pub(crate) async fn stop<F: Future<Output = Result<Exit, Fault>>>(mut self, work: impl FnOnce(Stop) -> F) -> Result<Exit, Fault> {
+        let (tell, told) = oneshot::channel();
+        let mut work = Box::pin(work(Stop(told)));
+        tokio::select! {
+            done = &mut work => return done,
+            () = self.next() => {}
+        }
+        let _ = tell.send(());
+        tokio::select! {
+            done = &mut work => done,
+            () = self.next() => Ok(Exit::Interrupted),
+        }
     }
 }
 

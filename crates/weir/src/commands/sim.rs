@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use weir_sim::{Scenario, Sim as Simulator, SimSettings, catalog::CATALOG};
 
-use super::serve::{bind, block_on, until_told};
+use super::serve::{Signals, bind, block_on};
 use crate::{
     args::listen,
     fault::{Exit, Fault},
@@ -41,6 +41,7 @@ impl Sim {
         }
         let settings = SimSettings { epoch: shell.now(), always: self.always.unwrap_or_default(), ..SimSettings::default() };
         block_on(async {
+            let signals = Signals::take()?;
             let listener = bind(self.listen).await?;
             let url = base_url(&listener)?;
             if shell.flags.json {
@@ -51,11 +52,12 @@ impl Sim {
                     format!("the simulated upstream is at {url}\na model name is a scenario, such as sim:cut_after=5; all of them: weir sim --list\nto stop: Ctrl-C"),
                 ))?;
             }
-            until_told(|stop| async {
-                Simulator::new(settings).serve(listener, stop).await;
-                Ok(Exit::Done)
-            })
-            .await
+            signals
+                .stop(|stop| async {
+                    Simulator::new(settings).serve(listener, stop).await;
+                    Ok(Exit::Done)
+                })
+                .await
         })
     }
 }

@@ -20,7 +20,7 @@ use weir_store::{BooksSettings, KeyState, NewKey, Store, StoreError};
 
 use super::{
     key::dice,
-    serve::{bind, block_on, open, serve, until_told},
+    serve::{Signals, bind, block_on, open, serve},
     sim::base_url,
 };
 use crate::{
@@ -56,6 +56,7 @@ impl Up {
         logs::start(shell, LogFormat::Auto, "warn")?;
         let dir = shell.plain_data_dir()?;
         block_on(async {
+            let signals = Signals::take()?;
             let listener = bind(self.listen).await?;
             let simulator = match self.upstream {
                 Some(_) => None,
@@ -69,14 +70,15 @@ impl Up {
             let url = base_url(&listener)?;
             announce(shell, &url, &key, sim_url.as_deref(), &dir)?;
             let epoch = shell.now();
-            until_told(|stop| async move {
-                tokio::select! {
-                    done = serve(gateway, listener, stop, GRACE) => done,
-                    // The simulator stays until the gateway has drained.
-                    () = simulate(simulator, epoch) => Ok(Exit::Done),
-                }
-            })
-            .await
+            signals
+                .stop(|stop| async move {
+                    tokio::select! {
+                        done = serve(gateway, listener, stop, GRACE) => done,
+                        // The simulator stays until the gateway has drained.
+                        () = simulate(simulator, epoch) => Ok(Exit::Done),
+                    }
+                })
+                .await
         })
     }
 
