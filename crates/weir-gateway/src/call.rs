@@ -3,12 +3,11 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
-use http::StatusCode;
 use tokio::time::Instant;
 use weir_client::Answer;
 use weir_core::{CallRecord, Charged, Route, Side, Timeouts, Verdict};
 use weir_store::Hold;
-use weir_wire::{answer as wire, request};
+use weir_wire::{Scope, Seen, StreamWatch, answer as wire, request};
 
 use crate::{
     Gateway,
@@ -16,12 +15,12 @@ use crate::{
     admit::{self, Admitted},
     attempt::{self, Outgoing, millis},
     models,
-    outlet::Outlet,
+    outlet::{Gone, Outlet},
     refusal::Refusal,
     relay::{self, Terms},
-    reply::Reply,
+    reply::{CLIENT_LEFT, Reply},
     settle::{self, Used, Work},
-    vigil::Vigil,
+    vigil::{Vigil, Wake},
     whole,
 };
 
@@ -138,15 +137,10 @@ impl Talk<'_> {
         if !streams {
             return self.whole(answer, Bytes::new(), vigil, record, reply).await;
         }
-        let start = if content_type(answer).starts_with("text/event-stream") {
-            Bytes::new()
-        } else {
-            // The header may lie: the first bytes do not.
-            match vigil.wait(answer.chunk(), None).await {
-                crate::vigil::Wake::Ready(Some(Ok(start))) if looks_like_events(&start) => start,
-                crate::vigil::Wake::Ready(Some(Ok(start))) => return self.whole(answer, start, vigil, record, reply).await,
-                _ => return self.whole(answer, Bytes::new(), vigil, record, reply).await,
-            }
+        let start = match self.start(answer, vigil).await {
+            Ok(start) if start.is_empty() || looks_like_events(&start) => start,
+            Ok(start) => return self.whole(answer, start, vigil, record, reply).await,
+            Err(refusal) => return self.failed(refusal),
         };
         if answer.head.headers.get(http::header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
             return self
@@ -172,6 +166,19 @@ impl Talk<'_> {
         Ended { used: relayed.used, refusal: relayed.refusal, open: true }
     }
 
+    /// The first piece of an answer whose content type says that it is no stream: the header may lie, the first bytes do not.
+    async fn start(&self, answer: &mut Answer, vigil: &mut Vigil) -> Result<Bytes, Refusal> {
+        if content_type(answer).starts_with("text/event-stream") {
+            return Ok(Bytes::new());
+        }
+        match vigil.wait(answer.chunk(), None).await {
+            Wake::Ready(Some(Ok(start))) => Ok(start),
+            Wake::Limit(limit) => Err(attempt::limited(limit)),
+            Wake::Ready(Some(Err(_))) => Err(whole::broke_off()),
+            Wake::Ready(None) | Wake::Quiet => Err(Refusal::of(Verdict::StreamSilent).scope(Scope::Upstream).by(Side::Upstream)),
+        }
+    }
+
     /// An answer in one piece: an upstream's error, a whole answer, or a whole answer where a stream was asked for.
     async fn whole(&self, answer: &mut Answer, start: Bytes, vigil: &mut Vigil, record: &mut CallRecord, reply: &mut Reply) -> Ended {
         let (gateway, host, route) = (self.gateway, self.admitted.lane.target.host.as_str(), record.route);
@@ -189,8 +196,7 @@ impl Talk<'_> {
             return self.failed(whole::refused_with(gateway, host, error));
         }
         if !json && (answers_json(route) || self.asked.peek.stream) {
-            let refusal = Refusal::of(Verdict::NotAStream).by(Side::Upstream).scope(weir_wire::Scope::Upstream);
-            let refusal = if self.asked.peek.stream { refusal } else { Refusal::of(Verdict::UpstreamError).by(Side::Upstream) };
+            let refusal = if self.asked.peek.stream { not_a_stream() } else { Refusal::of(Verdict::UpstreamError).by(Side::Upstream) };
             return self.failed(refusal.saying("the upstream answered with something that is not JSON"));
         }
         let used = Used {
@@ -201,11 +207,27 @@ impl Talk<'_> {
             any_output: true,
         };
         let sent = if self.asked.peek.stream {
-            as_stream(&body, answer, self.asked.peek.asked_usage, reply).await
+            let Some(frames) = wire::as_stream(reply.dialect(), &body) else { return self.failed(not_a_stream()) };
+            self.as_stream(frames, answer, reply).await
         } else {
-            reply.answer(whole::head(status, &answer.head.headers), body).await.map_err(|_| ())
+            reply.answer(whole::head(status, &answer.head.headers), body).await
         };
         self.handed(sent.is_ok(), used, record)
+    }
+
+    /// A stream was asked for and a whole answer came: the client gets the same answer as events.
+    async fn as_stream(&self, frames: Vec<Bytes>, answer: &Answer, reply: &mut Reply) -> Result<(), Gone> {
+        if !reply.is_open() {
+            reply.open(&whole::passed(&answer.head.headers));
+        }
+        let mut watch = StreamWatch::new(reply.dialect());
+        for frame in frames {
+            let hidden = watch.see(&frame) == Seen::UsageOnly && !self.asked.peek.asked_usage;
+            if !hidden {
+                reply.pass(frame, 1).await?;
+            }
+        }
+        reply.end().await
     }
 
     /// The record and the charge of a whole answer, by whether the client took it.
@@ -228,27 +250,15 @@ impl Talk<'_> {
     }
 }
 
-/// A stream was asked for and a whole answer came: the client gets the same answer as events.
-async fn as_stream(body: &Bytes, answer: &Answer, asked_usage: bool, reply: &mut Reply) -> Result<(), ()> {
-    let frames = wire::as_stream(reply.dialect(), body).ok_or(())?;
-    if !reply.is_open() {
-        reply.open(&whole::passed(&answer.head.headers));
-    }
-    let mut watch = weir_wire::StreamWatch::new(reply.dialect());
-    for frame in frames {
-        let hidden = !asked_usage && watch.see(&frame) == weir_wire::Seen::UsageOnly;
-        if !hidden {
-            reply.pass(frame, 1).await.map_err(|_| ())?;
-        }
-    }
-    reply.end().await.map_err(|_| ())
-}
-
 /// Ends the call: one row, with the charge in it. Nothing of the call happens after this.
 fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, began: Instant) {
     record.status = reply.status();
-    if record.status == StatusCode::OK.as_u16() && record.ended_by == Side::Client && record.verdict == Verdict::Ok {
-        record.verdict = Verdict::ClientLeft;
+    if record.status == CLIENT_LEFT {
+        // Whatever the upstream did afterwards, it was the client who ended this call.
+        record.ended_by = Side::Client;
+        if record.verdict != Verdict::ProducedNotDelivered {
+            record.verdict = Verdict::ClientLeft;
+        }
     }
     record.timing.total = millis(began.elapsed());
     #[cfg(test)]
@@ -275,6 +285,10 @@ async fn unwound<F: Future>(work: AssertUnwindSafe<F>) -> Option<F::Output> {
 /// The model as records keep it.
 fn shown_model(model: &str) -> String {
     model.chars().filter(|c| c.is_ascii_alphanumeric() || "_.:@/=,-".contains(*c)).take(128).collect()
+}
+
+fn not_a_stream() -> Refusal {
+    Refusal::of(Verdict::NotAStream).by(Side::Upstream).scope(Scope::Upstream)
 }
 
 fn content_type(answer: &Answer) -> &str {

@@ -57,6 +57,12 @@ impl Refusal {
         self
     }
 
+    /// The same answer under another verdict.
+    pub(crate) fn judged(mut self, verdict: Verdict) -> Self {
+        self.verdict = verdict;
+        self
+    }
+
     pub(crate) fn status(mut self, status: u16) -> Self {
         self.status = status;
         self

@@ -237,6 +237,12 @@ impl Stream<'_, '_> {
             (false, false) => Work::Cut,
         };
         let any_output = self.left_with.map_or(self.any_output, |(_, any)| any);
+        let (verdict, refusal) = match (left, work) {
+            (false, _) => (verdict, refusal.map(|refusal| refusal.judged(verdict))),
+            // Nobody is there to be told; what was made is charged or was delivered in part.
+            (true, _) if any_output || work == Work::Finished => (Verdict::ProducedNotDelivered, None),
+            (true, _) => (Verdict::ClientLeft, None),
+        };
         Relayed {
             used: Used { work, reported: self.watch.usage(), input: self.terms.input, delivered: self.delivered(), any_output },
             facts: StreamFacts {
@@ -245,11 +251,7 @@ impl Stream<'_, '_> {
                 bytes: self.reply.bytes,
                 finish_reason: self.watch.finish_reason().map(str::to_owned),
             },
-            verdict: if left {
-                if any_output || finish && complete { Verdict::ProducedNotDelivered } else { Verdict::ClientLeft }
-            } else {
-                verdict
-            },
+            verdict,
             refusal,
             timing: self.timing,
         }
@@ -283,7 +285,7 @@ impl Stream<'_, '_> {
                 if self.watch.is_complete() && self.watch.end(Eof::Clean) == StreamEnd::Done {
                     return (StreamEnd::Done, self.verdict_of_whole(), None);
                 }
-                refuse(end, attempt::limited(limit, true))
+                refuse(end, attempt::limited(limit))
             }
             Stop::Oversize => refuse(StreamEnd::Oversize, upstream(Verdict::FramesMalformed).saying("an event exceeds its limit")),
             Stop::Told(error) => {

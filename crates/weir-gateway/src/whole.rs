@@ -21,11 +21,8 @@ pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil
         let piece = match vigil.wait(answer.chunk(), None).await {
             Wake::Ready(Some(Ok(piece))) => piece,
             Wake::Ready(None) => return Ok(first.unwrap_or_else(|| whole.freeze())),
-            Wake::Ready(Some(Err(_))) => {
-                let refusal = Refusal::of(Verdict::StreamCut).scope(Scope::Upstream).by(Side::Upstream);
-                return Err(refusal.saying("the upstream broke off in the middle of its answer").status(502));
-            }
-            Wake::Limit(limit) => return Err(attempt::limited(limit, true)),
+            Wake::Ready(Some(Err(_))) => return Err(broke_off()),
+            Wake::Limit(limit) => return Err(attempt::limited(limit)),
             Wake::Quiet => continue,
         };
         if whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len() > limit {
@@ -42,6 +39,12 @@ pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil
             }
         }
     }
+}
+
+/// The upstream's connection broke in the middle of an answer of which the client has nothing yet.
+pub(crate) fn broke_off() -> Refusal {
+    let refusal = Refusal::of(Verdict::StreamCut).scope(Scope::Upstream).by(Side::Upstream);
+    refusal.saying("the upstream broke off in the middle of its answer").status(502)
 }
 
 /// What an upstream's error means for the one who called: its own words where they concern the request, weir's where they
