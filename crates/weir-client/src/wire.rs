@@ -14,6 +14,7 @@ use hyper::{
     Request, Response,
     body::Incoming,
     client::conn::http1::{Builder, Connection, SendRequest},
+    header::TRANSFER_ENCODING,
 };
 use hyper_util::rt::TokioIo;
 
@@ -26,6 +27,16 @@ pub(crate) struct Wire {
     send: SendRequest<Full<Bytes>>,
     driver: Pin<Box<Driver>>,
     closed: bool,
+    framing: Framing,
+}
+
+/// How the body of the last answer told its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// By its length, known at its beginning.
+    Whole,
+    /// By a last chunk.
+    Stream,
 }
 
 /// How an exchange failed.
@@ -52,7 +63,7 @@ impl Wire {
     pub(crate) async fn open(io: Box<dyn Io>) -> Result<Self, WireError> {
         let (send, driver) =
             Builder::new().max_buf_size(HEAD_BYTES).max_headers(256).handshake(TokioIo::new(io)).await.map_err(|_| WireError::Unsent)?;
-        Ok(Self { send, driver: Box::pin(driver), closed: false })
+        Ok(Self { send, driver: Box::pin(driver), closed: false, framing: Framing::Whole })
     }
 
     /// Lets the connection read and write what it can; remembers when it ended.
@@ -71,8 +82,18 @@ impl Wire {
         .await
     }
 
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
     /// Sends a request and waits for the head of its answer.
     pub(crate) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, WireError> {
+        let answer = self.answer(request).await?;
+        self.framing = if answer.headers().contains_key(TRANSFER_ENCODING) { Framing::Stream } else { Framing::Whole };
+        Ok(answer)
+    }
+
+    async fn answer(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, WireError> {
         let mut answer = std::pin::pin!(self.send.try_send_request(request));
         let (driver, closed) = (&mut self.driver, &mut self.closed);
         std::future::poll_fn(move |cx| {
