@@ -19,11 +19,23 @@ class Family:
     """Whether an event is the family's own end marker."""
     error: Callable[[bytes], dict | None]
     """The `error` object of an event in the family's error form, or nothing."""
-    exact: bool = True
-    """Whether weir sends the same request upstream, so that what passed can be told to the event."""
+    spliced: bool = False
+    """weir asks the upstream for usage, for the client did not, and takes out what that adds to the stream."""
 
     def request(self, model: str) -> bytes:
         return json.dumps(self.body | {"model": model, "stream": True}).encode()
+
+    def upstream_request(self, model: str) -> bytes:
+        """What weir sends for that request, byte for byte: the upstream answers both alike, and its offsets are the same."""
+        plain = self.request(model)
+        return b'{"stream_options":{"include_usage":true},' + plain[1:] if self.spliced else plain
+
+    def passed(self, stream: bytes) -> list[bytes]:
+        """The whole events of the upstream's stream, as the client gets them."""
+        events = whole_events(stream)
+        if not self.spliced:
+            return events
+        return [event.replace(b',"usage":null}' + BORDER, b"}" + BORDER) for event in events if payload(event).get("choices") != []]
 
 
 def whole_events(stream: bytes) -> list[bytes]:
@@ -68,8 +80,7 @@ def done(event: bytes) -> bool:
 USAGE = {"stream_options": {"include_usage": True}}
 FAMILIES = (
     Family("chat", "/chat/completions", {"messages": TALK} | USAGE, done, chat_error),
-    # weir asks for usage where the client did not, so the upstream's offsets are not those of the stream that the client gets.
-    Family("chat-without-usage", "/chat/completions", {"messages": TALK}, done, chat_error, exact=False),
+    Family("chat-without-usage", "/chat/completions", {"messages": TALK}, done, chat_error, spliced=True),
     Family("completions", "/completions", {"prompt": "Count"} | USAGE, done, chat_error),
     Family("responses", "/responses", {"input": "Count"}, lambda event: payload(event).get("type") == "response.completed", responses_error),
     Family("messages", "/messages", {"messages": TALK, "max_tokens": 64}, lambda event: named(event) == "message_stop", messages_error),
