@@ -30,14 +30,26 @@ class Target:
         return ("direct", self.upstream_url), ("weir", self.weir_url)
 
 
+# The servers that this run started and has not ended.
+running: list[subprocess.Popen] = []
+
+
+def end_all() -> None:
+    """Ends what still runs, for a run that is cut short itself: its clients fail with their servers."""
+    for process in list(running):
+        process.terminate()
+
+
 @contextlib.contextmanager
 def child(command: list[str], environ: dict[str, str], log: Path) -> Iterator[subprocess.Popen]:
     """A process of ours, ended on the way out however the way out is taken; stderr goes to `log`."""
     with open(log, "ab") as errors:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environ)
+    running.append(process)
     try:
         yield process
     finally:
+        running.remove(process)
         process.terminate()
         try:
             process.wait(STOP_LIMIT_S)
