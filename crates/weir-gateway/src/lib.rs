@@ -14,6 +14,8 @@ mod gateway;
 mod models;
 mod outlet;
 mod own;
+#[cfg(test)]
+mod promises;
 mod refusal;
 mod relay;
 mod reply;

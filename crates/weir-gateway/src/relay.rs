@@ -235,6 +235,7 @@ impl Stream<'_, '_> {
             (true, false) => Work::Complete,
             (true, true) if finish => Work::Finished,
             (_, true) => Work::ClientLeft,
+            (false, false) if self.watch.is_complete() => Work::CutAtEnd,
             (false, false) => Work::Cut,
         };
         let any_output = self.left_with.map_or(self.any_output, |(_, any)| any);
