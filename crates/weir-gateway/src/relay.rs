@@ -88,6 +88,11 @@ pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vi
         last_event: None,
     };
     let stop = stream.read(answer, start, vigil).await;
+    #[cfg(test)]
+    if !matches!(stop, Stop::Eof(Eof::Clean)) {
+        let rest = std::mem::replace(&mut stream.splitter, FrameSplitter::new(0)).finish();
+        terms.gateway.sabotage.spoil(rest, stream.reply).await;
+    }
     stream.relayed(stop, vigil.client_left())
 }
 
