@@ -132,7 +132,8 @@ fn evidence_of_a_cut(home: &Home, id: &str, kid: &str) {
     for record in [&support, &public] {
         assert_eq!(home.run_on(&record.out, &["evidence", "verify", "--json"]).done().json()["found"], "matches", "{}", record.out);
     }
-    let edited = support.out.replace("\"status\":200", "\"status\":500");
+    // The first one is the call's own; its attempts have theirs.
+    let edited = support.out.replacen("\"status\":200", "\"status\":500", 1);
     let told = home.run_on(&edited, &["evidence", "verify", "--json"]);
     assert_eq!((told.exit, &told.json()["differs"]), (1, &json!(["status"])));
     let spoiled = support.out.replacen('{', "{\"prompt\":\"a story\",", 1);
@@ -174,6 +175,16 @@ fn an_upstream_of_ones_own_needs_a_url_and_its_key_a_variable() {
     home.run(&["up", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9/v1", "--upstream-key-env", "NO_KEY"])
         .failed(2, &["NO_KEY is not set"]);
     home.run(&["up", "--upstream-key-env", "NO_KEY"]).failed(2, &["--upstream"]);
+}
+
+#[test]
+fn up_hears_the_environment_but_no_file() {
+    let home = Home::new();
+    std::fs::write(home.path().join("weir.toml"), "[no_such_table]\n").unwrap();
+    home.run_with(&[("WEIR_STREAMS__LINGER", "soon")], &["up"]).failed(2, &["WEIR_STREAMS__LINGER", "streams.linger"]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    home.run_with(&[("WEIR_SERVER__LISTEN", &at)], &["up"]).failed(2, &["is taken", &at]);
 }
 
 #[test]
