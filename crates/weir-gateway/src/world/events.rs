@@ -11,7 +11,7 @@ use super::run::Ran;
 
 const HEARTBEAT: &[u8] = b": weir\n\n";
 
-/// What the client should have got at most: the upstream's whole events without the chunk of usage that it did not ask for.
+/// What the client should have got at most: the upstream's whole events without what only usage adds, which it did not ask for.
 struct Expected {
     bytes: Vec<u8>,
     /// Where an event may end. A CR LF may be cut in two there: the LF alone means nothing.
@@ -33,7 +33,12 @@ impl Expected {
             if call.asking.hides_usage() && is_usage_only(&text) {
                 continue;
             }
-            expected.bytes.extend_from_slice(frame);
+            if call.asking.hides_usage() && json(&text).is_some_and(|event| event.get("usage").is_some_and(Value::is_null)) {
+                // A quote inside a string is escaped, so this text is the member itself; the simulator writes it nowhere deeper.
+                expected.bytes.extend_from_slice(text.replacen(r#","usage":null"#, "", 1).as_bytes());
+            } else {
+                expected.bytes.extend_from_slice(frame);
+            }
             let end = expected.bytes.len();
             if frame.ends_with(b"\r\n") {
                 expected.borders.push(end - 1);
