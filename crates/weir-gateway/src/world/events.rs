@@ -130,11 +130,6 @@ pub(super) fn law(call: &Ran, record: &CallRecord) -> Result<(), String> {
     if common == body.len() && (left || natural_end(&expected, body.len(), call)) {
         return passed(record, body.len(), left);
     }
-    eprintln!(
-        "COMMON {common} got {:?}\nWANT {:?}",
-        String::from_utf8_lossy(&body[common..(common + 80).min(body.len())]),
-        String::from_utf8_lossy(&whole[common..(common + 80).min(whole.len())])
-    );
     let border = expected.borders.iter().rev().find(|border| **border <= common).copied().unwrap_or(0);
     let last = &body[border..];
     if last.is_empty() {
