@@ -49,7 +49,7 @@ impl Sabotage {
 /// Worlds in CI; the nightly run asks for more.
 const SEEDS: u64 = 500;
 /// A sabotage must be found within this many worlds.
-const SEEDS_TO_FIND: u64 = 60;
+const SEEDS_TO_FIND: u64 = 400;
 
 fn number(name: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "how many worlds, and which, is told by whoever runs the tests")]
