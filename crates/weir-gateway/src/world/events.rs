@@ -41,12 +41,12 @@ impl Expected {
                 expected.borders.push(end - 1);
             }
             expected.borders.push(end);
-            expected.finished |= text.contains(r#""finish_reason":""#);
+            expected.finished |= finishes(&text);
             if is_marker(&text) {
                 expected.markers.push(end);
             }
         }
-        expected.finished |= String::from_utf8_lossy(&expected.rest).contains(r#""finish_reason":""#);
+        expected.finished |= finishes(&String::from_utf8_lossy(&expected.rest));
         if is_marker(&String::from_utf8_lossy(&expected.rest)) {
             let end = expected.bytes.len() + expected.rest.len();
             expected.markers.push(end);
@@ -89,6 +89,11 @@ fn json(frame: &str) -> Option<Value> {
 
 fn is_usage_only(frame: &str) -> bool {
     json(frame).is_some_and(|event| event["usage"].is_object() && event["choices"].as_array().is_some_and(Vec::is_empty))
+}
+
+/// A choice says why it ended; the marker may be missing then.
+fn finishes(frame: &str) -> bool {
+    frame.contains(r#""finish_reason":""#) || frame.contains(r#""stop_reason":""#)
 }
 
 fn is_marker(frame: &str) -> bool {
