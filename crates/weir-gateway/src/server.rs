@@ -70,6 +70,8 @@ impl Gateway {
             self.closer.cut();
             self.closer.idle().await;
         }
+        // A request that was on its way already is told so, instead of being cut with its connection.
+        self.closer.cut();
         self.closer.disconnect();
         self.books.flush().await;
     }
