@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
-use weir_core::{CallRecord, ChargeFacts, RequestId, Route, Side, Timestamp, Timing, Verdict};
+use weir_core::{CallRecord, ChargeFacts, Dialect, RequestId, Route, Side, Timestamp, Timing, Verdict};
 use weir_wire::{Peek, headers::client_facts, request};
 
 use crate::{Limits, refusal::Refusal, screen::Screen};
@@ -98,7 +98,9 @@ impl Arrival {
             (true, Some(kind)) => peek_form(&kind_with_case(&self.head, kind), &body).await,
             (_, kind) => request::peek(self.route, kind.as_deref(), &body),
         };
-        let peek = peek.map_err(|fault| Refusal::of(Verdict::RequestRejected).saying(fault.message).param(fault.param))?;
+        let mut peek = peek.map_err(|fault| Refusal::of(Verdict::RequestRejected).saying(fault.message).param(fault.param))?;
+        // A family that never streams answers whole, whatever was asked: that is its right answer.
+        peek.stream &= self.route.dialect() != Dialect::Plain;
         Ok(Asked { body, peek })
     }
 }

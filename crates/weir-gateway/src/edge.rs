@@ -1,6 +1,7 @@
 //! Where bytes are not yet requests. hyper answers an unreadable head with a bare status; here that answer gets its code.
 
 use std::{
+    future::Future,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -9,7 +10,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::timeout,
+    time::{Sleep, sleep, timeout},
 };
 use weir_core::{RequestId, Route, Verdict};
 
@@ -17,6 +18,10 @@ use crate::refusal::Refusal;
 
 /// A connection that ends with an answer gets this long to take it.
 const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// A client that takes no byte for this long, while there is one for it, is gone: its connection must not hold a call for ever.
+/// As nginx has it; shorter would lose readers that are only slow.
+const STALL: Duration = Duration::from_secs(60);
 
 /// A client's connection. Replaces the bare 4xx of an unreadable head by one with a body that says what to do.
 pub(crate) struct Edge<I> {
@@ -26,12 +31,14 @@ pub(crate) struct Edge<I> {
     own: Option<(Vec<u8>, usize)>,
     /// hyper gave up on this connection: what it writes is swallowed.
     replaced: bool,
+    /// Runs while a write waits for the client.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
     /// `id` names the answers that belong to no request.
     pub(crate) fn new(io: I, id: RequestId) -> Self {
-        Self { io, id, own: None, replaced: false }
+        Self { io, id, own: None, replaced: false, stalled: None }
     }
 
     /// Whether an answer of hyper's was replaced: nothing else may be said.
@@ -54,6 +61,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
             io::Result::Ok(())
         })
         .await;
+    }
+
+    /// What a write came to; an error if the client has not taken a byte for too long.
+    fn watched<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -119,9 +137,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Edge<I> {
             self.replaced = true;
         }
         if !self.replaced {
-            return Pin::new(&mut self.io).poll_write(cx, buf);
+            let written = Pin::new(&mut self.io).poll_write(cx, buf);
+            return self.watched(written, cx);
         }
-        ready!(self.poll_own(cx))?;
+        let said = self.poll_own(cx);
+        ready!(self.watched(said, cx))?;
         Poll::Ready(Ok(buf.len()))
     }
 
@@ -139,7 +159,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Edge<I> {
         match bufs {
             [one] => self.poll_write(cx, one),
             _ if self.replaced => Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
-            _ => Pin::new(&mut self.io).poll_write_vectored(cx, bufs),
+            _ => {
+                let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+                self.watched(written, cx)
+            }
         }
     }
 
@@ -167,6 +190,20 @@ mod tests {
         let mut got = String::new();
         client.read_to_string(&mut got).await.unwrap();
         got
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_gone_and_one_that_takes_a_little_is_not() {
+        let (mut client, server) = tokio::io::duplex(16);
+        let mut edge = Edge::new(server, RequestId::from_bytes([7; 16]));
+        let reads = async {
+            for _ in 0..5 {
+                tokio::time::sleep(STALL / 2).await;
+                client.read_exact(&mut [0; 8]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(edge.write_all(&[b'x'; 100]), reads);
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

@@ -23,6 +23,10 @@ use crate::{
     refusal::Refusal,
 };
 
+/// After the last call a connection gets this long to take what was said: long enough for a slow reader, short enough for whoever
+/// waits for the process to end.
+const FLUSH: Duration = Duration::from_secs(5);
+
 impl Gateway {
     /// Serves until `stop`, then drains: no new connection, running calls go on for `grace`, what is left is cut with words.
     /// Returns when the last call is sealed.
@@ -54,6 +58,9 @@ impl Gateway {
         }
         drop(listener);
         self.drain(grace).await;
+        // A connection that has ended gives its place back.
+        let all = u32::try_from(self.settings.limits.connections).unwrap_or(u32::MAX);
+        let _ = timeout(FLUSH, places.acquire_many(all)).await;
     }
 
     /// Ends all calls: by themselves within `grace`, with a `draining` error after it.
@@ -63,6 +70,8 @@ impl Gateway {
             self.closer.cut();
             self.closer.idle().await;
         }
+        // A request that was on its way already is told so, instead of being cut with its connection.
+        self.closer.cut();
         self.closer.disconnect();
         self.books.flush().await;
     }
@@ -97,7 +106,11 @@ impl Gateway {
         let ended = loop {
             let changed = self.closer.changed();
             if self.closer.is_disconnecting() {
-                return;
+                // Every call is sealed, but the end of an answer may still be on its way to a slow reader.
+                match timeout(FLUSH, &mut connection).await {
+                    Ok(ended) => break ended,
+                    Err(_) => return,
+                }
             }
             if self.closer.is_draining() && !std::mem::replace(&mut draining, true) {
                 Pin::new(&mut connection).graceful_shutdown();

@@ -209,7 +209,8 @@ fn usage(body: &[u8]) -> (u64, u64) {
         for usage in [&value["usage"], &value["response"]["usage"], &value["message"]["usage"]] {
             let count = |names: [&str; 2]| names.iter().find_map(|name| usage[name].as_u64());
             told.0 = count(["prompt_tokens", "input_tokens"]).unwrap_or(told.0);
-            told.1 = count(["completion_tokens", "output_tokens"]).unwrap_or(told.1);
+            // Anthropic's first event holds a place with a count of its own.
+            told.1 = told.1.max(count(["completion_tokens", "output_tokens"]).unwrap_or(0));
         }
     };
     look(&text);

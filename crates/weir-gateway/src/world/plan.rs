@@ -19,6 +19,9 @@ pub(super) struct Plan {
     pub(super) drain: Option<Drain>,
     /// What fits into a pipe before its writer must wait, in bytes.
     pub(super) pipe_bytes: usize,
+    /// The gateway's limits of one event and of a whole answer, in bytes.
+    pub(super) event_bytes: usize,
+    pub(super) answer_bytes: usize,
 }
 
 /// The gateway is told to stop in the middle.
@@ -108,6 +111,8 @@ pub(super) enum Fate {
 
 /// Nano-units a token; output dearer, cached input cheaper.
 pub(super) const PRICE: Price = Price { input: 3, cached: 1, output: 7, image: 11, second: 13 };
+/// No answer of these worlds is as large.
+const ROOMY: usize = 4 << 20;
 /// More than any world spends.
 pub(super) const PLENTY: Amount = Amount(1_000_000_000_000);
 
@@ -136,6 +141,8 @@ impl Plan {
                 grace: *chance.pick(&[Duration::ZERO, Duration::from_secs(1), Duration::from_secs(30)]),
             }),
             pipe_bytes: *chance.pick(&[64, 700, 4_096, 65_536, 65_536]),
+            event_bytes: if chance.one_in(8) { *chance.pick(&[260, 320, 1_500]) } else { ROOMY },
+            answer_bytes: if chance.one_in(12) { 900 } else { ROOMY },
         }
     }
 
@@ -145,7 +152,12 @@ impl Plan {
 
     /// Nothing but a call itself can make it fail.
     pub(super) fn is_kind(&self) -> bool {
-        self.dials.is_empty() && self.timeouts == Timeouts::default() && self.credit == PLENTY && self.drain.is_none()
+        self.dials.is_empty()
+            && self.timeouts == Timeouts::default()
+            && self.credit == PLENTY
+            && self.drain.is_none()
+            && self.event_bytes == ROOMY
+            && self.answer_bytes == ROOMY
     }
 }
 
@@ -156,7 +168,6 @@ fn streams(chance: &mut Chance) -> Streams {
         open_early: ms(chance, &[1_000, 20_000, 20_000]),
         linger: ms(chance, &[0, 200, 10_000]),
         client_gone: if chance.one_in(4) { ClientGone::Finish } else { ClientGone::Cancel },
-        ..Streams::default()
     }
 }
 
