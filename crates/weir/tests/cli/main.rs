@@ -3,6 +3,9 @@
 
 mod admin;
 mod config;
+mod kill;
 mod pages;
+mod raw;
+mod running;
 mod up;
 mod weir;
