@@ -52,11 +52,6 @@ impl Wire {
         self.io.get_mut().write_all(bytes)
     }
 
-    /// Says that nothing more is sent.
-    pub(crate) fn half_close(&mut self) {
-        let _ = self.io.get_ref().shutdown(std::net::Shutdown::Write);
-    }
-
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.io.read_line(&mut line)? == 0 {
