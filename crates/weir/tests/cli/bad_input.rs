@@ -245,6 +245,14 @@ fn who_may_not_ask_and_what_is_not_served_is_refused_with_its_own_code() {
             .map(|(what, key, model, status, code, verdict)| (what, asks(&key, model).into_bytes(), status, code, verdict))
             .collect(),
     );
+    house.is_well();
+    house.close();
+}
+
+#[test]
+fn a_path_or_method_that_is_none_is_a_clear_refusal() {
+    let house = House::open();
+    let own = bearer(&house.key);
     let path = |line: &str| format!("{line} HTTP/1.1\r\nhost: weir\r\n{own}\r\n").into_bytes();
     refuses(
         &house,
