@@ -390,7 +390,7 @@ fn one_connection_too_many_is_told_so_and_a_client_that_leaves_makes_room() {
     let open: Vec<Wire> = (0..4)
         .map(|_| {
             let mut wire = Wire::open(house.at()).unwrap();
-            wire.send(call[..call.len() - 10].as_bytes()).unwrap();
+            wire.send(&call.as_bytes()[..call.len() - 10]).unwrap();
             wire
         })
         .collect();
