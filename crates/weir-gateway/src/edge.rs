@@ -15,8 +15,8 @@ use weir_core::{RequestId, Route, Verdict};
 
 use crate::refusal::Refusal;
 
-/// A connection that ends with an answer gets this long to take it.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// A connection that ends with an answer gets this long to take it: long enough for an upload that is under way on a slow line to notice.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// A client's connection. Replaces the bare 4xx of an unreadable head by one with a body that says what to do.
 pub(crate) struct Edge<I> {

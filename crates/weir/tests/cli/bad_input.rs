@@ -200,6 +200,16 @@ fn a_bad_body_is_refused_with_what_is_wrong_with_it() {
 }
 
 #[test]
+fn the_answer_to_a_body_that_is_too_long_is_not_lost_in_a_reset() {
+    let house = House::open();
+    let mut wire = Wire::open(house.at()).unwrap();
+    wire.send(house.post(&"x".repeat(16 << 20)).as_bytes()).unwrap();
+    assert_eq!(wire.answer().unwrap().0.status, 413);
+    assert!(wire.is_over(), "reset instead of closed");
+    house.close();
+}
+
+#[test]
 fn who_may_not_ask_and_what_is_not_served_is_refused_with_its_own_code() {
     let house = House::open();
     let home = &house.home;
