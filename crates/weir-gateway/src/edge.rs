@@ -16,8 +16,8 @@ use weir_core::{RequestId, Route, Verdict};
 
 use crate::refusal::Refusal;
 
-/// A connection that ends with an answer gets this long to take it.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// A connection that ends with an answer gets this long to take it: long enough for an upload that is under way on a slow line to notice.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// A client that takes no byte for this long, while there is one for it, is gone: its connection must not hold a call for ever.
 /// As nginx has it; shorter would lose readers that are only slow.

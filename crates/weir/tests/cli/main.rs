@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test panics to fail")]
 
 mod admin;
+mod bad_input;
 mod config;
+mod kill;
 mod pages;
+mod raw;
+mod running;
 mod up;
 mod weir;

@@ -4,60 +4,12 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
-    process::Child,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::weir::Home;
-
-/// A running gateway or simulator. Killed if a test fails.
-struct Running {
-    child: Child,
-    out: BufReader<std::process::ChildStdout>,
-    ready: Value,
-}
-
-impl Running {
-    fn start(home: &Home, arguments: &[&str]) -> Self {
-        let mut child = home.command(arguments).spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
-            let mut told = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-            panic!("not ready: {line} {told}")
-        });
-        Self { child, out, ready }
-    }
-
-    fn text(&self, key: &str) -> &str {
-        self.ready[key].as_str().unwrap()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Ends it and gives its exit code; nothing more was on stdout.
-    fn stop(mut self, signal: Signal) -> Option<i32> {
-        self.signal(signal);
-        let code = self.child.wait().unwrap().code();
-        let mut rest = String::new();
-        self.out.read_to_string(&mut rest).unwrap();
-        assert_eq!(rest, "");
-        code
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::{running::Running, weir::Home};
 
 /// One request on a connection of its own; the whole answer.
 fn ask(base_url: &str, key: &str, path: &str, body: Option<&Value>) -> String {
@@ -132,7 +84,6 @@ fn evidence_of_a_cut(home: &Home, id: &str, kid: &str) {
     for record in [&support, &public] {
         assert_eq!(home.run_on(&record.out, &["evidence", "verify", "--json"]).done().json()["found"], "matches", "{}", record.out);
     }
-    // The first one is the call's own; its attempts have theirs.
     let edited = support.out.replacen("\"status\":200", "\"status\":500", 1);
     let told = home.run_on(&edited, &["evidence", "verify", "--json"]);
     assert_eq!((told.exit, &told.json()["differs"]), (1, &json!(["status"])));
@@ -175,16 +126,6 @@ fn an_upstream_of_ones_own_needs_a_url_and_its_key_a_variable() {
     home.run(&["up", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9/v1", "--upstream-key-env", "NO_KEY"])
         .failed(2, &["NO_KEY is not set"]);
     home.run(&["up", "--upstream-key-env", "NO_KEY"]).failed(2, &["--upstream"]);
-}
-
-#[test]
-fn up_hears_the_environment_but_no_file() {
-    let home = Home::new();
-    std::fs::write(home.path().join("weir.toml"), "[no_such_table]\n").unwrap();
-    home.run_with(&[("WEIR_STREAMS__LINGER", "soon")], &["up"]).failed(2, &["WEIR_STREAMS__LINGER", "streams.linger"]);
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = taken.local_addr().unwrap().to_string();
-    home.run_with(&[("WEIR_SERVER__LISTEN", &at)], &["up"]).failed(2, &["is taken", &at]);
 }
 
 #[test]
