@@ -14,13 +14,13 @@ pub struct Hit {
 }
 
 /// The secret as it is, percent-encoded (also twice), JSON-escaped, in base64 (three alignments, both alphabets), in hex, and its first
-/// eight characters after the public prefix. Sorted, longest first; no form is shorter than six bytes.
+/// eight characters after the public prefix and, in a key of weir's own, after the public id. Sorted, longest first; no form is shorter than six bytes.
 #[must_use]
 pub fn forms(secret: &Secret) -> Vec<Vec<u8>> {
     let text = secret.expose();
-    let prefix = crate::secret::KEY_PREFIXES.iter().find(|p| text.starts_with(**p)).map_or(0, |p| p.len());
+    let prefix = super::registered::public_length(text);
     let mut forms = whole_forms(text);
-    forms.push(text[prefix..].chars().take(8).collect::<String>().into_bytes());
+    forms.push(text.get(prefix..).unwrap_or_default().chars().take(8).collect::<String>().into_bytes());
     tidy(forms)
 }
 

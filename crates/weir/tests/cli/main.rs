@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test panics to fail")]
 
 mod admin;
+mod canary;
 mod config;
 mod pages;
 mod up;
