@@ -54,13 +54,28 @@ pub(super) fn tidy(mut forms: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     forms
 }
 
-/// Every place where one of `forms` stands in `haystack`, at most 1,000 of them.
+/// Every place where one of `forms` stands in `haystack`, at most 1,000 of them, in order. One pass, whatever the number of forms:
+/// sinks are megabytes long and a canary has twenty forms.
 #[must_use]
 pub fn find(haystack: &[u8], forms: &[Vec<u8>]) -> Vec<Hit> {
     const MAX_HITS: usize = 1000;
+    let pair = |first: u8, second: u8| usize::from(first) << 8 | usize::from(second);
+    let mut begins = vec![false; 1 << 16];
+    for form in forms.iter().filter(|form| form.len() > 1) {
+        begins[pair(form[0], form[1])] = true;
+    }
     let mut hits = Vec::new();
-    for (form, needle) in forms.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
-        hits.extend(places(haystack, needle).take(MAX_HITS - hits.len()).map(|at| Hit { at, form }));
+    let mut before = 0;
+    for (end, byte) in haystack.iter().enumerate() {
+        if end > 0 && begins[pair(before, *byte)] {
+            let at = end - 1;
+            let found = forms.iter().enumerate().filter(|(_, form)| form.len() > 1 && haystack[at..].starts_with(form));
+            hits.extend(found.map(|(form, _)| Hit { at, form }).take(MAX_HITS - hits.len()));
+            if hits.len() == MAX_HITS {
+                break;
+            }
+        }
+        before = *byte;
     }
     hits
 }

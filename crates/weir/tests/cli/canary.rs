@@ -111,15 +111,20 @@ impl Sinks {
 
     /// Where which canary was found, and the neighbourhood of the first hit.
     fn hits(&self, canaries: &[(&str, &str)]) -> Vec<String> {
-        let mut hits = Vec::new();
+        let (mut names, mut needles) = (Vec::new(), Vec::new());
         for (name, canary) in canaries {
-            let forms = forms(&Secret::new(*canary));
-            for (sink, bytes) in &self.0 {
-                let found = find(bytes, &forms);
-                if let Some(first) = found.first() {
-                    let around = &bytes[first.at.saturating_sub(160)..bytes.len().min(first.at + 160)];
-                    hits.push(format!("{name} {} times in {sink}: …{}…", found.len(), String::from_utf8_lossy(around)));
-                }
+            for form in forms(&Secret::new(*canary)) {
+                names.push(*name);
+                needles.push(form);
+            }
+        }
+        let mut hits = Vec::new();
+        for (sink, bytes) in &self.0 {
+            let found = find(bytes, &needles);
+            if let Some(first) = found.first() {
+                let around = &bytes[first.at.saturating_sub(160)..bytes.len().min(first.at + 160)];
+                let (name, count) = (names[first.form], found.len());
+                hits.push(format!("{name}, one of {count} hits in {sink}: …{}…", String::from_utf8_lossy(around)));
             }
         }
         hits
@@ -175,14 +180,14 @@ fn body(path: &str, model: &str, stream: bool, text: &str) -> String {
 }
 
 /// Every fault on every family, stream and not, with secrets in headers besides.
-fn faults(key: &str) -> Vec<Plan> {
+fn faults(key: &str, paths: &[&str]) -> Vec<Plan> {
     let headers = format!(
         "authorization: Bearer {key}\r\ncookie: session={ADMIN}\r\nx-admin-token: {ADMIN}\r\nproxy-authorization: Basic {ADMIN}\r\nuser-agent: curl/8.5.0 ({FOREIGN})\r\n"
     );
     let extra = ["sim:echo_error=401", "sim:echo_error=500", "sim:echo_error=event", "sim:tools=2,reasoning=4,echo"];
     let models: Vec<String> = CATALOG.iter().map(weir_sim::catalog::Entry::model).chain(extra.map(str::to_owned)).collect();
     let mut plans = Vec::new();
-    for path in ["/v1/chat/completions", "/v1/responses", "/v1/messages"] {
+    for path in paths {
         for model in &models {
             for stream in [false, true] {
                 plans.push(Plan { request: post(path, &headers, &body(path, model, stream, &prompt(0))), own: false });
@@ -232,7 +237,6 @@ fn mistakes(key: &str) -> Vec<Plan> {
             format!("{{\"model\":\"sim:ok\",\"stream\":\"{secret}\"}}"),
             format!("{{\"model\":\"sim:ok\",\"max_tokens\":\"{secret}\"}}"),
             format!("{{\"model\":[\"{secret}\"]}}"),
-            format!("{{\"model\":\"{}\"}}", secret.repeat(6)),
             secret.to_owned(),
             body(chat, &format!("sim:{secret}"), false, secret),
         ] {
@@ -245,7 +249,7 @@ fn mistakes(key: &str) -> Vec<Plan> {
     }
     let mut plans: Vec<Plan> = requests.into_iter().map(|request| Plan { request, own: false }).collect();
     for model in [FOREIGN, UPSTREAM, key] {
-        for model in [model.to_owned(), format!("{}/{model}", "m".repeat(100))] {
+        for model in [model.to_owned(), format!("{}/{model}", "m".repeat(100)), model.repeat(3)] {
             plans.push(Plan { request: post(chat, &bearer, &body(chat, &model, true, &prompt(0))), own: true });
         }
     }
@@ -289,23 +293,21 @@ fn config(upstream: &str, format: &str) -> String {
 
 /// What each command prints about what happened.
 fn add_commands(sinks: &mut Sinks, home: &Home, kid: &str, ids: &[String]) {
-    for lang in ["zh", "en"] {
-        for arguments in [
-            vec!["calls", "list", "--limit", "1000"],
-            vec!["calls", "list", "--limit", "1000", "--json"],
-            vec!["evidence", "export", "--limit", "1000"],
-            vec!["evidence", "export", "--limit", "1000", "--audience", "public"],
-            vec!["audit"],
-            vec!["audit", "--json"],
-            vec!["key", "list"],
-            vec!["key", "show", kid],
-            vec!["key", "list", "--json"],
-            vec!["account", "list"],
-            vec!["config", "show"],
-            vec!["config", "check"],
-        ] {
-            sinks.add_run(home, &[&arguments[..], &["--lang", lang]].concat());
-        }
+    for arguments in [
+        &["calls", "list", "--limit", "1000", "--lang", "zh"][..],
+        &["calls", "list", "--limit", "1000", "--lang", "en"],
+        &["calls", "list", "--limit", "1000", "--json"],
+        &["evidence", "export", "--limit", "1000"],
+        &["evidence", "export", "--limit", "1000", "--audience", "public"],
+        &["audit", "--lang", "zh"],
+        &["audit", "--json"],
+        &["key", "list"],
+        &["key", "list", "--json"],
+        &["key", "show", kid],
+        &["account", "list"],
+        &["config", "show"],
+    ] {
+        sinks.add_run(home, arguments);
     }
     for (n, id) in ids.iter().enumerate() {
         let lang = ["zh", "en"][n % 2];
@@ -315,7 +317,7 @@ fn add_commands(sinks: &mut Sinks, home: &Home, kid: &str, ids: &[String]) {
 }
 
 /// One run with logs in `format`; everything that came of it.
-fn run(format: &str) -> (Sinks, Sinks, String) {
+fn run(format: &str, paths: &[&str]) -> (Sinks, Sinks, String) {
     let home = Home::with_account();
     let key = home.run(&["key", "create", "--account", "demo", "--json"]).done().json()["key"].as_str().unwrap().to_owned();
     let variables = [("UPSTREAM_KEY", UPSTREAM), ("ADMIN_TOKEN", ADMIN), ("RUST_LOG", "trace")];
@@ -324,7 +326,7 @@ fn run(format: &str) -> (Sinks, Sinks, String) {
     home.file("weir.toml", &config(&sim_url, format));
     let mut serve = Process::start(&home, "serve", &["serve", "--config", "weir.toml", "--json"], &variables);
     let base_url = serve.base_url();
-    let plans: Vec<Plan> = faults(&key).into_iter().chain(mistakes(&key)).collect();
+    let plans: Vec<Plan> = faults(&key, paths).into_iter().chain(mistakes(&key)).collect();
     let answers = send_all(host(&base_url), &plans);
     let ids = request_ids(&answers);
 
@@ -341,7 +343,7 @@ fn run(format: &str) -> (Sinks, Sinks, String) {
     sinks.add("GET /sim/requests", exchange(host(&sim_url), &get("/sim/requests", "")));
     sinks.add("the command lines", [sim.command_line(), serve.command_line()].concat());
     sinks.add_files("while it runs", &home.path().join("data"));
-    let some: Vec<String> = ids.iter().rev().step_by(ids.len().div_ceil(24)).cloned().collect();
+    let some: Vec<String> = ids.iter().rev().step_by(ids.len().div_ceil(8)).cloned().collect();
     add_commands(&mut sinks, &home, &key[6..14], &some);
     serve.stop();
     sim.stop();
@@ -350,8 +352,8 @@ fn run(format: &str) -> (Sinks, Sinks, String) {
     (sinks, seen, key)
 }
 
-fn nothing_leaks(format: &str) {
-    let (sinks, seen, key) = run(format);
+fn nothing_leaks(format: &str, paths: &[&str]) {
+    let (sinks, seen, key) = run(format, paths);
     let keys = [("the user's key", key.as_str()), ("the upstream's key", UPSTREAM), ("a foreign key", FOREIGN), ("the admin token", ADMIN)];
     let tails: Vec<String> = keys.iter().map(|(_, key)| key[key.len() - 12..].to_owned()).collect();
     let tails: Vec<(&str, &str)> = tails.iter().map(|tail| ("the end of a key", tail.as_str())).collect();
@@ -364,10 +366,10 @@ fn nothing_leaks(format: &str) {
 
 #[test]
 fn r41_planted_secrets_reach_no_sink_with_logs_for_programs() {
-    nothing_leaks("json");
+    nothing_leaks("json", &["/v1/responses", "/v1/messages"]);
 }
 
 #[test]
 fn r41_planted_secrets_reach_no_sink_with_logs_for_people() {
-    nothing_leaks("human");
+    nothing_leaks("human", &["/v1/chat/completions"]);
 }
