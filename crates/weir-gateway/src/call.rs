@@ -124,7 +124,7 @@ impl Talk<'_> {
         let peek = &self.asked.peek;
         let body =
             if peek.stream && !peek.asked_usage { request::with_include_usage(&self.asked.body, peek) } else { self.asked.body.clone() };
-        let take_usage = body.len() != self.asked.body.len();
+        let take_usage = body != self.asked.body;
         let path = format!("{}{}", lane.target.path, route.path().trim_start_matches("/v1"));
         let outgoing = Outgoing::new(head, route, &path, lane, body)?;
         let answer = attempt::answer(self.gateway, lane, &outgoing, &self.timeouts, vigil, reply, record).await?;

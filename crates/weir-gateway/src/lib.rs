@@ -15,6 +15,8 @@ mod models;
 mod outlet;
 mod own;
 mod private;
+#[cfg(test)]
+mod promises;
 mod refusal;
 mod relay;
 mod reply;

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use weir_client::{Answer, WireError};
 use weir_core::{Price, Side, StreamEnd, StreamFacts, Timing, Verdict};
 use weir_store::Hold;
-use weir_wire::{Eof, FrameSplitter, Scope, Seen, StreamWatch};
+use weir_wire::{Eof, FrameSplitter, Scope, Seen, StreamWatch, without_null_usage};
 
 use crate::{
     Gateway, attempt,
@@ -36,7 +36,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) hold: &'a Hold,
     pub(crate) price: Price,
     pub(crate) input: u64,
-    /// weir asked for usage on the client's behalf: the chunk that brings it is not the client's.
+    /// weir asked for usage on the client's behalf: the chunk that brings it is not the client's, nor the `"usage":null` of the others.
     pub(crate) take_usage: bool,
     pub(crate) began: Instant,
 }
@@ -88,6 +88,11 @@ pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vi
         last_event: None,
     };
     let stop = stream.read(answer, start, vigil).await;
+    #[cfg(test)]
+    if !matches!(stop, Stop::Eof(Eof::Clean)) {
+        let rest = std::mem::replace(&mut stream.splitter, FrameSplitter::new(0)).finish();
+        terms.gateway.sabotage.spoil(rest, stream.reply).await;
+    }
     stream.relayed(stop, vigil.client_left())
 }
 
@@ -155,7 +160,8 @@ impl Stream<'_, '_> {
             self.reply.open(&self.headers);
         }
         let mut early = std::mem::take(&mut self.early);
-        early.push(frame);
+        let is_chunk = matches!(seen, Seen::Progress | Seen::Content);
+        early.push(if self.terms.take_usage && is_chunk { without_null_usage(&frame) } else { frame });
         if let Some(limit) = self.pass(early, vigil).await {
             return Passed::Stop(Stop::Limit(limit));
         }
@@ -236,6 +242,7 @@ impl Stream<'_, '_> {
             (true, false) => Work::Complete,
             (true, true) if finish => Work::Finished,
             (_, true) => Work::ClientLeft,
+            (false, false) if self.watch.is_complete() => Work::CutAtEnd,
             (false, false) => Work::Cut,
         };
         let any_output = self.left_with.map_or(self.any_output, |(_, any)| any);

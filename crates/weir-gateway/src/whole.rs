@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use weir_client::Answer;
 use weir_core::{Side, Verdict};
-use weir_wire::{Scope, UpstreamError, Vendor, classify, limits::told_wait};
+use weir_wire::{Scope, UpstreamClass, UpstreamError, Vendor, classify, limits::told_wait};
 
 use crate::{
     Gateway, attempt,
@@ -52,23 +52,38 @@ pub(crate) fn broke_off() -> Refusal {
 /// concern the operator's credential.
 pub(crate) fn refused(gateway: &Gateway, host: &str, asked: Private<'_>, status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal {
     let now = gateway.clock.now();
-    refused_with(gateway, host, asked, &UpstreamError::read(status, body)).until(told_wait(headers, Some(body), now), now)
+    // Counters of a limit ride on every answer; they tell a wait only where one was asked for.
+    let asks = status == 429 || headers.contains_key(header::RETRY_AFTER) || headers.contains_key("retry-after-ms");
+    let wait = if asks { told_wait(headers, Some(body), now) } else { None };
+    refused_with(gateway, host, asked, &UpstreamError::read(status, body)).until(wait, now)
 }
 
 /// The same for an error that came inside a stream.
 pub(crate) fn refused_with(gateway: &Gateway, host: &str, asked: Private<'_>, error: &UpstreamError) -> Refusal {
     let class = classify::class(error, Vendor::of_host(host));
     let refusal = Refusal::of(class.verdict_behind_gateway()).scope(Scope::Upstream).by(Side::Upstream);
+    if is_the_operators(class) {
+        return refusal;
+    }
+    let (screen, said) = (&gateway.screen, error.message.expose());
+    let refusal = match (said.is_empty(), class.is_of_the_channel()) {
+        (true, _) => refusal,
+        (false, true) => return refusal.saying_privately(screen.text(said), screen.kept(said, asked)),
+        (false, false) => refusal.quoting(screen.text(said), screen.kept(said, asked)),
+    };
     if class.is_of_the_channel() {
         return refusal;
     }
-    let screen = &gateway.screen;
-    let said = error.message.expose();
-    let refusal = if said.is_empty() { refusal } else { refusal.quoting(screen.text(said), screen.kept(said, asked)) };
     let token = |token: &Option<String>| token.as_deref().map(|token| screen.token(token));
     let refusal = refusal.code(token(&error.code).as_deref(), token(&error.kind).as_deref());
     // The upstream's own status is right about the request; about itself the catalogue's is.
     if (400..500).contains(&error.status) && error.status != 429 { refusal.status(error.status) } else { refusal }
+}
+
+/// Whether an error concerns the operator's credential: its words are not for the one who called.
+fn is_the_operators(class: UpstreamClass) -> bool {
+    use UpstreamClass::{Auth, Balance, DailyQuota, Group, RateLimit};
+    matches!(class, Auth | Balance | Group | RateLimit | DailyQuota)
 }
 
 /// Headers of an upstream's answer that concern its content. All others are the operator's business or weir's own.
