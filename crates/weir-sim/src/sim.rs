@@ -198,7 +198,7 @@ impl Sim {
             n: 0,
             at_ms: millis(self.elapsed()),
             method: request.method.clone(),
-            path: request.path.clone(),
+            path: short(&without_credential(&request.path, request)),
             model: short(&without_credential(ask.map_or("", |ask| ask.model.as_str()), request)),
             stream,
             body_bytes: request.body.len() as u64,
@@ -305,7 +305,7 @@ fn without_credential(model: &str, request: &Request) -> String {
     if key.is_empty() { model.to_owned() } else { model.replace(key, Kind::Key.marker()) }
 }
 
-/// A model's name as pages and errors show it: people paste keys into this field.
+/// A model's name or a path as pages and errors show it: people paste keys there.
 fn short(model: &str) -> String {
     static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
     if model.is_empty() || model.starts_with("sim:") && Scenario::parse(model).is_ok() {

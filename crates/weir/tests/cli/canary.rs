@@ -228,7 +228,6 @@ fn mistakes(key: &str) -> Vec<Plan> {
         requests.push(post(&format!("{chat}/{secret}"), "", &good));
         requests.push(post(&format!("{chat}?api_key={secret}"), &bearer, "{}"));
         requests.push(get(&format!("/v1/weir/calls/{secret}"), &bearer));
-        requests.push(get(&format!("/v1/models/{secret}?key={secret}"), &bearer));
         requests.push(format!("{} /v1/models HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n", secret.replace('.', "-")).into_bytes());
         requests.push(format!("GET /{secret} HTTP/9.9\r\n{secret}\r\n\r\n").into_bytes());
         requests.push(get("/v1/models", &format!("{bearer}x-long: {}\r\n", secret.repeat(3000))));
@@ -249,6 +248,7 @@ fn mistakes(key: &str) -> Vec<Plan> {
     }
     let mut plans: Vec<Plan> = requests.into_iter().map(|request| Plan { request, own: false }).collect();
     for model in [FOREIGN, UPSTREAM, key] {
+        plans.push(Plan { request: get(&format!("/v1/models/{model}?key={model}"), &bearer), own: true });
         for model in [model.to_owned(), format!("{}/{model}", "m".repeat(100)), model.repeat(3)] {
             plans.push(Plan { request: post(chat, &bearer, &body(chat, &model, true, &prompt(0))), own: true });
         }

@@ -132,7 +132,7 @@ fn evidence_of_a_cut(home: &Home, id: &str, kid: &str) {
     for record in [&support, &public] {
         assert_eq!(home.run_on(&record.out, &["evidence", "verify", "--json"]).done().json()["found"], "matches", "{}", record.out);
     }
-    let edited = support.out.replace("\"status\":200", "\"status\":500");
+    let edited = support.out.replacen("\"status\":200", "\"status\":500", 1);
     let told = home.run_on(&edited, &["evidence", "verify", "--json"]);
     assert_eq!((told.exit, &told.json()["differs"]), (1, &json!(["status"])));
     let spoiled = support.out.replacen('{', "{\"prompt\":\"a story\",", 1);
