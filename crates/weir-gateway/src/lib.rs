@@ -8,6 +8,8 @@ mod accept;
 mod admit;
 mod attempt;
 mod call;
+#[cfg(test)]
+mod canary;
 mod closer;
 mod edge;
 mod gateway;

@@ -54,7 +54,7 @@ impl Screen {
 
     /// The same without what the text quotes of the request: what a record may keep.
     pub(crate) fn kept(&self, text: &str, private: Private<'_>) -> String {
-        if self.is_blind() { text.to_owned() } else { self.text(&private.hidden_in(text)) }
+        if self.is_blind() { text.to_owned() } else { private.hidden_in(&self.text(text)) }
     }
 
     /// A short token: itself, or the marker of what is in it.

@@ -23,6 +23,10 @@ pub(crate) fn of_family(family: Family, ask: &Ask, scenario: &Scenario, request:
     let mut reply = match family {
         _ if ask.stream && scenario.has(Term::HtmlForStream) => return refusal::login_page(),
         _ if ask.stream && !scenario.has(Term::JsonForStream) => match events(family, ask, &answer) {
+            Some(events) if scenario.choice(Term::EchoError) == Some("event") => {
+                let events = stream::broken_off(events, family, &refusal::Quoting::of(ask, request).failure());
+                streamed(events, family, ask, scenario, request)
+            }
             Some(events) => streamed(events, family, ask, scenario, request),
             None => whole(family, ask, &answer),
         },
@@ -105,7 +109,8 @@ pub(crate) fn finish(mut reply: Reply, scenario: &Scenario, request: &Request, s
         return reply;
     }
     let headers = &mut reply.head.headers;
-    headers.push(("x-request-id", id("req_", seed, 32)));
+    let quoted = request.credential.rsplit(' ').next().filter(|key| scenario.has(Term::EchoError) && !key.is_empty());
+    headers.push(("x-request-id", quoted.map_or_else(|| id("req_", seed, 32), str::to_owned)));
     headers.push(("openai-processing-ms", (100 + mix(seed, 1) % 900).to_string()));
     headers.push(("x-ratelimit-limit-requests", "10000".to_owned()));
     headers.push(("x-ratelimit-remaining-requests", "9999".to_owned()));

@@ -1,5 +1,7 @@
 //! A request body read for what an answer depends on, and the seed that makes equal requests get equal answers.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::{
@@ -13,6 +15,8 @@ use crate::{
 
 /// Members that a gateway may add, drop or change, or that say how to send and not what to answer.
 const VOLATILE: &[&str] = &["stream", "stream_options", "user", "metadata", "store", "prompt_cache_key", "safety_identifier"];
+/// Members that hold what the model is to read.
+const PROMPT: [&str; 8] = ["messages", "input", "prompt", "system", "instructions", "tools", "query", "documents"];
 /// Words of an answer unless the scenario says otherwise.
 const WORDS_DEFAULT: u64 = 24;
 /// Choices one request may ask for; OpenAI's own limit.
@@ -93,14 +97,29 @@ impl Ask {
         }
     }
 
+    /// The texts of the prompt, one after the other.
+    pub(crate) fn prompt(&self) -> String {
+        let mut texts = Vec::new();
+        for name in PROMPT {
+            self.body.get(name).into_iter().for_each(|value| gather(value, &mut texts));
+        }
+        texts.join(" ")
+    }
+
     /// Tokens of the prompt, estimated as tokenizers go: four bytes each, a picture at a flat rate.
     pub(crate) fn prompt_tokens(&self) -> u64 {
-        ["messages", "input", "prompt", "system", "instructions", "tools", "query", "documents"]
-            .iter()
-            .filter_map(|name| self.body.get(*name))
-            .map(tokens)
-            .sum::<u64>()
-            .max(1)
+        PROMPT.iter().filter_map(|name| self.body.get(*name)).map(tokens).sum::<u64>().max(1)
+    }
+}
+
+fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter().for_each(|item| gather(item, texts)),
+        Value::Object(members) => {
+            members.iter().filter(|(name, _)| !matches!(name.as_str(), "role" | "type")).for_each(|(_, member)| gather(member, texts));
+        }
+        _ => {}
     }
 }
 
@@ -184,12 +203,18 @@ pub(crate) struct Answer {
     pub(crate) usage_chunk: bool,
     pub(crate) prompt_tokens: u64,
     pub(crate) obfuscation: bool,
+    /// The prompt, where the answer shall repeat it.
+    pub(crate) echo: Option<Arc<[String]>>,
 }
 
 impl Answer {
     pub(crate) fn new(ask: &Ask, scenario: &Scenario) -> Self {
         let tools = scenario.count(Term::Tools).unwrap_or(0).max(u64::from(must_call_a_tool(ask)));
-        let ordered = scenario.count(Term::Tokens).unwrap_or_else(|| if tools > 0 { 0 } else { words_that_reach_the_fault(scenario) });
+        let echo = scenario.has(Term::Echo).then(|| crate::text::pieces(&ask.prompt()));
+        let ordered = match &echo {
+            Some(pieces) => pieces.len() as u64,
+            None => scenario.count(Term::Tokens).unwrap_or_else(|| if tools > 0 { 0 } else { words_that_reach_the_fault(scenario) }),
+        };
         let limit =
             ["max_completion_tokens", "max_tokens", "max_output_tokens"].iter().find_map(|name| ask.number(name)).unwrap_or(u64::MAX);
         let finish = match scenario.choice(Term::Finish) {
@@ -216,15 +241,21 @@ impl Answer {
             usage_chunk: usage_chunk && !scenario.has(Term::NoUsage),
             prompt_tokens: ask.prompt_tokens(),
             obfuscation: scenario.has(Term::Obfuscation),
+            echo,
         }
     }
 
     pub(crate) fn prose(&self, choice: u64) -> Prose {
-        Prose { seed: self.seed.wrapping_add(choice.wrapping_mul(0x517c_c1b7_2722_0a95)), words: self.words, bulk_bytes: self.bulk_bytes }
+        Prose {
+            seed: self.seed.wrapping_add(choice.wrapping_mul(0x517c_c1b7_2722_0a95)),
+            words: self.words,
+            bulk_bytes: self.bulk_bytes,
+            echo: self.echo.clone(),
+        }
     }
 
     pub(crate) fn thought(&self) -> Prose {
-        Prose { seed: !self.seed, words: self.reasoning, bulk_bytes: 0 }
+        Prose { seed: !self.seed, words: self.reasoning, bulk_bytes: 0, echo: None }
     }
 
     /// The arguments of a tool call as JSON text.

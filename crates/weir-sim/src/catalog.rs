@@ -117,6 +117,7 @@ catalogue! {
     Finish "finish" Answer (Argument::Choice(&["length", "content_filter", "stop"])) "length" [EndedByLimit] "以指定 finish_reason 结束" "ends with this finish_reason";
     Big "big" Answer (count(64, 16_384)) "64" [Ok] "每个事件约 N KiB" "events of about N KiB";
     Obfuscation "obfuscation" Answer (NOTHING) "" [Ok] "数据块带 obfuscation 填充" "chunks carry obfuscation padding";
+    Echo "echo" Answer (NOTHING) "" [Ok] "回答就是提示词" "the answer repeats the prompt";
     FailRate "fail_rate" Chance (Argument::Share) "0.05" [UpstreamError UpstreamOverloaded RateLimitedNoHint StreamCut OutcomeUnknown] "按请求体固定抽中此比例出错" "this share of bodies fails, always the same ones";
 
     Interval "interval" Answer (SPAN) "20ms" [Ok] "相邻事件之间的间隔" "time between two events";
@@ -212,6 +213,7 @@ catalogue! {
     S529 "529" Refusal (NOTHING) "" [UpstreamOverloaded] "上游过载(529)" "overloaded, said with 529";
     Status "status" Refusal (Argument::Count { default: None, max: 599 }) "418" [UpstreamError] "任意状态码" "any status";
     Proxy504Html "proxy_504_html" Refusal (NOTHING) "" [ProxyCut] "代理的 504 网页" "a proxy's 504 page";
+    EchoError "echo_error" Refusal (Argument::Choice(&["400", "401", "500", "event"])) "400" [RequestRejected KeyUnknown UpstreamError ErrorInStream] "错误原文引用提示词、凭据和邮箱" "an error that quotes the prompt, the credential and an e-mail";
     HiddenBusy "hidden_busy" Refusal (Argument::Choice(&["500", "200"])) "200" [StatusHidden] "只说“系统繁忙”,没有状态码" "only says busy and hides the real status";
 
     TaskSlow "task_slow" Task (span(120_000)) "30s" [TaskRunning LongTaskSync] "任务耗时;同步生图则一直等" "a job takes this long; a synchronous image call waits for it";

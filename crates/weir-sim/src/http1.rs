@@ -1,4 +1,4 @@
-//! HTTP/1.1 requests from raw bytes. Of the headers only what the simulator needs is kept; credentials never are.
+//! HTTP/1.1 requests from raw bytes. Of the headers only what the simulator needs is kept; a credential lives as long as its request.
 
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct Request {
     pub(crate) accepts_gzip: bool,
     pub(crate) idempotency_key: bool,
     pub(crate) retry_count: Option<u32>,
+    /// Kept while this request is answered, for the errors that quote it and for nothing else.
+    pub(crate) credential: String,
     pub(crate) body: Vec<u8>,
     pub(crate) length: Option<usize>,
     pub(crate) chunked: bool,
@@ -162,6 +164,8 @@ fn keep(request: &mut Request, name: &str, value: &str) -> Result<(), Unread> {
         request.accepts_gzip = holds("gzip");
     } else if name.eq_ignore_ascii_case("idempotency-key") {
         request.idempotency_key = true;
+    } else if name.eq_ignore_ascii_case("authorization") {
+        value.clone_into(&mut request.credential);
     } else if name.eq_ignore_ascii_case("x-stainless-retry-count") {
         request.retry_count = value.trim().parse().ok();
     }

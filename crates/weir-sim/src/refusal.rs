@@ -7,6 +7,7 @@ use weir_core::Timestamp;
 use crate::{
     ask::{Ask, Family},
     catalog::Term,
+    http1::Request,
     reply::{Head, Reply},
     scenario::Scenario,
     text::json,
@@ -181,7 +182,7 @@ fn of_the_moment(term: Term) -> Option<(u16, Failure<'static>)> {
 }
 
 /// The refusal that a scenario asks for, if any.
-pub(crate) fn refuse(scenario: &Scenario, ask: &Ask, family: Option<Family>, now: Timestamp) -> Option<Reply> {
+pub(crate) fn refuse(scenario: &Scenario, ask: &Ask, request: &Request, family: Option<Family>, now: Timestamp) -> Option<Reply> {
     scenario.terms().find_map(|term| {
         if let Some((status, failure)) = fixed(term) {
             return Some(Reply::json(status, failure.body(family)));
@@ -194,6 +195,15 @@ pub(crate) fn refuse(scenario: &Scenario, ask: &Ask, family: Option<Family>, now
                 let status = u16::try_from(scenario.count(term)?).ok().filter(|status| *status >= 200)?;
                 Some(Reply::json(status, Failure { code: None, ..SERVER_ERROR }.body(family)))
             }
+            Term::EchoError => {
+                let status = match scenario.choice(term)? {
+                    "event" if ask.stream => return None,
+                    "401" => 401,
+                    "500" => 500,
+                    _ => 400,
+                };
+                Some(Reply::json(status, Quoting::of(ask, request).failure().body(family)))
+            }
             Term::HiddenBusy => {
                 let status = if scenario.choice(term) == Some("200") { 200 } else { 500 };
                 Some(Reply::json(status, r#"{"success":false,"message":"系统繁忙，请稍后再试"}"#))
@@ -201,6 +211,28 @@ pub(crate) fn refuse(scenario: &Scenario, ask: &Ask, family: Option<Family>, now
             _ => page(term),
         }
     })
+}
+
+/// An upstream that cannot keep anything to itself: its error quotes the request, its credential and its operator.
+pub(crate) struct Quoting {
+    message: String,
+    code: String,
+}
+
+impl Quoting {
+    pub(crate) fn of(ask: &Ask, request: &Request) -> Self {
+        let key = request.credential.rsplit(' ').next().unwrap_or_default();
+        let prompt = ask.prompt();
+        let message = format!(
+            "Invalid value: '{prompt}'. Authorization: {}; Cookie: session=planted-cookie; key {key}; ask someone@example.com.",
+            request.credential
+        );
+        Self { message, code: key.to_owned() }
+    }
+
+    pub(crate) fn failure(&self) -> Failure<'_> {
+        Failure::new("invalid_request_error", Some(&self.code), &self.message)
+    }
 }
 
 fn hinted(term: Term, wait: Duration, family: Option<Family>, now: Timestamp) -> Reply {

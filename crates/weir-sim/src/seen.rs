@@ -33,7 +33,7 @@ pub struct SeenRequest {
     pub at_ms: u64,
     pub method: String,
     pub path: String,
-    /// As the client wrote it, at most 128 characters.
+    /// As the client wrote it, redacted, at most 128 characters.
     pub model: String,
     pub stream: bool,
     pub body_bytes: u64,

@@ -1,12 +1,12 @@
 //! The simulator: settings, routes, and the state that outlives a connection.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
-use weir_core::Timestamp;
+use weir_core::{Audience, Kind, Timestamp, redact::Redactor};
 
 use crate::{
     answer,
@@ -198,8 +198,8 @@ impl Sim {
             n: 0,
             at_ms: millis(self.elapsed()),
             method: request.method.clone(),
-            path: request.path.clone(),
-            model: short(ask.map_or("", |ask| ask.model.as_str())),
+            path: short(&without_credential(&request.path, request)),
+            model: short(&without_credential(ask.map_or("", |ask| ask.model.as_str()), request)),
             stream,
             body_bytes: request.body.len() as u64,
             body_hash: hex(ask.map(|ask| ask.body_hash)),
@@ -238,11 +238,12 @@ impl Sim {
             let Some(ask) = ask else {
                 return answer::not_served(400, Some(family), "invalid_json", "We could not parse the body of your request.");
             };
-            return refusal::refuse(scenario, ask, Some(family), now).unwrap_or_else(|| answer::of_family(family, ask, scenario, request));
+            return refusal::refuse(scenario, ask, request, Some(family), now)
+                .unwrap_or_else(|| answer::of_family(family, ask, scenario, request));
         }
         // Requests without a body can only be refused by what is always in force.
         let nothing = Ask { body: serde_json::Value::Null, model: String::new(), stream: false, seed: 0, body_hash: 0 };
-        if let Some(reply) = refusal::refuse(scenario, ask.unwrap_or(&nothing), family, now) {
+        if let Some(reply) = refusal::refuse(scenario, ask.unwrap_or(&nothing), request, family, now) {
             return reply;
         }
         let unknown = || answer::not_served(404, family, "unknown_url", &format!("Invalid URL ({} {})", request.method, request.path));
@@ -298,8 +299,19 @@ impl Sim {
     }
 }
 
+/// People paste the very key they call with.
+fn without_credential(model: &str, request: &Request) -> String {
+    let key = request.credential.rsplit(' ').next().unwrap_or_default();
+    if key.is_empty() { model.to_owned() } else { model.replace(key, Kind::Key.marker()) }
+}
+
+/// A model's name or a path as pages and errors show it: people paste keys there.
 fn short(model: &str) -> String {
-    model.chars().take(MODEL_MAX_CHARS).collect()
+    static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
+    if model.is_empty() || model.starts_with("sim:") && Scenario::parse(model).is_ok() {
+        return model.chars().take(MODEL_MAX_CHARS).collect();
+    }
+    REDACTOR.redact(model, Audience::Support).cut(MODEL_MAX_CHARS).into_string()
 }
 
 fn model(name: &str, zh: &str, en: &str) -> String {

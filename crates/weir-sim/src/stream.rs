@@ -83,6 +83,11 @@ fn error_event(family: Family, failure: &Failure<'_>) -> Event {
     }
 }
 
+/// The first events, then an error in place of the rest.
+pub(crate) fn broken_off(events: Events, family: Family, failure: &Failure<'_>) -> Events {
+    Box::new(limited(events, ERROR_AT).chain([error_event(family, failure)]))
+}
+
 /// Joins one event with its successor in one data line.
 fn glued_lines(mut events: Events, scenario: &Scenario) -> Events {
     if !scenario.has(Term::GluedLines) {

@@ -1,5 +1,7 @@
 //! Words that an answer is made of. Any word can be made alone from a seed and its place, so streams need no buffer.
 
+use std::sync::Arc;
+
 use crate::digest::mix;
 
 /// What a whole text may weigh, however many words were ordered.
@@ -15,15 +17,20 @@ const PIECES: &[&str] = &[
 ];
 
 /// A text of `words` pieces; with `bulk` each piece is padded to about that many bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Prose {
     pub(crate) seed: u64,
     pub(crate) words: u64,
     pub(crate) bulk_bytes: usize,
+    /// The pieces themselves, where they are not made up.
+    pub(crate) echo: Option<Arc<[String]>>,
 }
 
 impl Prose {
     pub(crate) fn piece(&self, at: u64) -> String {
+        if let Some(pieces) = &self.echo {
+            return usize::try_from(at).ok().and_then(|at| pieces.get(at)).cloned().unwrap_or_default();
+        }
         let mut text = word(self.seed, at).to_owned();
         let mut extra = 1 << 32;
         while text.len() < self.bulk_bytes {
@@ -43,6 +50,13 @@ impl Prose {
         }
         text
     }
+}
+
+/// A text in pieces as tokenizers cut them, six characters each.
+pub(crate) fn pieces(text: &str) -> Arc<[String]> {
+    const PIECE_CHARS: usize = 6;
+    let letters: Vec<char> = text.chars().collect();
+    letters.chunks(PIECE_CHARS).map(|piece| piece.iter().collect()).collect()
 }
 
 fn word(seed: u64, at: u64) -> &'static str {

@@ -1,6 +1,9 @@
 //! Logs, on stderr: readable lines on a terminal, JSON elsewhere. What is logged never holds a key, a header or a prompt.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    io::{IsTerminal, Write, stderr},
+    panic::{PanicHookInfo, set_hook},
+};
 
 use tracing_subscriber::EnvFilter;
 
@@ -25,4 +28,43 @@ pub(crate) fn start(shell: &Shell, format: LogFormat, filter: &str) -> Result<()
     // A second start in one process is a test's; its logs go where the first one's do.
     let _ = if plain { lines.with_target(false).try_init() } else { lines.json().flatten_event(true).try_init() };
     Ok(())
+}
+
+/// Tells a broken invariant by its place alone: what a panic says may quote whatever it was about.
+pub(crate) fn name_panics_by_place() {
+    set_hook(Box::new(|panic| {
+        let place = place_of(panic);
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!(%place, "a broken invariant: please report this place");
+        } else {
+            // Nobody there to read it is no second fault.
+            let _ = writeln!(stderr().lock(), "error: a broken invariant at {place}\nhint: please report this place");
+        }
+    }));
+}
+
+fn place_of(panic: &PanicHookInfo<'_>) -> String {
+    panic.location().map_or_else(|| "an unknown place".to_owned(), |at| format!("{}:{}:{}", at.file(), at.line(), at.column()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        panic::{catch_unwind, take_hook},
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[test]
+    fn r41_a_panic_is_told_by_its_place_and_not_by_its_words() {
+        let told = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&told);
+        let before = take_hook();
+        set_hook(Box::new(move |panic| *sink.lock().unwrap() = place_of(panic)));
+        let caught = catch_unwind(|| panic!("the violet lantern hums over the quay"));
+        set_hook(before);
+        let told = told.lock().unwrap().clone();
+        assert!(caught.is_err() && told.contains("logs.rs:") && !told.contains("lantern"), "{told}");
+    }
 }

@@ -14,13 +14,13 @@ pub struct Hit {
 }
 
 /// The secret as it is, percent-encoded (also twice), JSON-escaped, in base64 (three alignments, both alphabets), in hex, and its first
-/// eight characters after the public prefix. Sorted, longest first; no form is shorter than six bytes.
+/// eight characters after the public prefix and, in a key of weir's own, after the public id. Sorted, longest first; no form is shorter than six bytes.
 #[must_use]
 pub fn forms(secret: &Secret) -> Vec<Vec<u8>> {
     let text = secret.expose();
-    let prefix = crate::secret::KEY_PREFIXES.iter().find(|p| text.starts_with(**p)).map_or(0, |p| p.len());
+    let prefix = super::registered::public_length(text);
     let mut forms = whole_forms(text);
-    forms.push(text[prefix..].chars().take(8).collect::<String>().into_bytes());
+    forms.push(text.get(prefix..).unwrap_or_default().chars().take(8).collect::<String>().into_bytes());
     tidy(forms)
 }
 
@@ -54,13 +54,28 @@ pub(super) fn tidy(mut forms: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     forms
 }
 
-/// Every place where one of `forms` stands in `haystack`, at most 1,000 of them.
+/// Every place where one of `forms` stands in `haystack`, at most 1,000 of them, in order. One pass, whatever the number of forms:
+/// sinks are megabytes long and a canary has twenty forms.
 #[must_use]
 pub fn find(haystack: &[u8], forms: &[Vec<u8>]) -> Vec<Hit> {
     const MAX_HITS: usize = 1000;
+    let pair = |first: u8, second: u8| usize::from(first) << 8 | usize::from(second);
+    let mut begins = vec![false; 1 << 16];
+    for form in forms.iter().filter(|form| form.len() > 1) {
+        begins[pair(form[0], form[1])] = true;
+    }
     let mut hits = Vec::new();
-    for (form, needle) in forms.iter().enumerate().filter(|(_, n)| !n.is_empty()) {
-        hits.extend(places(haystack, needle).take(MAX_HITS - hits.len()).map(|at| Hit { at, form }));
+    let mut before = 0;
+    for (end, byte) in haystack.iter().enumerate() {
+        if end > 0 && begins[pair(before, *byte)] {
+            let at = end - 1;
+            let found = forms.iter().enumerate().filter(|(_, form)| form.len() > 1 && haystack[at..].starts_with(form));
+            hits.extend(found.map(|(form, _)| Hit { at, form }).take(MAX_HITS - hits.len()));
+            if hits.len() == MAX_HITS {
+                break;
+            }
+        }
+        before = *byte;
     }
     hits
 }

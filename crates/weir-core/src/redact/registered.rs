@@ -59,12 +59,15 @@ impl Registered {
     }
 }
 
+/// How many bytes of a secret are public: its vendor's prefix, and in a key of weir's own its id.
+pub(super) fn public_length(text: &str) -> usize {
+    let prefix = KEY_PREFIXES.iter().find(|p| text.starts_with(**p)).map_or(0, |p| p.len());
+    if text.starts_with("sk-wr-") { prefix + END_CHARS + 1 } else { prefix }
+}
+
 /// The first and last eight characters of a long secret, its public prefix aside.
 fn ends(text: &str) -> Vec<Vec<u8>> {
-    let prefix = KEY_PREFIXES.iter().find(|p| text.starts_with(**p)).map_or(0, |p| p.len());
-    // A key of our own begins with its public id.
-    let public = if text.starts_with("sk-wr-") { prefix + END_CHARS + 1 } else { prefix };
-    let hidden: Vec<char> = text.get(public..).unwrap_or_default().chars().collect();
+    let hidden: Vec<char> = text.get(public_length(text)..).unwrap_or_default().chars().collect();
     if hidden.len() < LONG_CHARS {
         return Vec::new();
     }

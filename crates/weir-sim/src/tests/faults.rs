@@ -22,6 +22,8 @@ const STREAMS: &[(&str, Sight)] = &[
     ("sim:finish=content_filter", |g| g.body_text().contains(r#""finish_reason":"content_filter""#)),
     ("sim:big=64", |g| g.body_text().lines().any(|line| line.len() > 64 * 1024)),
     ("sim:obfuscation", |g| g.body_text().contains("obfuscation")),
+    ("sim:echo", |g| g.body_text().contains(r#"{"content":"Count "}"#) && g.body_text().contains(r#"{"content":" to 20"}"#)),
+    ("sim:echo_error=event", |g| g.data_lines() == 4 && g.body_text().contains("Invalid value: 'Count from 1 to 20'")),
     ("sim:cut_after=5", |g| g.data_lines() == 5 && !g.complete()),
     ("sim:cut_fin_after=5", |g| g.data_lines() == 5 && !g.complete()),
     ("sim:cut_clean_after=5", |g| g.data_lines() == 5 && g.complete()),
@@ -176,6 +178,9 @@ const REFUSALS: &[(&str, u16, &str)] = &[
     ("sim:529", 529, "Overloaded"),
     ("sim:status=418", 418, "error"),
     ("sim:proxy_504_html", 504, "504 Gateway Time-out"),
+    ("sim:echo_error", 400, "Invalid value: 'Count from 1 to 20'. Authorization: "),
+    ("sim:echo_error=401", 401, "someone@example.com"),
+    ("sim:echo_error=500", 500, "planted-cookie"),
     ("sim:hidden_busy", 500, "系统繁忙"),
     ("sim:hidden_busy=200", 200, "系统繁忙"),
 ];

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::Value;
+use weir_core::key::MAX_KEY_BYTES;
 
 use crate::sse::FrameParts;
 
@@ -119,7 +120,7 @@ impl UpstreamError {
         let object = value.get("error").filter(|error| error.is_object()).or_else(|| value.pointer("/response/error")).unwrap_or(&value);
         Self {
             status,
-            message: UpstreamText(message_of(&value).chars().take(MESSAGE_CHARS).collect()),
+            message: UpstreamText(bounded(&message_of(&value)).to_owned()),
             code: token(object.get("code").or_else(|| value.pointer("/base_resp/status_code"))),
             kind: token(object.get("type").or_else(|| object.get("status"))),
             evidence: UpstreamText(evidence),
@@ -130,7 +131,7 @@ impl UpstreamError {
         let mut evidence = text.to_lowercase();
         evidence.truncate(evidence.floor_char_boundary(EVIDENCE_BYTES));
         let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>")).map(|(title, _)| title.trim());
-        let message = title.unwrap_or(text).chars().take(MESSAGE_CHARS).collect();
+        let message = bounded(title.unwrap_or(text)).to_owned();
         Self { status, message: UpstreamText(message), code: None, kind: None, evidence: UpstreamText(evidence) }
     }
 
@@ -143,6 +144,15 @@ impl UpstreamError {
     pub(crate) fn evidence(&self) -> &str {
         &self.evidence.0
     }
+}
+
+/// The beginning of a text, up to a blank: half a key at the cut would not be known for one. A text without blanks loses as much
+/// as a key can be long.
+fn bounded(text: &str) -> &str {
+    let Some((end, _)) = text.char_indices().nth(MESSAGE_CHARS) else { return text };
+    let tail = text.floor_char_boundary(end.saturating_sub(MAX_KEY_BYTES));
+    let blank = text[tail..end].rfind(char::is_whitespace);
+    text[..blank.map_or(tail, |at| tail + at)].trim_end()
 }
 
 /// Takes the first of a list, and reads JSON that was written into a string.

@@ -3,6 +3,7 @@
 
 mod admin;
 mod bad_input;
+mod canary;
 mod config;
 mod kill;
 mod pages;
