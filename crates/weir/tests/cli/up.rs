@@ -132,8 +132,9 @@ fn evidence_of_a_cut(home: &Home, id: &str, kid: &str) {
     for record in [&support, &public] {
         assert_eq!(home.run_on(&record.out, &["evidence", "verify", "--json"]).done().json()["found"], "matches", "{}", record.out);
     }
-    let edited = support.out.replace("\"status\":200", "\"status\":500");
-    let told = home.run_on(&edited, &["evidence", "verify", "--json"]);
+    let mut edited = support.json();
+    edited["status"] = 500.into();
+    let told = home.run_on(&edited.to_string(), &["evidence", "verify", "--json"]);
     assert_eq!((told.exit, &told.json()["differs"]), (1, &json!(["status"])));
     let spoiled = support.out.replacen('{', "{\"prompt\":\"a story\",", 1);
     let told = home.run_on(&spoiled, &["evidence", "verify"]);
@@ -210,6 +211,8 @@ fn people_get_lines_to_paste_in_their_language() {
             told.starts_with(word) && told.contains("curl -N") && told.contains("sk-wr-") && told.contains("sim:cut_after=5"),
             "{told}"
         );
+        // What to paste calls the program as the person did: it need not be on their path.
+        assert!(told.contains(concat!("\n  ", env!("CARGO_BIN_EXE_weir"), " calls list")), "{told}");
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0));
     }
