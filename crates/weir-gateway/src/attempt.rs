@@ -128,7 +128,7 @@ pub(crate) async fn answer(
                 attempt.phase = Phase::Body;
                 attempt.ms = millis(answer.first_byte);
                 attempt.status = Some(answer.head.status.as_u16());
-                attempt.upstream_id = upstream_id(&answer.head.headers);
+                attempt.upstream_id = upstream_id(&answer.head.headers).and_then(|id| gateway.screen.id(id));
                 record.timing.connect = Some(millis(answer.connected));
                 record.attempts.push(attempt);
                 return Ok(answer);

@@ -16,6 +16,7 @@ use crate::{
     attempt::{self, Outgoing, millis},
     models,
     outlet::{Gone, Outlet},
+    private::Private,
     refusal::Refusal,
     relay::{self, Terms},
     reply::{CLIENT_LEFT, Reply},
@@ -34,6 +35,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
         return;
     };
     let mut record = arrival.record();
+    gateway.screen.sender(&mut record);
     let path = AssertUnwindSafe(path(&gateway, arrival, &hold, &mut record, &mut reply));
     let refused = match unwound(path).await {
         Some(Ok(())) => None,
@@ -49,18 +51,18 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
 
 /// The path of a call that goes well; a refusal leaves it early. What is charged is in the record on every way out.
 async fn path(gateway: &Gateway, arrival: Arrival, hold: &Hold, record: &mut CallRecord, reply: &mut Reply) -> Result<(), Refusal> {
-    arrival.check_method()?;
+    arrival.check_method(&gateway.screen)?;
     let principal = admit::principal(gateway, &arrival, record)?;
     let (head, route, began) = (arrival.head.clone(), arrival.route, arrival.began);
     if route == Route::Models {
         return models::list(gateway, &arrival, &principal, record, reply).await;
     }
     let asked = arrival.read(&gateway.settings.limits).await?;
-    record.model = shown_model(&asked.peek.model);
+    record.model = gateway.screen.model(&asked.peek.model);
     record.stream = asked.peek.stream;
     let timeouts = attempt::timeouts(gateway, route, record, &asked.peek.model);
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
-    let charge = admit::reserve(gateway, hold, &principal, &admitted, &asked.peek).await?;
+    let charge = admit::reserve(gateway, hold, &principal, &admitted, &asked.peek, &record.model).await?;
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &timeouts, &gateway.settings.streams);
     let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, began, timeouts };
     match talk.attempt(&head, route, &mut vigil, record, reply).await {
@@ -149,6 +151,7 @@ impl Talk<'_> {
         let terms = Terms {
             gateway: self.gateway,
             host: &self.admitted.lane.target.host,
+            asked: Private::of(&self.asked.body),
             hold: self.hold,
             price: self.admitted.price,
             input: self.admitted.input,
@@ -182,18 +185,19 @@ impl Talk<'_> {
     /// An answer in one piece: an upstream's error, a whole answer, or a whole answer where a stream was asked for.
     async fn whole(&self, answer: &mut Answer, start: Bytes, vigil: &mut Vigil, record: &mut CallRecord, reply: &mut Reply) -> Ended {
         let (gateway, host, route) = (self.gateway, self.admitted.lane.target.host.as_str(), record.route);
+        let private = Private::of(&self.asked.body);
         let body = match whole::collect(answer, start, vigil, gateway.settings.limits.answer_bytes).await {
             Ok(body) => body,
             Err(refusal) => return self.failed(refusal),
         };
         let status = answer.head.status;
         if !status.is_success() {
-            return self.failed(whole::refused(gateway, host, status.as_u16(), &answer.head.headers, &body));
+            return self.failed(whole::refused(gateway, host, private, status.as_u16(), &answer.head.headers, &body));
         }
         let json = !body.is_empty() && matches!(body[0], b'{' | b'[' | b' ' | b'\n');
         let read = if json { wire::read(route, &body) } else { wire::Answer::default() };
         if let Some(error) = &read.error {
-            return self.failed(whole::refused_with(gateway, host, error));
+            return self.failed(whole::refused_with(gateway, host, private, error));
         }
         if !json && (answers_json(route) || self.asked.peek.stream) {
             let refusal = if self.asked.peek.stream { not_a_stream() } else { Refusal::of(Verdict::UpstreamError).by(Side::Upstream) };
@@ -280,11 +284,6 @@ async fn unwound<F: Future>(work: AssertUnwindSafe<F>) -> Option<F::Output> {
         Err(_) => std::task::Poll::Ready(None),
     })
     .await
-}
-
-/// The model as records keep it.
-fn shown_model(model: &str) -> String {
-    model.chars().filter(|c| c.is_ascii_alphanumeric() || "_.:@/=,-".contains(*c)).take(128).collect()
 }
 
 fn not_a_stream() -> Refusal {

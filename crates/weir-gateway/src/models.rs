@@ -11,6 +11,7 @@ use crate::{
     accept::Arrival,
     admit,
     attempt::{self, Outgoing},
+    private::Private,
     refusal::Refusal,
     reply::Reply,
     vigil::Vigil,
@@ -45,7 +46,7 @@ pub(crate) async fn list(
     let body = whole::collect(&mut answer, Bytes::new(), &mut vigil, gateway.settings.limits.answer_bytes).await?;
     let status = answer.head.status;
     if !status.is_success() {
-        return Err(whole::refused(gateway, &lane.target.host, status.as_u16(), &answer.head.headers, &body));
+        return Err(whole::refused(gateway, &lane.target.host, Private::of(b""), status.as_u16(), &answer.head.headers, &body));
     }
     let body = if one.is_some() { body } else { allowed(&body, |model| admit::may_use(gateway, principal, model))? };
     let taken = reply.answer(whole::head(status, &answer.head.headers), body).await;

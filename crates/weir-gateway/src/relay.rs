@@ -10,6 +10,7 @@ use weir_wire::{Eof, FrameSplitter, Scope, Seen, StreamWatch, without_null_usage
 use crate::{
     Gateway, attempt,
     attempt::millis,
+    private::Private,
     refusal::Refusal,
     reply::Reply,
     settle::{self, Used, Work},
@@ -31,6 +32,7 @@ pub(crate) struct Relayed {
 pub(crate) struct Terms<'a> {
     pub(crate) gateway: &'a Gateway,
     pub(crate) host: &'a str,
+    pub(crate) asked: Private<'a>,
     pub(crate) hold: &'a Hold,
     pub(crate) price: Price,
     pub(crate) input: u64,
@@ -86,6 +88,11 @@ pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vi
         last_event: None,
     };
     let stop = stream.read(answer, start, vigil).await;
+    #[cfg(test)]
+    if !matches!(stop, Stop::Eof(Eof::Clean)) {
+        let rest = std::mem::replace(&mut stream.splitter, FrameSplitter::new(0)).finish();
+        terms.gateway.sabotage.spoil(rest, stream.reply).await;
+    }
     stream.relayed(stop, vigil.client_left())
 }
 
@@ -251,7 +258,7 @@ impl Stream<'_, '_> {
                 end: if left && !complete { StreamEnd::ClientGone } else { end },
                 events: self.reply.events,
                 bytes: self.reply.bytes,
-                finish_reason: self.watch.finish_reason().map(str::to_owned),
+                finish_reason: self.watch.finish_reason().map(|reason| self.terms.gateway.screen.token(reason)),
             },
             verdict,
             refusal,
@@ -291,7 +298,7 @@ impl Stream<'_, '_> {
             }
             Stop::Oversize => refuse(StreamEnd::Oversize, upstream(Verdict::FramesMalformed).saying("an event exceeds its limit")),
             Stop::Told(error) => {
-                let refusal = whole::refused_with(self.terms.gateway, self.terms.host, &error);
+                let refusal = whole::refused_with(self.terms.gateway, self.terms.host, self.terms.asked, &error);
                 let verdict = if self.reply.events > 0 { Verdict::ErrorInStream } else { refusal.verdict };
                 (StreamEnd::UpstreamError, verdict, Some(refusal))
             }
