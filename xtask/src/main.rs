@@ -1,5 +1,6 @@
 //! Every chore of the repository: `cargo xtask --help` lists them.
 
+mod bench;
 mod catalogue;
 mod chores;
 mod r#gen;
@@ -43,6 +44,18 @@ enum Chore {
     },
     /// Run all tests with 20,000 seeds and 200 kills; SEEDS and KILLS in the environment win
     Nightly,
+    /// Measure weir beside nginx, one core each: requests, delay per event, memory per stream
+    Bench {
+        /// Rounds in turn; the table shows medians
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Seconds of each measure of requests
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// One end of the bench; started by it
+    #[command(hide = true)]
+    BenchPeer { arguments: Vec<String> },
 }
 
 fn main() -> ExitCode {
@@ -55,6 +68,8 @@ fn main() -> ExitCode {
         Chore::Ci => chores::ci(&root),
         Chore::Sim { seeds } => chores::sim(&root, seeds),
         Chore::Nightly => chores::nightly(&root),
+        Chore::Bench { rounds, seconds } => bench::run(&root, rounds, seconds),
+        Chore::BenchPeer { arguments } => bench::peer(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
