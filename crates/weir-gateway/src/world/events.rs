@@ -125,7 +125,11 @@ pub(super) fn law(call: &Ran, record: &CallRecord) -> Result<(), String> {
     if common == body.len() && (left || natural_end(&expected, body.len(), call)) {
         return passed(record, body.len(), left);
     }
-    eprintln!("COMMON {common} got {:?}\nWANT {:?}", String::from_utf8_lossy(&body[common..(common+80).min(body.len())]), String::from_utf8_lossy(&whole[common..(common+80).min(whole.len())]));
+    eprintln!(
+        "COMMON {common} got {:?}\nWANT {:?}",
+        String::from_utf8_lossy(&body[common..(common + 80).min(body.len())]),
+        String::from_utf8_lossy(&whole[common..(common + 80).min(whole.len())])
+    );
     let border = expected.borders.iter().rev().find(|border| **border <= common).copied().unwrap_or(0);
     let last = &body[border..];
     if last.is_empty() {
@@ -179,7 +183,8 @@ fn error_event(call: &Ran, record: &CallRecord, text: &str) -> Result<(), String
 /// The error object, in a stream or alone.
 pub(super) fn error(error: &Value, call: &Ran, record: &CallRecord) -> Result<(), String> {
     let what = |fault: String| Err(format!("the error says {fault}: {error}"));
-    if error["message"].as_str().is_none_or(str::is_empty) || error["code"].as_str().is_none_or(str::is_empty) || !error["type"].is_string() {
+    if error["message"].as_str().is_none_or(str::is_empty) || error["code"].as_str().is_none_or(str::is_empty) || !error["type"].is_string()
+    {
         return what("too little".to_owned());
     }
     if error["verdict"] != record.verdict.code() {

@@ -112,7 +112,8 @@ impl World {
             for (name, bytes) in &self.files {
                 hold(finder.find(bytes).is_none(), || format!("a secret is in {name}: {}", &word[..8]))?;
             }
-            let heard = self.calls.iter().any(|call| finder.find(&call.got.body).is_some() || finder.find(call.got.head.as_bytes()).is_some());
+            let heard =
+                self.calls.iter().any(|call| finder.find(&call.got.body).is_some() || finder.find(call.got.head.as_bytes()).is_some());
             hold(!heard, || format!("a secret was sent to a client: {}", &word[..8]))?;
         }
         Ok(())
@@ -141,7 +142,11 @@ fn answer(call: &Ran, record: &CallRecord) -> Law {
     }
     hold(got.whole, || "an error just stopped".to_owned())?;
     let body: Value = serde_json::from_slice(&got.body).map_err(|error| format!("an error is no JSON: {error}"))?;
-    let form = if call.asking.route == Route::Messages && record.route == Route::Messages { body["type"] == "error" } else { body.get("type").is_none() };
+    let form = if call.asking.route == Route::Messages && record.route == Route::Messages {
+        body["type"] == "error"
+    } else {
+        body.get("type").is_none()
+    };
     hold(form, || format!("an error has another family's form: {body}"))?;
     events::error(&body["error"], call, record)
 }
@@ -187,7 +192,9 @@ fn cost(call: &Ran, record: &CallRecord) -> Law {
     hold(charge.amount == price, || format!("it costs {}, its usage {}", charge.amount.0, price.0))?;
     if charge.rule == ChargeRule::Complete && charge.usage_source == UsageSource::Upstream {
         let told = usage(&call.straight.body);
-        hold(told == (charge.usage.input, charge.usage.output), || format!("its usage costs {:?}, the upstream said {told:?}", charge.usage))?;
+        hold(told == (charge.usage.input, charge.usage.output), || {
+            format!("its usage costs {:?}, the upstream said {told:?}", charge.usage)
+        })?;
     }
     let nothing = call.got.body.is_empty() && !call.got.left;
     hold(!nothing, || "it costs, but nothing was delivered".to_owned())
@@ -206,6 +213,8 @@ fn usage(body: &[u8]) -> (u64, u64) {
         }
     };
     look(&text);
-    text.split(['\n', '\r']).filter_map(|line| line.trim_start_matches('\u{feff}').strip_prefix("data:")).for_each(|line| look(line.trim_start()));
+    text.split(['\n', '\r'])
+        .filter_map(|line| line.trim_start_matches('\u{feff}').strip_prefix("data:"))
+        .for_each(|line| look(line.trim_start()));
     told
 }

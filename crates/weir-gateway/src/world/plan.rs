@@ -131,9 +131,10 @@ impl Plan {
             streams: streams(&mut chance),
             timeouts: timeouts(&mut chance),
             credit: if chance.one_in(6) { Amount(i64::try_from(chance.between(0, 120_000)).expect("it is small")) } else { PLENTY },
-            drain: chance
-                .one_in(10)
-                .then(|| Drain { after: Duration::from_millis(chance.between(0, 3_000)), grace: *chance.pick(&[Duration::ZERO, Duration::from_secs(1), Duration::from_secs(30)]) }),
+            drain: chance.one_in(10).then(|| Drain {
+                after: Duration::from_millis(chance.between(0, 3_000)),
+                grace: *chance.pick(&[Duration::ZERO, Duration::from_secs(1), Duration::from_secs(30)]),
+            }),
             pipe_bytes: *chance.pick(&[64, 700, 4_096, 65_536, 65_536]),
         }
     }
@@ -155,7 +156,6 @@ fn streams(chance: &mut Chance) -> Streams {
         open_early: ms(chance, &[1_000, 20_000, 20_000]),
         linger: ms(chance, &[0, 200, 10_000]),
         client_gone: if chance.one_in(4) { ClientGone::Finish } else { ClientGone::Cancel },
-        ..Streams::default()
     }
 }
 
@@ -170,7 +170,18 @@ fn timeouts(chance: &mut Chance) -> Timeouts {
 impl Asking {
     fn draw(n: usize, chance: &mut Chance) -> Self {
         use Route as R;
-        let routes = [R::ChatCompletions, R::ChatCompletions, R::ChatCompletions, R::Completions, R::Responses, R::Responses, R::Messages, R::Messages, R::Embeddings, R::Models];
+        let routes = [
+            R::ChatCompletions,
+            R::ChatCompletions,
+            R::ChatCompletions,
+            R::Completions,
+            R::Responses,
+            R::Responses,
+            R::Messages,
+            R::Messages,
+            R::Embeddings,
+            R::Models,
+        ];
         let route = *chance.pick(&routes);
         let stream = !chance.one_in(4) && route != R::Models;
         let (model, good) = scenarios::draw(chance);

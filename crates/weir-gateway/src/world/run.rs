@@ -189,7 +189,10 @@ fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
 
 /// Everything that could be seen, as text: equal for equal seeds.
 fn trace(world: &World) -> String {
-    let mut out = format!("{:?} {:?} dials {:?} drain {:?} credit {}\n", world.plan.timeouts, world.plan.streams, world.plan.dials, world.plan.drain, world.plan.credit.0);
+    let mut out = format!(
+        "{:?} {:?} dials {:?} drain {:?} credit {}\n",
+        world.plan.timeouts, world.plan.streams, world.plan.dials, world.plan.drain, world.plan.credit.0
+    );
     for call in &world.calls {
         let Asking { n, route, stream, model, key, defect, client, asks_usage, .. } = &call.asking;
         let got = &call.got;
