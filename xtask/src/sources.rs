@@ -34,7 +34,8 @@ impl Source {
 /// Every file, sorted by path. A file that git lists but that is deleted is left out.
 pub(crate) fn all(root: &Path) -> Outcome<Vec<Source>> {
     let listed = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        // A checkout by another user, as in a container, is listed all the same: nothing in it is run by git.
+        .args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
         .output()
         .map_err(|error| format!("git: {error}"))?;

@@ -37,13 +37,16 @@ pub(crate) struct Shell {
     pub(crate) lang: Lang,
     /// The environment, read once; names and values that are not UTF-8 are left out.
     pub(crate) variables: Vec<(String, String)>,
+    /// How the person called this program, so that a line to paste works as it stands: `weir`, or the path that was typed.
+    pub(crate) called: String,
 }
 
 impl Shell {
     pub(crate) fn new(flags: Flags) -> Self {
         let text = |value: std::ffi::OsString| value.into_string().ok();
         let variables = env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
-        Self { lang: flags.lang.resolve(), flags, variables }
+        let called = env::args_os().next().and_then(text).filter(|name| name.contains('/')).unwrap_or_else(|| "weir".to_owned());
+        Self { lang: flags.lang.resolve(), flags, variables, called }
     }
 
     /// The text in the person's language.
@@ -118,10 +121,10 @@ impl Shell {
     pub(crate) fn store(&self) -> Result<Store, Fault> {
         let dir = self.data_dir()?;
         if !dir.is_dir() {
-            let shown = dir.display();
+            let (shown, weir) = (dir.display(), &self.called);
             return Err(Fault::usage(
                 text!("{shown} 里还没有数据", "there is no data in {shown} yet"),
-                text!("先运行 `weir up`,或用 --data 指明目录", "run `weir up` first, or name the directory with --data"),
+                text!("先运行 `{weir} up`,或用 --data 指明目录", "run `{weir} up` first, or name the directory with --data"),
             ));
         }
         Ok(Store::open(&dir)?)

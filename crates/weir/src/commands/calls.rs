@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use weir_core::{RequestId, StreamEnd, Timestamp};
+use weir_core::{Amount, Charged, RequestId, StreamEnd, Timestamp};
 use weir_gateway::call_view;
 use weir_store::{CallFilter, CallState, Store, StoreError, StoredCall};
 
@@ -225,6 +225,10 @@ fn stream_line(shell: &Shell, seen: &weir_core::StreamFacts) -> String {
 
 fn charge_line(shell: &Shell, call: &StoredCall) -> String {
     let charge = &call.record.charge;
+    if charge.charged == Charged::No && charge.held == Amount::default() {
+        // Nothing was ever held: no rule was applied, and none is named.
+        return words::charged(shell.lang, charge.charged).to_owned();
+    }
     let rule = serde_json::to_value(charge.rule).ok().and_then(|rule| rule.as_str().map(str::to_owned)).unwrap_or_default();
     let state = words::charged(shell.lang, charge.charged);
     let (amount, held) = (words::amount(charge.amount), words::amount(charge.held));

@@ -157,7 +157,9 @@ impl Key {
 
 fn create(shell: &Shell, allowed: Allowed) -> Result<(), Fault> {
     let now = shell.now();
-    let (key, kid) = shell.store()?.create_key(&allowed.new_key(now), &dice(), now)?;
+    let new = allowed.new_key(now);
+    let (key, kid) = shell.store()?.create_key(&new, &dice(), now)?;
+    tell_of_limits(shell, &new.limits);
     if shell.flags.json {
         return shell.print_json(&json!({ "key": key.expose(), "kid": kid }));
     }
@@ -169,13 +171,25 @@ fn create(shell: &Shell, allowed: Allowed) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Nobody should believe in a limit that is not held.
+fn tell_of_limits(shell: &Shell, limits: &KeyLimits) {
+    if *limits != KeyLimits::default() {
+        shell.tell(&text!(
+            "注意:这些限额已保存,但这一版还不执行",
+            "note: these limits are kept, but this release does not enforce them yet"
+        ));
+    }
+}
+
 fn import(shell: &Shell, allowed: Allowed, variable: Option<&str>) -> Result<(), Fault> {
     let key = match variable {
         Some(name) => secret::from_variable(name, &shell.variables).map_err(|fault| Fault::usage(fault.why, fault.hint))?,
         None => key_from_stdin(shell)?,
     };
     let now = shell.now();
-    let kid = shell.store()?.import_key(&key, &allowed.new_key(now), &dice(), now)?;
+    let new = allowed.new_key(now);
+    let kid = shell.store()?.import_key(&key, &new, &dice(), now)?;
+    tell_of_limits(shell, &new.limits);
     if shell.flags.json {
         return shell.print_json(&json!({ "kid": kid }));
     }

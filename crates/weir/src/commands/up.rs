@@ -181,19 +181,20 @@ fn welcome(shell: &Shell, url: &str, key: &str, sim_url: Option<&str>, dir: &Pat
         )
     };
     let (whole, stream, cut) = (curl(model, false), curl(model, true), curl("sim:cut_after=5", true));
-    let data = dir.display();
+    let (data, weir) = (dir.display(), quoted(&shell.called));
     let named = shell.flags.data.is_some() || shell.variable("WEIR_DATA").is_some();
     let at = if named { format!(" --data {}", quoted(&data.to_string())) } else { String::new() };
     let sim_zh = sim_url.map_or_else(String::new, |sim| format!("模拟上游  {sim}\n"));
     let sim_en = sim_url.map_or_else(String::new, |sim| format!("simulator  {sim}\n"));
     let fault_zh = sim_url.map_or_else(String::new, |_| format!("接着试一个故障,流在第 5 个事件后断开:\n  {cut}\n"));
     let fault_en = sim_url.map_or_else(String::new, |_| format!("then try a fault, a stream that is cut after 5 events:\n  {cut}\n"));
+    let explain = if sim_url.is_some() { format!("\n  {weir} explain W-STREAM-005") } else { String::new() };
     let text = shell.say(
         format!(
-            "weir 已就绪\n\nBase URL  {url}\nKey       {key}\n{sim_zh}数据      {data}\n\n先试 stream=false:\n  {whole}\n再试 stream=true:\n  {stream}\n{fault_zh}看记录(另开一个终端):\n  weir calls list{at}\n\n停止:Ctrl-C\n"
+            "weir 已就绪\n\nBase URL  {url}\nKey       {key}\n{sim_zh}数据      {data}\n\n先试 stream=false:\n  {whole}\n再试 stream=true:\n  {stream}\n{fault_zh}看记录和结论的含义(另开一个终端):\n  {weir} calls list{at}{explain}\n\n停止:Ctrl-C\n"
         ),
         format!(
-            "weir is ready\n\nbase URL   {url}\nkey        {key}\n{sim_en}data       {data}\n\nfirst stream=false:\n  {whole}\nthen stream=true:\n  {stream}\n{fault_en}read the records, in another terminal:\n  weir calls list{at}\n\nto stop: Ctrl-C\n"
+            "weir is ready\n\nbase URL   {url}\nkey        {key}\n{sim_en}data       {data}\n\nfirst stream=false:\n  {whole}\nthen stream=true:\n  {stream}\n{fault_en}read the records and what a verdict means, in another terminal:\n  {weir} calls list{at}{explain}\n\nto stop: Ctrl-C\n"
         ),
     );
     if stdout().is_terminal() { format!("\n{text}") } else { text }

@@ -5,7 +5,7 @@ use crate::weir::Home;
 #[test]
 fn an_account_is_made_credited_and_listed() {
     let home = Home::new();
-    home.run(&["account", "list"]).failed(2, &["no data", "hint: run `weir up` first"]);
+    home.run(&["account", "list"]).failed(2, &["no data", "weir up` first"]);
     let made = home.run(&["account", "create", "demo", "--json"]).done().json();
     assert!(made["id"].as_str().unwrap().starts_with("acc_"));
     home.run(&["account", "create", "demo"]).failed(2, &["account demo exists"]);

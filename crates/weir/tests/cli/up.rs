@@ -129,6 +129,16 @@ fn an_upstream_of_ones_own_needs_a_url_and_its_key_a_variable() {
 }
 
 #[test]
+fn up_hears_the_environment_but_no_file() {
+    let home = Home::new();
+    std::fs::write(home.path().join("weir.toml"), "[no_such_table]\n").unwrap();
+    home.run_with(&[("WEIR_STREAMS__LINGER", "soon")], &["up"]).failed(2, &["WEIR_STREAMS__LINGER", "streams.linger"]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    home.run_with(&[("WEIR_SERVER__LISTEN", &at)], &["up"]).failed(2, &["is taken", &at]);
+}
+
+#[test]
 fn serve_goes_to_its_upstream_and_a_revoked_key_ends_within_a_second() {
     let home = Home::with_account();
     let sim = Running::start(&home, &["sim", "--listen", "127.0.0.1:0", "--json"]);
