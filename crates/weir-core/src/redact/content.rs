@@ -9,10 +9,10 @@ use super::value::{Form, Separator, Value, line_end, read, skip_blanks};
 /// Prompts and answers: strings and lists whole; objects are looked into; numbers are counts and stay.
 pub(super) fn content(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool, strong: bool) -> Option<Span> {
     let bytes = shadow.bytes();
-    let mut value = read(shadow, at)?;
-    if separator == Separator::Pair {
+    if separator == Separator::Pair || bytes.get(at) == Some(&b'{') && !strong && !is_arguments(shadow, name) {
         return None;
     }
+    let mut value = read(shadow, at)?;
     match value.form {
         Form::Quoted if separator == Separator::Blank => return None,
         Form::Quoted => {
@@ -35,7 +35,7 @@ pub(super) fn content(shadow: &Shadow<'_>, name: &Name, separator: Separator, at
             if quoted || !allowed || is_number_or_none(text_of(shadow, &value)) {
                 return None;
             }
-            value.range.end = unquoted_content_end(bytes, &value, separator);
+            value.range.end = unquoted_content_end(shadow, &value, separator);
         }
     }
     if shadow.text().get(value.range.clone()).is_none_or(|t| t.trim().is_empty() || is_marker(t)) {
@@ -78,8 +78,9 @@ fn is_schema_word(text: &str, name: &Name, word: &str) -> bool {
 }
 
 /// In `a=1 prompt=…` the next name ends a value; elsewhere the line does.
-fn unquoted_content_end(bytes: &[u8], value: &Value, separator: Separator) -> usize {
-    let line = line_end(bytes, value.range.start);
+fn unquoted_content_end(shadow: &Shadow<'_>, value: &Value, separator: Separator) -> usize {
+    let bytes = shadow.bytes();
+    let line = line_end(shadow, value.range.start);
     if separator == Separator::Tag {
         return bytes[value.range.start..].iter().position(|b| *b == b'<').map_or(line, |i| value.range.start + i);
     }
@@ -123,7 +124,8 @@ fn after_complaint(text: &str, name: &Name) -> bool {
         "field",
         "parameter",
     ];
-    let before = text[..name.start].trim_end();
+    let start = text.floor_char_boundary(name.start.saturating_sub(64));
+    let before = text[start..name.start].trim_end();
     let word = before.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default().to_ascii_lowercase();
     text[..name.start].ends_with([' ', '\'', '`']) && COMPLAINTS.contains(&word.trim_start_matches(['"', '(', '[']))
         || before.ends_with(['\'', '`'])

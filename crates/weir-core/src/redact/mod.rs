@@ -3,7 +3,10 @@
 //! Order: shadow copy, exact secrets, shapes, names, content names, personal data. Every search is linear in the text.
 
 pub mod canary;
+mod content;
+mod credential;
 mod engine;
+mod judge;
 mod names;
 mod normalise;
 mod personal;

@@ -4,9 +4,11 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
+use super::content::content;
+use super::credential::{credentials_of_curl, schemes, secret, weak};
 use super::engine::{Audience, Kind, Span};
+use super::judge::{complains, is_marker, is_number_or_none, is_placeholder, is_plain_word};
 use super::normalise::Shadow;
-use super::shapes::{is_dense, is_known_id, looks_random};
 use super::value::{Form, Separator, Value, is_quote, line_end, read, skip_blanks};
 use super::words::{Claim, MAX_NAME_BYTES, claim_of, claim_of_han};
 
@@ -23,27 +25,12 @@ static PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-const SCHEMES: &[&str] = &["bearer", "basic", "token", "apikey", "api-key", "negotiate", "key", "ntlm"];
-const WHOLE_LINE_SCHEMES: &[&str] = &[
-    "digest",
-    "aws4-hmac-sha256",
-    "signature",
-    "hmac",
-    "tc3-hmac-sha256",
-    "oauth",
-    "hmac-sha256",
-    "acs3-hmac-sha256",
-    "sdk-hmac-sha256",
-    "bce-auth-v1",
-    "q-sign-algorithm",
-];
-
 /// A name in the shadow.
-struct Name {
-    start: usize,
-    end: usize,
-    claim: Claim,
-    han: bool,
+pub(super) struct Name {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) claim: Claim,
+    pub(super) han: bool,
 }
 
 pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>) {
@@ -52,16 +39,19 @@ pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>)
     credentials_of_curl(bytes, out);
     let Some(parts) = PARTS.as_ref() else { return };
     let mut from = 0;
-    // A value that was hidden whole needs no second look inside; nested content would cost its depth squared.
+    // A value that was hidden whole needs no second look inside; nested content would cost its depth squared. A text that
+    // is built to be walked again and again is hidden from there on.
     while let Some(found) = parts.find_at(bytes, from) {
         from = found.end();
         let Some(name) = name_at(shadow, found.start(), found.end()) else { continue };
         from = from.max(name.end);
         if let Some(span) = claimed(shadow, &name, audience) {
-            if span.kind == Kind::Content {
-                from = from.max(span.end);
-            }
+            from = from.max(span.end);
             out.push(span);
+        }
+        if !shadow.walk(0) {
+            out.push(Span::new(from, bytes.len(), Kind::Content));
+            return;
         }
     }
 }
@@ -149,8 +139,8 @@ fn separator(shadow: &Shadow<'_>, name: &Name, quoted: bool) -> Option<(Separato
     };
     // A name in quotes may have its value on the next line; a bare one may not, or the next name would be taken for it.
     let mut value = skip_blanks(bytes, blanks + len, quoted);
-    if !quoted && matches!(bytes.get(value), Some(b'|' | b'>')) && line_end(bytes, value) <= value + 2 {
-        value = skip_blanks(bytes, line_end(bytes, value), true);
+    if !quoted && matches!(bytes.get(value), Some(b'|' | b'>')) && line_end(shadow, value) <= value + 2 {
+        value = skip_blanks(bytes, line_end(shadow, value), true);
     }
     Some((separator, value))
 }
@@ -207,283 +197,8 @@ fn prose(shadow: &Shadow<'_>, name: &Name, at: usize, blanks: usize) -> Option<(
     (next > at || name.han).then_some((separator, next))
 }
 
-fn text_of<'a>(shadow: &'a Shadow<'_>, value: &Value) -> &'a str {
+pub(super) fn text_of<'a>(shadow: &'a Shadow<'_>, value: &Value) -> &'a str {
     shadow.text().get(value.range.clone()).unwrap_or_default()
-}
-
-/// Prompts and answers: strings and lists whole; objects are looked into; numbers are counts and stay.
-fn content(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool, strong: bool) -> Option<Span> {
-    let bytes = shadow.bytes();
-    let mut value = read(shadow, at)?;
-    if separator == Separator::Pair {
-        return None;
-    }
-    match value.form {
-        Form::Quoted if separator == Separator::Blank => return None,
-        Form::Quoted => {
-            let word = text_of(shadow, &value);
-            // `"input":"text"`, `"type":…`: one small word that a schema would use is no content, unless the name is sure.
-            if !strong && is_schema_word(shadow.text(), name, word) {
-                return None;
-            }
-        }
-        Form::List if separator != Separator::Blank && bytes[value.range.start] == b'[' => {}
-        Form::Object if strong || is_arguments(shadow, name) => {}
-        Form::List | Form::Object => return None,
-        Form::Bare => {
-            let allowed = match separator {
-                Separator::Tag => true,
-                Separator::Equals => strong || line_is_pairs(bytes, name),
-                Separator::Colon => strong && !after_complaint(shadow.text(), name),
-                Separator::Blank | Separator::Pair => false,
-            };
-            if quoted || !allowed || is_number_or_none(text_of(shadow, &value)) {
-                return None;
-            }
-            value.range.end = unquoted_content_end(bytes, &value, separator);
-        }
-    }
-    if shadow.text().get(value.range.clone()).is_none_or(|t| t.trim().is_empty() || super_marked(t)) {
-        return None;
-    }
-    Some(Span::new(value.range.start, value.range.end, Kind::Content))
-}
-
-fn is_arguments(shadow: &Shadow<'_>, name: &Name) -> bool {
-    matches!(&shadow.text()[name.start..name.end], "arguments" | "input" | "inputs")
-}
-
-fn is_schema_word(text: &str, name: &Name, word: &str) -> bool {
-    const SCHEMA: &[&str] = &[
-        "text",
-        "json",
-        "image",
-        "audio",
-        "auto",
-        "string",
-        "object",
-        "null",
-        "none",
-        "user",
-        "assistant",
-        "system",
-        "tool",
-        "unknown",
-        "stdout",
-        "stderr",
-        "linux",
-        "darwin",
-        "windows",
-        "macos",
-    ];
-    let name = &text[name.start..name.end];
-    SCHEMA.contains(&word)
-        || matches!(name, "system" | "suffix" | "output" | "query") && word.is_ascii() && !word.contains(' ') && word.len() < 24
-        || word.starts_with('/') && !word.contains(' ')
-}
-
-/// In `a=1 prompt=…` the next name ends a value; elsewhere the line does.
-fn unquoted_content_end(bytes: &[u8], value: &Value, separator: Separator) -> usize {
-    let line = line_end(bytes, value.range.start);
-    if separator == Separator::Tag {
-        return bytes[value.range.start..].iter().position(|b| *b == b'<').map_or(line, |i| value.range.start + i);
-    }
-    if separator != Separator::Equals {
-        return line;
-    }
-    let mut at = value.range.end;
-    while at < line {
-        let word = skip_blanks(bytes, at, false);
-        let len = bytes[word..line].iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')).count();
-        if len > 0 && bytes.get(word + len) == Some(&b'=') && word > at {
-            return at;
-        }
-        at = word + len.max(1);
-    }
-    line
-}
-
-fn line_is_pairs(bytes: &[u8], name: &Name) -> bool {
-    matches!(bytes.get(name.start.wrapping_sub(1)), None | Some(b' ' | b'&' | b'?' | b'\t' | b'\n' | b','))
-        && bytes.get(name.end) == Some(&b'=')
-}
-
-/// "invalid prompt: …" is what an API says about a prompt.
-fn after_complaint(text: &str, name: &Name) -> bool {
-    const COMPLAINTS: &[&str] = &[
-        "invalid",
-        "missing",
-        "empty",
-        "unsupported",
-        "the",
-        "your",
-        "for",
-        "this",
-        "in",
-        "of",
-        "no",
-        "bad",
-        "'",
-        "`",
-        "field",
-        "parameter",
-    ];
-    let before = text[..name.start].trim_end();
-    let word = before.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default().to_ascii_lowercase();
-    text[..name.start].ends_with([' ', '\'', '`']) && COMPLAINTS.contains(&word.trim_start_matches(['"', '(', '[']))
-        || before.ends_with(['\'', '`'])
-}
-
-fn is_number_or_none(text: &str) -> bool {
-    let text = text.trim_end_matches([',', '}', ']', ')', ';']);
-    text.is_empty()
-        || text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'%'))
-        || matches!(text, "null" | "None" | "true" | "false" | "nil" | "undefined" | "unknown")
-}
-
-/// A value behind a sure name.
-fn secret(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool, kind: Kind) -> Option<Span> {
-    let bytes = shadow.bytes();
-    let line_value = matches!(kind, Kind::Cookie) || shadow.text()[name.start..name.end].to_ascii_lowercase().ends_with("authorization");
-    let value = read(shadow, at)?;
-    if line_value && value.form == Form::Bare && matches!(separator, Separator::Colon | Separator::Equals) && !quoted {
-        return header(shadow, name, at, kind);
-    }
-    let text = text_of(shadow, &value);
-    if value.form == Form::Object && !matches!(kind, Kind::Auth | Kind::Cookie | Kind::Key) {
-        return None;
-    }
-    if text.len() > 1 && value.form == Form::Quoted && line_value && kind == Kind::Auth {
-        return scheme_skipped(bytes, value.range.clone()).map(|r| Span::new(r.start, r.end, kind));
-    }
-    if is_placeholder(text) || value.form == Form::List && bytes[value.range.start] == b'(' {
-        return None;
-    }
-    if separator == Separator::Pair && (value.form != Form::Quoted || claim_of(text).is_some()) {
-        return None;
-    }
-    let written = separator == Separator::Equals || quoted || value.form == Form::Quoted;
-    let accepted = match separator {
-        Separator::Blank if name.han => han_value(text, kind),
-        Separator::Blank => is_dense(text.as_bytes()) && text.len() >= 12 && !is_known_id(text.as_bytes()),
-        // Prose: "invalid api key: please check".
-        _ if !written && !name.han => !is_plain_word(text),
-        _ if name.han => !starts_han(text) || kind == Kind::Auth && !complains(text),
-        _ => true,
-    };
-    let mut range = value.range.clone();
-    if value.form == Form::Bare && text.split(' ').next().is_some_and(|w| SCHEMES.contains(&w.to_ascii_lowercase().as_str())) {
-        range = header(shadow, name, at, kind).map(|s| s.start..s.end)?;
-    } else if value.form == Form::Bare && shadow.text()[name.start..name.end].to_ascii_lowercase().ends_with("phrase") {
-        range.end = line_end(bytes, range.start);
-    }
-    accepted.then(|| Span::new(range.start, range.end, kind))
-}
-
-/// The rest of a header: to the end of the line, or of the string that holds the header. A known scheme stays readable.
-fn header(shadow: &Shadow<'_>, name: &Name, at: usize, kind: Kind) -> Option<Span> {
-    let bytes = shadow.bytes();
-    let line = line_end(bytes, at);
-    let opener = name.start.checked_sub(1).map(|i| bytes[i]).filter(|b| is_quote(*b));
-    let stop = match opener {
-        None if whole_line(bytes, at) => line,
-        Some(quote) => bytes[at..line].iter().position(|b| *b == quote).map_or(line, |i| at + i),
-        None if kind == Kind::Auth => bytes[at..line].iter().position(|b| is_quote(*b)).map_or(line, |i| at + i),
-        None => line,
-    };
-    scheme_skipped(bytes, at..stop).map(|r| Span::new(r.start, r.end, kind))
-}
-
-fn whole_line(bytes: &[u8], at: usize) -> bool {
-    let word = bytes[at..].iter().take(32).take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
-    let scheme = String::from_utf8_lossy(&bytes[at..at + word]).to_ascii_lowercase();
-    WHOLE_LINE_SCHEMES.contains(&scheme.as_str())
-}
-
-/// What is secret in a header's value: behind `Bearer` one token, behind `Digest` everything, else everything.
-fn scheme_skipped(bytes: &[u8], value: Range) -> Option<Range> {
-    let word = bytes[value.clone()].iter().take(32).take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
-    let scheme = String::from_utf8_lossy(&bytes[value.start..value.start + word]).to_ascii_lowercase();
-    let next = skip_blanks(bytes, value.start + word, false);
-    if next > value.start + word && SCHEMES.contains(&scheme.as_str()) && next < value.end {
-        let token = next..value.end.min(
-            next + bytes[next..]
-                .iter()
-                .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b',' | b';' | b')' | b'}' | b'"' | b'\'' | b'\\'))
-                .count(),
-        );
-        let token = if bytes[token.clone()].ends_with(b"]") && !bytes[token.clone()].starts_with(b"[") {
-            token.start..token.end - 1
-        } else {
-            token
-        };
-        let text = std::str::from_utf8(&bytes[token.clone()]).unwrap_or("?");
-        return (!is_placeholder(text)).then_some(token);
-    }
-    let mut end = value.end;
-    if !whole_line(bytes, value.start) {
-        // A log line goes on behind the header: `authorization: abc status=401`.
-        end = log_goes_on(bytes, value.clone());
-    }
-    let text = std::str::from_utf8(&bytes[value.start..end]).unwrap_or("?").trim();
-    let lone_scheme = SCHEMES.contains(&text.to_ascii_lowercase().as_str());
-    (!text.is_empty() && !is_placeholder(text) && !lone_scheme).then_some(value.start..end)
-}
-
-type Range = std::ops::Range<usize>;
-
-fn log_goes_on(bytes: &[u8], value: Range) -> usize {
-    let first = value.start + bytes[value.clone()].iter().take_while(|b| !b.is_ascii_whitespace()).count();
-    let next = skip_blanks(bytes, first, false);
-    let word = bytes[next.min(value.end)..value.end].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
-    let ended_by_semicolon = first > value.start && matches!(bytes[first - 1], b';');
-    if word > 0 && matches!(bytes.get(next + word), Some(b'=')) && !ended_by_semicolon { first } else { value.end }
-}
-
-/// `key` and `token`: the value itself must look like a secret, unless `token=` or `"token":` leave no doubt.
-fn weak(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool) -> Option<Span> {
-    let value = read(shadow, at)?;
-    let text = text_of(shadow, &value);
-    if !matches!(value.form, Form::Quoted | Form::Bare)
-        || is_placeholder(text)
-        || is_known_id(text.as_bytes())
-        || text.contains(' ')
-        || !text.is_ascii()
-    {
-        return None;
-    }
-    let word = &shadow.text()[name.start..name.end];
-    let in_query = name.start > 0 && matches!(shadow.bytes()[name.start - 1], b'?' | b'&') && separator == Separator::Equals;
-    let written = separator == Separator::Equals || separator == Separator::Tag || quoted && separator == Separator::Colon;
-    let dense = text.len() >= 12 && is_dense(text.as_bytes()) && !is_dated_name(text)
-        || text.len() >= 20 && looks_random(text.as_bytes()) && !is_dated_name(text);
-    let sure = match name.claim {
-        Claim::Token => {
-            written && !is_number_or_none(text) && !is_plain_word(text) && text.len() >= 4
-                || separator == Separator::Colon && text.len() >= 8 && looks_random(text.as_bytes()) && !is_dated_name(text)
-        }
-        _ => {
-            in_query && text.len() >= 6 && !is_plain_word(text)
-                || word.contains("KEY") && separator == Separator::Equals && text.len() >= 8 && !is_plain_word(text)
-                || separator == Separator::Colon
-                    && !text.contains('_')
-                    && text.len() >= 16
-                    && looks_random(text.as_bytes())
-                    && !is_dated_name(text)
-        }
-    };
-    (sure || dense).then(|| Span::new(value.range.start, value.range.end, Kind::Key))
-}
-
-/// `gpt-4o-mini-2024-07-18`, `daily_quota_2`: words and numbers with borders between them.
-fn is_dated_name(text: &str) -> bool {
-    text.contains(['-', '_', '.', '/', ':'])
-        && text.split(['-', '_', '.', '/', ':']).all(|part| part.len() < 12 && !is_dense(part.as_bytes()))
-        && !is_uuid(text)
-}
-
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36 && text.bytes().enumerate().all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() })
 }
 
 fn amount(shadow: &Shadow<'_>, separator: Separator, at: usize) -> Option<Span> {
@@ -509,7 +224,7 @@ fn person(shadow: &Shadow<'_>, separator: Separator, at: usize, kind: Kind) -> O
         }
     };
     let scalar = matches!(value.form, Form::Quoted | Form::Bare) && separator != Separator::Pair;
-    (fits && scalar && !super_marked(text)).then(|| Span::new(value.range.start, value.range.end, kind))
+    (fits && scalar && !is_marker(text)).then(|| Span::new(value.range.start, value.range.end, kind))
 }
 
 fn routing(shadow: &Shadow<'_>, separator: Separator, at: usize, audience: Audience) -> Option<Span> {
@@ -523,208 +238,4 @@ fn routing(shadow: &Shadow<'_>, separator: Separator, at: usize, audience: Audie
     let weight = is_weight && !shadow.text()[..at].trim_end_matches([' ', ':', '=', '"']).ends_with(['l', 'm', 'd']);
     (hidden && !is_placeholder(text) && (weight || audience == Audience::Public && is_label))
         .then(|| Span::new(value.range.start, value.range.end, Kind::Id))
-}
-
-/// A reference to a secret, or a mask: nothing to hide.
-fn is_placeholder(text: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "",
-        "null",
-        "none",
-        "nil",
-        "undefined",
-        "true",
-        "false",
-        "unknown",
-        "n/a",
-        "your_key",
-        "your_api_key",
-        "your-api-key",
-        "your_token",
-        "yourkey",
-        "...",
-        "…",
-        "-",
-        "not_seen",
-        "yes",
-        "no",
-        "set",
-        "unset",
-    ];
-    const STARTS: &[&str] = &[
-        "$",
-        "{{",
-        "process.env",
-        "os.",
-        "env.",
-        "import.meta",
-        "[REDACTED",
-        "YOUR_",
-        "<your",
-        "<YOUR",
-        "your_",
-        "your-",
-        "<api",
-        "<token",
-        "<key",
-        "<redacted",
-        "<REDACTED",
-        "System.getenv",
-        "getenv(",
-    ];
-    let text = text.trim();
-    let masked = text.chars().filter(|c| c.is_alphanumeric()).count();
-    let stars = text.chars().filter(|c| matches!(c, '*' | '•' | '…' | 'x' | 'X' | '.')).count();
-    WORDS.contains(&text.to_ascii_lowercase().as_str())
-        || STARTS.iter().any(|s| text.starts_with(s))
-        || text.starts_with("%") && text.ends_with('%') && text.len() > 2
-        || stars >= 3 && text.chars().all(|c| matches!(c, '*' | '•' | '…' | 'x' | 'X' | '.'))
-        || is_good_mask(text, masked)
-}
-
-/// Public prefix, `…` and at most four characters; or the public id of our own key.
-fn is_good_mask(text: &str, _letters: usize) -> bool {
-    let Some(at) = text.find('…').or_else(|| text.find("...")).or_else(|| text.find("***")) else {
-        return text.strip_prefix("sk-wr-").is_some_and(|kid| kid.len() == 8);
-    };
-    let tail = text[at..].trim_start_matches(['…', '.', '*']);
-    let head = &text[..at];
-    let public = head.is_empty() || crate::secret::KEY_PREFIXES.contains(&head) || head.starts_with("sk-wr-") && head.len() <= 40;
-    public && tail.chars().count() <= 4
-}
-
-fn super_marked(text: &str) -> bool {
-    Kind::ALL.iter().any(|k| text.trim() == k.marker())
-}
-
-/// A word that prose puts behind a name: small letters only, or a sentence's beginning.
-fn is_plain_word(text: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "please",
-        "must",
-        "is",
-        "was",
-        "are",
-        "should",
-        "or",
-        "and",
-        "the",
-        "a",
-        "an",
-        "has",
-        "have",
-        "cannot",
-        "can",
-        "failed",
-        "error",
-        "incorrect",
-        "wrong",
-        "not",
-        "rejected",
-        "disabled",
-        "enabled",
-        "ok",
-        "rotated",
-        "revoked",
-        "provided",
-        "string",
-        "invalid",
-        "expired",
-        "required",
-        "missing",
-        "empty",
-        "present",
-        "absent",
-        "redacted",
-        "masked",
-        "hidden",
-        "valid",
-        "unauthorized",
-        "forbidden",
-        "denied",
-        "refused",
-        "it",
-        "you",
-        "check",
-        "get",
-        "see",
-        "use",
-        "make",
-        "verify",
-        "only",
-        "too",
-        "at",
-        "in",
-        "for",
-        "from",
-        "with",
-        "to",
-        "bearer",
-        "basic",
-        "authentication",
-        "authorization",
-        "header",
-        "limit",
-        "exceeded",
-        "malformed",
-        "found",
-    ];
-    let text = text.trim_end_matches([',', '.', ';', ':', '!']);
-    WORDS.contains(&text.to_ascii_lowercase().as_str())
-        || text.contains('_') && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && text.len() > 8
-}
-
-fn starts_han(text: &str) -> bool {
-    text.chars().next().is_none_or(|c| !c.is_ascii())
-}
-
-fn complains(text: &str) -> bool {
-    const STARTS: &[&str] = &[
-        "错误", "无效", "不", "已", "是", "为", "过期", "正确", "必须", "长度", "请", "未", "和", "或", "、", "，", "。", "的", "格式",
-        "没", "有", "无", "失败", "缺", "验证", "登录", "认证", "为空", "泄",
-    ];
-    text.is_empty() || STARTS.iter().any(|s| text.starts_with(s))
-}
-
-fn han_value(text: &str, kind: Kind) -> bool {
-    let ascii: String = text.chars().take_while(char::is_ascii).collect();
-    match kind {
-        Kind::Auth => ascii.len() >= 4 && ascii.bytes().any(|b| b.is_ascii_digit()),
-        _ => ascii.len() >= 8 && looks_random(ascii.as_bytes()),
-    }
-}
-
-static SCHEME: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i-u)\b(?:bearer|basic)[ \t]{1,8}([A-Za-z0-9._~+/=-]{8,4096})").ok());
-
-/// `Bearer …` and `Basic …` without a header's name before them.
-fn schemes(bytes: &[u8], out: &mut Vec<Span>) {
-    let Some(scheme) = SCHEME.as_ref() else { return };
-    for found in scheme.captures_iter(bytes) {
-        let Some(token) = found.get(1) else { continue };
-        let text = token.as_bytes();
-        let text = &text[..text.len() - text.iter().rev().take_while(|b| **b == b'.').count()];
-        let placeholder = std::str::from_utf8(text).is_ok_and(is_placeholder);
-        if looks_random(text) && !placeholder {
-            out.push(Span::new(token.start(), token.start() + text.len(), Kind::Auth));
-        }
-    }
-}
-
-static CURL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?-u)(?:^|[\s"'])(?:(?:-u|--user|--proxy-user|-U)[ =]?["']?([^\s"':]{1,128}:[^\s"']{1,256})|(?:-b|--cookie)[ =]["']?([^\s"'=;]{1,128}=[^"'\n]{1,4096}))"#).ok()
-});
-
-/// `curl -u name:password`, `curl -b 'a=b'`.
-fn credentials_of_curl(bytes: &[u8], out: &mut Vec<Span>) {
-    let Some(curl) = CURL.as_ref() else { return };
-    for found in curl.captures_iter(bytes) {
-        for (group, kind) in [(1, Kind::Auth), (2, Kind::Cookie)] {
-            if let Some(value) = found.get(group)
-                && !value.as_bytes().starts_with(b"[REDACTED")
-            {
-                out.push(Span::new(value.start(), value.end(), kind));
-            }
-        }
-    }
 }

@@ -65,11 +65,13 @@ pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>)
 
 /// Not the `password@host` of an address that is hidden already.
 fn emails(bytes: &[u8], out: &mut Vec<Span>) {
-    let taken: Vec<Span> = out.iter().filter(|s| s.kind == Kind::Url).copied().collect();
+    let mut taken: Vec<Span> = out.iter().filter(|s| s.kind == Kind::Url).copied().collect();
+    taken.sort_by_key(|s| s.start);
     let before = out.len();
     each(&EMAIL, bytes, Kind::Email, is_email, out);
     let mails = out.split_off(before);
-    out.extend(mails.into_iter().filter(|m| !taken.iter().any(|t| t.start <= m.start && m.start < t.end)));
+    let is_taken = |m: &Span| taken[..taken.partition_point(|t| t.start <= m.start)].last().is_some_and(|t| m.start < t.end);
+    out.extend(mails.into_iter().filter(|m| !is_taken(m)));
 }
 
 fn each(pattern: &LazyLock<Option<Regex>>, bytes: &[u8], kind: Kind, fits: fn(&[u8], usize, usize) -> bool, out: &mut Vec<Span>) {
