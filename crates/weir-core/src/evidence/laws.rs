@@ -244,7 +244,7 @@ fn r41_what_is_private_in_an_error_text_or_a_name_never_reaches_a_record() {
     };
     let evidence = Evidence::of(
         &bad,
-        EvidenceContext { user_note: Some("my key sk-abcdefgh12345678 and mail bob@example.com"), ..context(&redactor) },
+        &EvidenceContext { user_note: Some("my key sk-abcdefgh12345678 and mail bob@example.com"), ..context(&redactor) },
         Audience::Support,
     )
     .unwrap();

@@ -1,5 +1,9 @@
 //! Prompts and answers behind their names.
 
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
 use super::engine::{Kind, Span};
 use super::judge::{is_marker, is_number_or_none};
 use super::names::{Name, text_of};
@@ -29,7 +33,7 @@ pub(super) fn content(shadow: &Shadow<'_>, name: &Name, separator: Separator, at
             let allowed = match separator {
                 Separator::Tag => true,
                 Separator::Equals => strong || line_is_pairs(bytes, name),
-                Separator::Colon => strong && !after_complaint(shadow.text(), name),
+                Separator::Colon => (strong || starts_speech(shadow, name, &value)) && !after_complaint(shadow.text(), name),
                 Separator::Blank | Separator::Pair => false,
             };
             if quoted || !allowed || is_number_or_none(text_of(shadow, &value)) {
@@ -42,6 +46,44 @@ pub(super) fn content(shadow: &Shadow<'_>, name: &Name, separator: Separator, at
         return None;
     }
     Some(Span::new(value.range.start, value.range.end, Kind::Content))
+}
+
+/// `question: what is …` at the start of a line, and `content: …` under a role, as YAML and people write them.
+fn starts_speech(shadow: &Shadow<'_>, name: &Name, value: &Value) -> bool {
+    let text = shadow.text();
+    let start = text.floor_char_boundary(name.start.saturating_sub(80));
+    let before = &text[start..name.start];
+    let first = before.trim_end_matches([' ', '\t', '-']).chars().next_back().is_none_or(|c| c == '\n');
+    match &text[name.start..name.end] {
+        "content" | "text" => first && before.contains("role"),
+        "question" | "answer" | "query" | "transcript" | "reply" | "instruction" | "instructions" => {
+            first && is_speech(text, value.range.start)
+        }
+        _ => false,
+    }
+}
+
+/// Several words, or Han: what a person says, not what a field holds.
+fn is_speech(text: &str, at: usize) -> bool {
+    let end = text.floor_char_boundary(text.len().min(at + 200));
+    let line = text[at..end].lines().next().unwrap_or_default();
+    line.split_whitespace().count() >= 3 || line.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c))
+}
+
+static SPEAKER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?im)^[ \t>*-]{0,8}(?:human|assistant|user|ai|用户|助手|模型|问|答)[ \t]?[:：][ \t]?([^\r\n]{4,})").ok());
+
+/// A dialogue pasted as people see it, one speaker a line.
+pub(super) fn dialogue(shadow: &Shadow<'_>, out: &mut Vec<Span>) {
+    let Some(speaker) = SPEAKER.as_ref() else { return };
+    for found in speaker.captures_iter(shadow.bytes()) {
+        if let Some(line) = found.get(1)
+            && is_speech(shadow.text(), line.start())
+            && !line.as_bytes().starts_with(b"[REDACTED")
+        {
+            out.push(Span::new(line.start(), line.end(), Kind::Content));
+        }
+    }
 }
 
 fn is_arguments(shadow: &Shadow<'_>, name: &Name) -> bool {

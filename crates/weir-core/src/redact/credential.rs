@@ -47,7 +47,8 @@ pub(super) fn secret(shadow: &Shadow<'_>, name: &Name, separator: Separator, at:
     if is_placeholder(text) || value.form == Form::List && bytes[value.range.start] == b'(' {
         return None;
     }
-    if separator == Separator::Pair && (value.form != Form::Quoted || claim_of(text).is_some()) {
+    if separator == Separator::Pair && (value.form != Form::Quoted || claim_of(text).is_some() && !text.bytes().any(|b| b.is_ascii_digit()))
+    {
         return None;
     }
     let written = separator == Separator::Equals || quoted || value.form == Form::Quoted;
@@ -60,7 +61,7 @@ pub(super) fn secret(shadow: &Shadow<'_>, name: &Name, separator: Separator, at:
         _ => true,
     };
     let mut range = value.range.clone();
-    if value.form == Form::Bare && text.split(' ').next().is_some_and(|w| SCHEMES.contains(&w.to_ascii_lowercase().as_str())) {
+    if value.form == Form::Bare && bytes.get(range.end) == Some(&b' ') && SCHEMES.contains(&text.to_ascii_lowercase().as_str()) {
         range = header(shadow, name, at, kind).map(|s| s.start..s.end)?;
     } else if value.form == Form::Bare && shadow.text()[name.start..name.end].to_ascii_lowercase().ends_with("phrase") {
         range.end = line_end(shadow, range.start);
@@ -162,7 +163,7 @@ pub(super) fn weak(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: u
 }
 
 static SCHEME: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i-u)\b(?:bearer|basic)[ \t]{1,8}([A-Za-z0-9._~+/=-]{8,4096})").ok());
+    LazyLock::new(|| Regex::new(r#"(?i-u)\b(?:bearer|basic)(?:[ \t]{1,8}|[ \t"'+{}%s,.:]{1,16}["'])([A-Za-z0-9._~+/=-]{8,4096})"#).ok());
 
 /// `Bearer …` and `Basic …` without a header's name before them.
 pub(super) fn schemes(bytes: &[u8], out: &mut Vec<Span>) {
@@ -178,15 +179,15 @@ pub(super) fn schemes(bytes: &[u8], out: &mut Vec<Span>) {
     }
 }
 
-static CURL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?-u)(?:^|[\s"'])(?:(?:-u|--user|--proxy-user|-U)[ =]?["']?([^\s"':]{1,128}:[^\s"']{1,256})|(?:-b|--cookie)[ =]["']?([^\s"'=;]{1,128}=[^"'\n]{1,4096}))"#).ok()
+static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(?-u)(?:^|[\s"'])(?:(?:-u|--user|--proxy-user|-U)[ =]?["']?([^\s"':]{1,128}:[^\s"']{1,256})|(?:-b|--cookie)[ =]["']?([^\s"'=;]{1,128}=[^"'\n]{1,4096})|(?:sshpass -p ?|mysql[^\n"']{0,80}? -p)["']?([^\s"']{3,128})|(?:bot ?)?([0-9]{8,10}:[A-Za-z0-9_-]{30,50})(?:[^A-Za-z0-9_-]|$))"#).ok()
 });
 
-/// `curl -u name:password`, `curl -b 'a=b'`.
-pub(super) fn credentials_of_curl(bytes: &[u8], out: &mut Vec<Span>) {
-    let Some(curl) = CURL.as_ref() else { return };
-    for found in curl.captures_iter(bytes) {
-        for (group, kind) in [(1, Kind::Auth), (2, Kind::Cookie)] {
+/// `curl -u name:password`, `curl -b 'a=b'`, `sshpass -p …`, and a chat bot's `123456789:…`.
+pub(super) fn command_lines(bytes: &[u8], out: &mut Vec<Span>) {
+    let Some(command) = COMMAND.as_ref() else { return };
+    for found in command.captures_iter(bytes) {
+        for (group, kind) in [(1, Kind::Auth), (2, Kind::Cookie), (3, Kind::Auth), (4, Kind::Key)] {
             if let Some(value) = found.get(group)
                 && !value.as_bytes().starts_with(b"[REDACTED")
             {

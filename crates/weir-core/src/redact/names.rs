@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
-use super::content::content;
-use super::credential::{credentials_of_curl, schemes, secret, weak};
+use super::content::{content, dialogue};
+use super::credential::{command_lines, schemes, secret, weak};
 use super::engine::{Audience, Kind, Span};
 use super::judge::{complains, is_marker, is_number_or_none, is_placeholder, is_plain_word};
 use super::normalise::Shadow;
@@ -18,9 +18,9 @@ static PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"(?i-u:key|token|secret|pass|pwd|auth|cookie|cred|bearer|jwt|otp|signature|sig\b|hmac|dsn|csrf|xsrf|sess|\bsid|connstr|connection|webhook|presigned|\bpw\b",
         r"|prompt|messages?|completion|input|output|content|text|query|parts|system|suffix|delta|reasoning|refusal|transcript|conversation|history|documents|question|answer|argument|thinking|instruction",
         r"|passages|lyrics|reply|caption|_json|base64|_data|imageurl|image_url|dialog|utterance|generated|postdata|inlinedata",
-        r"|balance|topup|top_up|recharge|wallet|deposit|payment|prepaid|amount|credit|quota|granted|available|phone|mobile|\btel|mail|ssn|passport|card|\bcv[vc]|iban|wechat|weixin|wxid|username|realname|fullname|_name|address|weight|upstream|channel|backend|internal)",
+        r"|balance|topup|top_up|recharge|wallet|deposit|payment|prepaid|amount|credit|quota|granted|available|phone|mobile|\btel|birth|\bdob\b|\bqq|mail|ssn|passport|card|\bcv[vc]|iban|wechat|weixin|wxid|username|realname|fullname|_name|address|weight|organization|project|upstream|channel|backend|internal)",
         r"|密钥|秘钥|私钥|密匙|密码|口令|令牌|验证码|凭证|凭据|提示词|提示语|用户输入|用户提问|输入内容|对话内容|聊天内容|聊天记录|回答内容|模型输出|模型回答|系统提示|提问内容|请求内容|返回内容",
-        r"|姓名|联系人|微信号|微信|收货地址|家庭住址|住址|护照号|护照|身份证号码|身份证号|身份证|银行卡号|银行卡|卡号|用户名|手机号码|手机号|手机|电话号码|电话|联系电话|联系方式",
+        r"|生日|出生日期|姓名|联系人|微信号|微信|收货地址|家庭住址|住址|护照号|护照|身份证号码|身份证号|身份证|银行卡号|银行卡|卡号|用户名|手机号码|手机号|手机|电话号码|电话|联系电话|联系方式",
     ))
     .ok()
 });
@@ -36,7 +36,8 @@ pub(super) struct Name {
 pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>) {
     let bytes = shadow.bytes();
     schemes(bytes, out);
-    credentials_of_curl(bytes, out);
+    command_lines(bytes, out);
+    dialogue(shadow, out);
     let Some(parts) = PARTS.as_ref() else { return };
     let mut from = 0;
     // A value that was hidden whole needs no second look inside; nested content would cost its depth squared. A text that
@@ -232,7 +233,7 @@ fn routing(shadow: &Shadow<'_>, separator: Separator, at: usize, audience: Audie
     let text = text_of(shadow, &value);
     let is_weight = is_number_or_none(text) && !text.is_empty();
     let is_label = !is_plain_word(text) && !text.contains("://") && text.len() <= 64;
-    let hidden = matches!(separator, Separator::Colon | Separator::Equals)
+    let hidden = (matches!(separator, Separator::Colon | Separator::Equals) || is_weight && separator == Separator::Blank)
         && matches!(value.form, Form::Quoted | Form::Bare)
         && !matches!(text, "null" | "None" | "unknown" | "true" | "false");
     let weight = is_weight && !shadow.text()[..at].trim_end_matches([' ', ':', '=', '"']).ends_with(['l', 'm', 'd']);
