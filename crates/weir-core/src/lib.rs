@@ -26,4 +26,4 @@ pub use route::{Dialect, Route};
 pub use secret::{KeyFingerprint, Secret, mask_foreign};
 pub use time::{Clock, Timestamp};
 pub use timeouts::Timeouts;
-pub use verdict::Verdict;
+pub use verdict::{Class, Lang, Level, Owner, RetryWord, Scenario, Verdict};

@@ -1,1 +1,35 @@
-//! placeholder
+//! The gateway: admits, reserves, relays, settles, seals.
+//!
+//! One call is one function, [`call::run`]; each stage is a module named after it. The call owns itself and outlives its
+//! connection; everything that decides is handed the time.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test panics to fail"))]
+
+mod accept;
+mod admit;
+mod attempt;
+mod call;
+mod closer;
+mod edge;
+mod gateway;
+mod models;
+mod outlet;
+mod own;
+mod private;
+#[cfg(test)]
+mod promises;
+mod refusal;
+mod relay;
+mod reply;
+mod screen;
+mod server;
+mod settings;
+mod settle;
+mod view;
+mod vigil;
+mod whole;
+#[cfg(test)]
+mod world;
+
+pub use gateway::{Dice, Gateway};
+pub use settings::{Channel, ClientGone, Limits, PriceList, Settings, Streams, TimeoutRule, Upstream, fits};
+pub use view::call_view;

@@ -1,1 +1,35 @@
-//! placeholder
+//! The durable truth: accounts, keys, calls, charges. SQLite for what is kept, a memory-mapped file for what is running.
+//!
+//! [`Store`] is for any process: administration and queries. [`Books`] is for the one gateway of a data directory: it accepts a call into a slot of the
+//! holds file (plain memory stores, so a killed process loses nothing), keeps balances in memory and lets one thread write rows in groups.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test panics to fail"))]
+
+mod account;
+mod audit;
+mod balance;
+mod books;
+mod calls;
+mod desk;
+mod error;
+mod holds;
+mod keys;
+mod lock;
+mod pepper;
+mod queue;
+mod rows;
+mod schema;
+mod sources;
+mod store;
+mod sweep;
+mod writer;
+
+pub use account::{Account, LedgerEntry, LedgerKind};
+pub use audit::{AuditReport, Law};
+pub use books::{Books, BooksSettings, Hold, Recovery};
+pub use calls::{CallFilter, CallState, StoredCall};
+pub use error::{Full, KeyRefusal, Spent, StoreError};
+pub use keys::{KeyLimits, KeyRow, KeyState, NewKey, Principal};
+pub use store::Store;
+
+#[cfg(test)]
+mod laws;

@@ -1,0 +1,101 @@
+//! weir's own paths: the record of a call for the key that made it, a timed echo, health.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use weir_core::{ApiKey, RequestId, Route, Verdict};
+
+use crate::{Gateway, outlet::Outlet, refusal::Refusal, reply::Reply, view::call_view};
+
+/// One of weir's own answers.
+pub(crate) enum Own {
+    Health,
+    Ready,
+    Record(RequestId),
+    Echo,
+}
+
+/// Events of one echo, and the pause between two: long enough that a buffering hop is seen, short enough to wait for.
+const ECHO_EVENTS: u32 = 10;
+const ECHO_PAUSE: Duration = Duration::from_millis(100);
+
+impl Own {
+    /// What a path of weir's own asks for.
+    pub(crate) fn of_path(path: &str) -> Option<Self> {
+        match path {
+            "/healthz" | "/livez" => Some(Self::Health),
+            "/readyz" => Some(Self::Ready),
+            "/v1/weir/echo" => Some(Self::Echo),
+            _ => path.strip_prefix("/v1/weir/calls/")?.parse().ok().map(Self::Record),
+        }
+    }
+}
+
+/// Answers without making a call of it: nothing is recorded, nothing charged.
+pub(crate) async fn answer(gateway: Arc<Gateway>, own: Own, request: Request<Incoming>, outlet: Outlet) {
+    let mut reply = Reply::new(outlet, gateway.new_id(), Route::Unknown);
+    let answered = match own {
+        Own::Health => Ok(plain(StatusCode::OK, "text/plain; charset=utf-8", Bytes::from_static(b"ok\n"))),
+        Own::Ready => Ok(ready(&gateway)),
+        Own::Record(id) => record(&gateway, id, &request).await,
+        Own::Echo => return echo(&mut reply).await,
+    };
+    let _ = match answered {
+        Ok((head, body)) => reply.answer(head, body).await,
+        Err(refusal) => reply.refuse(&refusal, weir_core::Charged::No).await,
+    };
+}
+
+fn plain(status: StatusCode, kind: &'static str, body: Bytes) -> (Response<()>, Bytes) {
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    head.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (head, body)
+}
+
+fn ready(gateway: &Gateway) -> (Response<()>, Bytes) {
+    let (status, text) = match (gateway.closer.is_draining(), gateway.books.healthy()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be written\n"),
+        (false, true) => (StatusCode::OK, "ready\n"),
+    };
+    plain(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+}
+
+/// The record, for the key that made the call and no other.
+async fn record(gateway: &Arc<Gateway>, id: RequestId, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
+    let unknown = || Refusal::of(Verdict::KeyUnknown);
+    let text = crate::admit::presented(request.headers()).ok_or_else(unknown)?;
+    let key = ApiKey::parse(text).map_err(|_| unknown())?;
+    let principal = gateway.books.principal(&key, None, gateway.clock.now()).map_err(|_| unknown())?;
+    // Sealed a moment ago counts: the row must be there before it is looked for.
+    gateway.books.flush().await;
+    let missing = || Refusal::of(Verdict::NotTheApi).saying("no call of this key has that id").code(Some("call_not_found"), None);
+    let books = Arc::clone(gateway);
+    // The store reads files, and may wait for its writer: not on a thread that serves streams.
+    let read = tokio::task::spawn_blocking(move || books.books.call(id)).await;
+    let call = read.ok().and_then(Result::ok).ok_or_else(|| Refusal::of(Verdict::GatewayInternal))?.ok_or_else(missing)?;
+    if call.record.kid.as_ref() != Some(&principal.kid) {
+        return Err(missing());
+    }
+    let body = serde_json::to_vec(&call_view(&call)).map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
+    Ok(plain(StatusCode::OK, "application/json", body.into()))
+}
+
+/// A stream made here: if its events arrive in one piece, a hop on the way buffers, and no model is to blame.
+async fn echo(reply: &mut Reply) {
+    reply.open(&[]);
+    for n in 1..=ECHO_EVENTS {
+        let event =
+            format!("data: {{\"object\":\"weir.echo\",\"n\":{n},\"of\":{ECHO_EVENTS},\"pause_ms\":{}}}\n\n", ECHO_PAUSE.as_millis());
+        if reply.pass(event.into(), 1).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(ECHO_PAUSE).await;
+    }
+    let _ = reply.pass(Bytes::from_static(b"data: [DONE]\n\n"), 1).await;
+    let _ = reply.end().await;
+}

@@ -1,0 +1,323 @@
+//! Stage 4: events pass whole, unchanged and at once; what ends the stream is told truthfully.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use weir_client::{Answer, WireError};
+use weir_core::{Price, Side, StreamEnd, StreamFacts, Timing, Verdict};
+use weir_store::Hold;
+use weir_wire::{Eof, FrameSplitter, Scope, Seen, StreamWatch, without_null_usage};
+
+use crate::{
+    Gateway, attempt,
+    attempt::millis,
+    private::Private,
+    refusal::Refusal,
+    reply::Reply,
+    settle::{self, Used, Work},
+    vigil::{Limit, Vigil, Wake},
+    whole,
+};
+
+/// How a stream went: what ended it, what the client got, what it used.
+pub(crate) struct Relayed {
+    /// What the client still has to be told; `None` if the stream came to its own end.
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) verdict: Verdict,
+    pub(crate) facts: StreamFacts,
+    pub(crate) used: Used,
+    pub(crate) timing: Timing,
+}
+
+/// What one relay needs to know about its call.
+pub(crate) struct Terms<'a> {
+    pub(crate) gateway: &'a Gateway,
+    pub(crate) host: &'a str,
+    pub(crate) asked: Private<'a>,
+    pub(crate) hold: &'a Hold,
+    pub(crate) price: Price,
+    pub(crate) input: u64,
+    /// weir asked for usage on the client's behalf: the chunk that brings it is not the client's, nor the `"usage":null` of the others.
+    pub(crate) take_usage: bool,
+    pub(crate) began: Instant,
+}
+
+/// A stream on its way through.
+struct Stream<'a, 'b> {
+    terms: &'b Terms<'a>,
+    reply: &'b mut Reply,
+    watch: StreamWatch,
+    splitter: FrameSplitter,
+    frames: Vec<Bytes>,
+    /// Comments that came before the first event, while an error could still be an error status.
+    early: Vec<Bytes>,
+    headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// What the client had got when it left: tokens and whether there was any output.
+    left_with: Option<(u64, bool)>,
+    any_output: bool,
+    malformed: bool,
+    timing: Timing,
+    last_event: Option<Instant>,
+}
+
+/// Why reading stopped.
+enum Stop {
+    Eof(Eof),
+    Limit(Limit),
+    Oversize,
+    /// The upstream said why itself.
+    Told(Box<weir_wire::UpstreamError>),
+}
+
+/// After the family's own end marker an upstream may take this long to close before weir closes for it.
+const AFTER_MARKER: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Relays `answer`, whose first piece is `start`, until something ends it. Sends no last word: that depends on the charge.
+pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vigil: &mut Vigil, reply: &mut Reply) -> Relayed {
+    let mut stream = Stream {
+        watch: StreamWatch::new(reply.dialect()),
+        splitter: FrameSplitter::new(terms.gateway.settings.limits.event_bytes),
+        headers: whole::passed(&answer.head.headers),
+        terms,
+        reply,
+        frames: Vec::new(),
+        early: Vec::new(),
+        left_with: None,
+        any_output: false,
+        malformed: false,
+        timing: Timing::default(),
+        last_event: None,
+    };
+    let stop = stream.read(answer, start, vigil).await;
+    #[cfg(test)]
+    if !matches!(stop, Stop::Eof(Eof::Clean)) {
+        let rest = std::mem::replace(&mut stream.splitter, FrameSplitter::new(0)).finish();
+        terms.gateway.sabotage.spoil(rest, stream.reply).await;
+    }
+    stream.relayed(stop, vigil.client_left())
+}
+
+impl Stream<'_, '_> {
+    async fn read(&mut self, answer: &mut Answer, start: Bytes, vigil: &mut Vigil) -> Stop {
+        let mut next = Some(start);
+        let mut marked_at: Option<Instant> = None;
+        loop {
+            if let Some(piece) = next.take() {
+                vigil.heard();
+                if self.splitter.feed(piece, &mut self.frames).is_err() {
+                    return Stop::Oversize;
+                }
+                let mut frames = std::mem::take(&mut self.frames);
+                for frame in frames.drain(..) {
+                    match self.frame(frame, vigil).await {
+                        Passed::On => {}
+                        Passed::Marker => marked_at = Some(Instant::now()),
+                        Passed::Stop(stop) => return stop,
+                    }
+                }
+                self.frames = frames;
+            }
+            let quiet_at = marked_at.map_or_else(|| self.quiet_at(), |at| Some(at + AFTER_MARKER));
+            match vigil.wait(answer.chunk(), quiet_at).await {
+                Wake::Ready(Some(Ok(piece))) => next = Some(piece),
+                Wake::Ready(None) => return Stop::Eof(Eof::Clean),
+                Wake::Ready(Some(Err(WireError::Unsent | WireError::Silent | WireError::NotHttp | WireError::Cut))) => {
+                    return Stop::Eof(Eof::Cut);
+                }
+                Wake::Limit(limit) => return Stop::Limit(limit),
+                Wake::Quiet if marked_at.is_some() => return Stop::Eof(Eof::Clean),
+                Wake::Quiet => {
+                    let early = std::mem::take(&mut self.early);
+                    self.flush(early).await;
+                    if self.reply.heartbeat().await.is_err() {
+                        self.leave();
+                    }
+                }
+            }
+        }
+    }
+
+    /// When the client should hear something. Before the stream is open, that is when it is opened early.
+    fn quiet_at(&self) -> Option<Instant> {
+        let streams = &self.terms.gateway.settings.streams;
+        Some(if self.reply.is_open() { self.reply.last_write + streams.heartbeat } else { self.terms.began + streams.open_early })
+    }
+
+    async fn frame(&mut self, frame: Bytes, vigil: &mut Vigil) -> Passed {
+        let seen = self.watch.see(&frame);
+        match seen {
+            Seen::Comment if !self.reply.is_open() => {
+                self.early.push(frame);
+                return Passed::On;
+            }
+            Seen::UsageOnly if self.terms.take_usage => return Passed::On,
+            Seen::Error(error) => return Passed::Stop(Stop::Told(error)),
+            Seen::Malformed => self.malformed = true,
+            Seen::Content => self.any_output = true,
+            _ => {}
+        }
+        let is_end = matches!(seen, Seen::Marker | Seen::Failed(_));
+        if !self.reply.is_open() {
+            self.reply.open(&self.headers);
+        }
+        let mut early = std::mem::take(&mut self.early);
+        let is_chunk = matches!(seen, Seen::Progress | Seen::Content);
+        early.push(if self.terms.take_usage && is_chunk { without_null_usage(&frame) } else { frame });
+        if let Some(limit) = self.pass(early, vigil).await {
+            return Passed::Stop(Stop::Limit(limit));
+        }
+        if !matches!(seen, Seen::Comment) {
+            self.time_event();
+        }
+        if is_end { Passed::Marker } else { Passed::On }
+    }
+
+    /// Hands frames to the client. A slow reader slows the upstream, but not beyond the call's total.
+    async fn pass(&mut self, frames: Vec<Bytes>, vigil: &mut Vigil) -> Option<Limit> {
+        for frame in frames {
+            if self.left_with.is_some() {
+                return None;
+            }
+            match vigil.patiently(self.reply.pass(frame, 1)).await {
+                Wake::Ready(Ok(())) | Wake::Quiet => {}
+                Wake::Ready(Err(_)) => self.leave(),
+                Wake::Limit(limit) => return Some(limit),
+            }
+        }
+        let delivered = self.delivered();
+        let (amount, usage) = settle::so_far(&self.terms.price, self.terms.input, delivered);
+        self.terms.hold.progress(self.reply.events, self.reply.bytes, amount, usage);
+        None
+    }
+
+    async fn flush(&mut self, frames: Vec<Bytes>) {
+        if frames.is_empty() {
+            return;
+        }
+        if !self.reply.is_open() {
+            self.reply.open(&self.headers);
+        }
+        for frame in frames {
+            if self.reply.pass(frame, 1).await.is_err() {
+                self.leave();
+            }
+        }
+    }
+
+    /// Remembers what the client had when it left; what follows is not delivered.
+    fn leave(&mut self) {
+        if self.left_with.is_none() {
+            self.left_with = Some((self.watch.delivered().tokens, self.any_output));
+        }
+    }
+
+    fn delivered(&self) -> u64 {
+        self.left_with.map_or_else(|| self.watch.delivered().tokens, |(tokens, _)| tokens)
+    }
+
+    fn time_event(&mut self) {
+        let now = Instant::now();
+        let at = millis(now - self.terms.began);
+        if let Some(last) = self.last_event {
+            let gap = millis(now - last);
+            self.timing.gap_max = Some(self.timing.gap_max.map_or(gap, |max| max.max(gap)));
+        } else {
+            self.timing.first_event = Some(at);
+        }
+        self.timing.last_event = Some(at);
+        self.last_event = Some(now);
+    }
+
+    /// Puts together what happened.
+    fn relayed(mut self, stop: Stop, gone: bool) -> Relayed {
+        if gone {
+            self.leave();
+        }
+        // An upstream may leave out the last blank line; a whole last line is still an event to every client.
+        let rest = std::mem::replace(&mut self.splitter, FrameSplitter::new(0)).finish();
+        let (end, verdict, refusal) = self.ending(stop, &rest);
+        let left = self.left_with.is_some();
+        let complete = matches!(end, StreamEnd::Done | StreamEnd::EofNoDone);
+        let finish = self.terms.gateway.settings.streams.client_gone == crate::ClientGone::Finish;
+        let work = match (complete, left) {
+            (true, false) => Work::Complete,
+            (true, true) if finish => Work::Finished,
+            (_, true) => Work::ClientLeft,
+            (false, false) if self.watch.is_complete() => Work::CutAtEnd,
+            (false, false) => Work::Cut,
+        };
+        let any_output = self.left_with.map_or(self.any_output, |(_, any)| any);
+        let (verdict, refusal) = match (left, work) {
+            (false, _) => (verdict, refusal.map(|refusal| refusal.judged(verdict))),
+            // Nobody is there to be told; what was made is charged or was delivered in part.
+            (true, _) if any_output || work == Work::Finished => (Verdict::ProducedNotDelivered, None),
+            (true, _) => (Verdict::ClientLeft, None),
+        };
+        Relayed {
+            used: Used { work, reported: self.watch.usage(), input: self.terms.input, delivered: self.delivered(), any_output },
+            facts: StreamFacts {
+                end: if left && !complete { StreamEnd::ClientGone } else { end },
+                events: self.reply.events,
+                bytes: self.reply.bytes,
+                finish_reason: self.watch.finish_reason().map(|reason| self.terms.gateway.screen.token(reason)),
+            },
+            verdict,
+            refusal,
+            timing: self.timing,
+        }
+    }
+
+    fn ending(&self, stop: Stop, rest: &Bytes) -> (StreamEnd, Verdict, Option<Refusal>) {
+        let refuse = |end, refusal: Refusal| (end, refusal.verdict, Some(refusal));
+        let upstream = |verdict| Refusal::of(verdict).scope(Scope::Upstream).by(Side::Upstream);
+        match stop {
+            Stop::Eof(how) => {
+                let end = self.watch.end(how);
+                match end {
+                    StreamEnd::Done | StreamEnd::EofNoDone if rest.iter().all(u8::is_ascii_whitespace) => {
+                        (end, self.verdict_of_whole(), None)
+                    }
+                    _ if how == Eof::Clean && self.reply.events == 0 && rest.is_empty() => {
+                        refuse(StreamEnd::EofNoFinish, upstream(Verdict::StreamSilent))
+                    }
+                    _ if how == Eof::Clean => refuse(StreamEnd::EofNoFinish, upstream(Verdict::EndMarkerMissing)),
+                    _ => refuse(StreamEnd::UpstreamCut, upstream(Verdict::StreamCut)),
+                }
+            }
+            Stop::Limit(limit) => {
+                let end = match limit {
+                    Limit::Idle => StreamEnd::IdleTimeout,
+                    Limit::Total => StreamEnd::TotalTimeout,
+                    Limit::Linger => StreamEnd::ClientGone,
+                    Limit::Draining => StreamEnd::Draining,
+                };
+                // The end marker may have passed already: then nothing is missing.
+                if self.watch.is_complete() && self.watch.end(Eof::Clean) == StreamEnd::Done {
+                    return (StreamEnd::Done, self.verdict_of_whole(), None);
+                }
+                refuse(end, attempt::limited(limit))
+            }
+            Stop::Oversize => refuse(StreamEnd::Oversize, upstream(Verdict::FramesMalformed).saying("an event exceeds its limit")),
+            Stop::Told(error) => {
+                let refusal = whole::refused_with(self.terms.gateway, self.terms.host, self.terms.asked, &error);
+                let verdict = if self.reply.events > 0 { Verdict::ErrorInStream } else { refusal.verdict };
+                (StreamEnd::UpstreamError, verdict, Some(refusal))
+            }
+        }
+    }
+
+    fn verdict_of_whole(&self) -> Verdict {
+        match self.watch.finish_reason() {
+            _ if self.malformed => Verdict::FramesMalformed,
+            Some("length" | "content_filter" | "max_tokens" | "max_output_tokens") => Verdict::EndedByLimit,
+            _ => Verdict::Ok,
+        }
+    }
+}
+
+/// What became of a frame.
+enum Passed {
+    On,
+    /// It was the family's own end.
+    Marker,
+    Stop(Stop),
+}

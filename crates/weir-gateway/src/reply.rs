@@ -1,0 +1,119 @@
+//! What the client of one call has been sent so far, and the only ways to send more.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use tokio::time::Instant;
+use weir_core::{Charged, Dialect, RequestId, Route};
+
+use crate::{
+    outlet::{Gone, Outlet},
+    refusal::Refusal,
+};
+
+/// The client's side of one call.
+pub(crate) struct Reply {
+    pub(crate) outlet: Outlet,
+    id: RequestId,
+    route: Route,
+    /// The status, once a head is on its way.
+    status: Option<u16>,
+    /// Whole events handed over, heartbeats not counted.
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    pub(crate) last_write: Instant,
+}
+
+/// The status in the record of a call whose client left before it had one; nginx's word for it, never sent.
+pub(crate) const CLIENT_LEFT: u16 = 499;
+
+/// A comment: every client skips it, no client mistakes it for an event.
+const HEARTBEAT: Bytes = Bytes::from_static(b": weir\n\n");
+
+impl Reply {
+    pub(crate) fn new(outlet: Outlet, id: RequestId, route: Route) -> Self {
+        Self { outlet, id, route, status: None, events: 0, bytes: 0, last_write: Instant::now() }
+    }
+
+    /// The status the client got.
+    pub(crate) fn status(&self) -> u16 {
+        self.status.unwrap_or(CLIENT_LEFT)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.status.is_some()
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.route.dialect()
+    }
+
+    fn head(&mut self, mut head: Response<()>) -> Response<()> {
+        self.status = Some(head.status().as_u16());
+        if let Ok(id) = HeaderValue::from_str(&self.id.to_string()) {
+            if self.route == Route::Messages {
+                head.headers_mut().insert("request-id", id.clone());
+            }
+            head.headers_mut().insert("x-request-id", id);
+        }
+        head
+    }
+
+    /// Opens the stream: 200 and the headers that keep hops from buffering it.
+    pub(crate) fn open(&mut self, passed: &[(header::HeaderName, HeaderValue)]) {
+        let mut head = Response::new(());
+        let headers = head.headers_mut();
+        headers.extend(passed.iter().cloned());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        let head = self.head(head);
+        self.outlet.head(head);
+        self.last_write = Instant::now();
+    }
+
+    /// Passes whole events.
+    pub(crate) async fn pass(&mut self, frames: Bytes, events: u64) -> Result<(), Gone> {
+        let bytes = frames.len() as u64;
+        self.outlet.send(frames).await?;
+        self.events += events;
+        self.bytes += bytes;
+        self.last_write = Instant::now();
+        Ok(())
+    }
+
+    /// Fills silence, opening the stream if need be.
+    pub(crate) async fn heartbeat(&mut self) -> Result<(), Gone> {
+        if !self.is_open() {
+            self.open(&[]);
+        }
+        self.outlet.send(HEARTBEAT).await?;
+        self.last_write = Instant::now();
+        Ok(())
+    }
+
+    /// Sends the whole of an answer.
+    pub(crate) async fn answer(&mut self, head: Response<()>, body: Bytes) -> Result<(), Gone> {
+        let bytes = body.len() as u64;
+        let head = self.head(head);
+        self.outlet.finish(head, body).await?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Ends the stream as it is.
+    pub(crate) async fn end(&mut self) -> Result<(), Gone> {
+        self.outlet.end().await
+    }
+
+    /// Says why there is no answer: an error status while nothing was sent, one error event after that. Then the end, without a marker.
+    pub(crate) async fn refuse(&mut self, refusal: &Refusal, charged: Charged) -> Result<(), Gone> {
+        if !self.is_open() {
+            let (head, body) = refusal.response(self.id, self.route);
+            let head = self.head(head);
+            return self.outlet.finish(head, body).await;
+        }
+        let event = refusal.body(self.id, charged).to_event(self.dialect(), self.events);
+        self.outlet.send(event).await?;
+        self.outlet.end().await
+    }
+}

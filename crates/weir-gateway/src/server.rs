@@ -1,0 +1,160 @@
+//! Connections: accepted within their number, read within their time, ended without cutting a call.
+
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Request, Response, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use weir_core::{Route, Side, Verdict};
+
+use crate::{
+    Gateway,
+    accept::Arrival,
+    call,
+    edge::Edge,
+    outlet::Driven,
+    own::{self, Own},
+    refusal::Refusal,
+};
+
+impl Gateway {
+    /// Serves until `stop`, then drains: no new connection, running calls go on for `grace`, what is left is cut with words.
+    /// Returns when the last call is sealed.
+    #[expect(clippy::disallowed_methods, reason = "the accept loop is a shell: each connection is a task of its own")]
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()> + Send, grace: Duration) {
+        let places = Arc::new(Semaphore::new(self.settings.limits.connections));
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((io, peer)) = accepted else {
+                // Out of file descriptors, most likely: give running connections a moment to end.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            };
+            let gateway = Arc::clone(&self);
+            match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => drop(tokio::spawn(async move {
+                    // An event that waits for the client's delayed ACK is 40 ms late.
+                    let _ = io.set_nodelay(true);
+                    gateway.serve_connection(io, Some(peer.ip())).await;
+                    drop(place);
+                })),
+                Err(_) => drop(tokio::spawn(gateway.turn_away(io))),
+            }
+        }
+        drop(listener);
+        self.drain(grace).await;
+    }
+
+    /// Ends all calls: by themselves within `grace`, with a `draining` error after it.
+    pub async fn drain(&self, grace: Duration) {
+        self.closer.drain();
+        if timeout(grace, self.closer.idle()).await.is_err() {
+            self.closer.cut();
+            self.closer.idle().await;
+        }
+        self.closer.disconnect();
+        self.books.flush().await;
+    }
+
+    /// Says why there is no place, without becoming a place to wait in.
+    async fn turn_away(self: Arc<Self>, io: TcpStream) {
+        let mut edge = Edge::new(io, self.new_id());
+        edge.refuse(&Refusal::of(Verdict::GatewayFull)).await;
+        edge.close().await;
+    }
+
+    /// Serves one client's connection to its end.
+    pub async fn serve_connection<I>(self: Arc<Self>, io: I, peer: Option<IpAddr>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = TokioIo::new(Edge::new(io, self.new_id()));
+        let gateway = Arc::clone(&self);
+        let service = service_fn(move |request| {
+            let gateway = Arc::clone(&gateway);
+            async move { Ok::<_, std::convert::Infallible>(gateway.answer(request, peer).await) }
+        });
+        let limits = &self.settings.limits;
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_read)
+            .max_buf_size(limits.head_bytes.max(8192))
+            .max_headers(128)
+            .auto_date_header(self.tells_date)
+            .serve_connection(io, service);
+        let mut draining = false;
+        let ended = loop {
+            let changed = self.closer.changed();
+            if self.closer.is_disconnecting() {
+                return;
+            }
+            if self.closer.is_draining() && !std::mem::replace(&mut draining, true) {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            tokio::select! {
+                biased;
+                ended = &mut connection => break ended,
+                () = changed => {}
+            }
+        };
+        let parts = connection.into_parts();
+        let mut edge = parts.io.into_inner();
+        if let Err(error) = ended
+            && !edge.has_refused()
+            && let Some(refusal) = unanswered(&error, parts.read_buf.is_empty())
+        {
+            edge.refuse(&refusal).await;
+        }
+        edge.close().await;
+    }
+
+    /// Answers a request with the call that it becomes.
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Driven> {
+        // hyper reads a chunked body even where a Content-Length contradicts it, and hides the contradiction. What follows such a body may be
+        // a request that a proxy in front took for a part of it: it is not read.
+        let framed_twice = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let mut response = self.request(request, peer).response().await;
+        if framed_twice {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// Pairs a request with the call that answers it.
+    fn request(self: &Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Driven {
+        let gateway = Arc::clone(self);
+        let path = request.uri().path();
+        if request.method() == http::Method::GET
+            && let Some(own) = Own::of_path(path)
+        {
+            return Driven::new(self.closer.clone(), |outlet| Box::pin(own::answer(gateway, own, request, outlet)));
+        }
+        let route = Route::of_path(path).unwrap_or(Route::Unknown);
+        let at = self.clock.now();
+        let id = weir_core::RequestId::new(at, self.dice.roll());
+        let (head, body) = request.into_parts();
+        let arrival = Arrival { id, at, began: Instant::now(), route, head, body, peer };
+        Driven::new(self.closer.clone(), |outlet| Box::pin(call::run(gateway, arrival, outlet)))
+    }
+}
+
+/// What a client must hear when hyper gave its connection up without a word: a head that came too slowly, or a protocol that is not HTTP/1.
+/// A connection that waited in silence for a next request (`idle`) is closed in silence: a late 408 could be taken for that request's answer.
+fn unanswered(error: &hyper::Error, idle: bool) -> Option<Refusal> {
+    if error.is_timeout() {
+        return (!idle).then(|| Refusal::of(Verdict::RequestTooSlow).by(Side::Client));
+    }
+    let unreadable = error.is_parse() || error.is_parse_version_h2();
+    unreadable.then(|| Refusal::of(Verdict::RequestRejected).saying("this port speaks HTTP/1.1"))
+}

@@ -1,0 +1,168 @@
+//! What an operator decides, already parsed and checked. The binary reads it from `weir.toml`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use weir_client::Target;
+use weir_core::{ApiKey, Price, Route, Timeouts};
+
+/// Everything the gateway needs to know before it starts.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub limits: Limits,
+    pub streams: Streams,
+    pub upstreams: Vec<Upstream>,
+    pub timeouts: Timeouts,
+    /// The first rule that fits a call replaces the four limits for it.
+    pub timeout_rules: Vec<TimeoutRule>,
+    pub prices: PriceList,
+    /// Group name → patterns of models it may use: exact, or a prefix and `*`.
+    pub groups: BTreeMap<String, Vec<String>>,
+}
+
+/// Bounds of what one client or one call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A request body. 32 MiB holds several images as base64.
+    pub body_bytes: usize,
+    /// An answer that is not a stream, kept whole until it is complete.
+    pub answer_bytes: usize,
+    /// One event of a stream. Partial images are megabytes long.
+    pub event_bytes: usize,
+    /// The head of a request.
+    pub head_bytes: usize,
+    /// Client connections at once.
+    pub connections: usize,
+    /// The head of a request must arrive within this, its body within the next.
+    pub header_read: Duration,
+    pub body_read: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 32 << 20,
+            answer_bytes: 64 << 20,
+            event_bytes: 16 << 20,
+            head_bytes: 64 << 10,
+            connections: 20_000,
+            header_read: Duration::from_secs(10),
+            body_read: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How streams are kept alive and when they are given up.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    /// A comment line after this much silence. Below the 30 s at which the strictest common proxies cut.
+    pub heartbeat: Duration,
+    /// The 200 is opened with a heartbeat when the upstream has not answered by then.
+    pub open_early: Duration,
+    /// How long a call whose client left waits for it to come back before its upstream is cancelled.
+    pub linger: Duration,
+    pub client_gone: ClientGone,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(15),
+            open_early: Duration::from_secs(20),
+            linger: Duration::from_secs(10),
+            client_gone: ClientGone::Cancel,
+        }
+    }
+}
+
+/// What becomes of a call whose client left and did not come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientGone {
+    /// The upstream is cancelled; what was delivered is charged.
+    #[default]
+    Cancel,
+    /// The upstream finishes; all of it is charged.
+    Finish,
+}
+
+/// A provider endpoint.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    pub name: String,
+    pub target: Target,
+    pub channels: Vec<Channel>,
+}
+
+/// One credential on an upstream.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    pub name: String,
+    /// `None` for an upstream that wants no key.
+    pub key: Option<Arc<ApiKey>>,
+    /// Patterns of the models it serves; empty: all.
+    pub models: Vec<String>,
+    pub weight: u32,
+}
+
+/// Limits for one route or one family of models.
+#[derive(Debug, Clone)]
+pub struct TimeoutRule {
+    pub route: Option<Route>,
+    /// A pattern as in groups.
+    pub model: Option<String>,
+    pub timeouts: Timeouts,
+}
+
+/// Rates by model.
+#[derive(Debug, Clone, Default)]
+pub struct PriceList {
+    /// Pattern → price. An exact name wins over a prefix, a longer prefix over a shorter one.
+    pub models: BTreeMap<String, Price>,
+    /// For models that are not listed. `None` refuses them: a call without a price is not given away.
+    pub fallback: Option<Price>,
+}
+
+impl PriceList {
+    #[must_use]
+    pub fn of(&self, model: &str) -> Option<&Price> {
+        self.models
+            .get(model)
+            .or_else(|| {
+                let fitting = self.models.iter().filter(|(pattern, _)| pattern.ends_with('*') && fits(pattern, model));
+                fitting.max_by_key(|(pattern, _)| pattern.len()).map(|(_, price)| price)
+            })
+            .or(self.fallback.as_ref())
+    }
+}
+
+impl Settings {
+    /// The four limits of a call.
+    #[must_use]
+    pub fn timeouts_of(&self, route: Route, model: &str) -> Timeouts {
+        let fitting = |rule: &&TimeoutRule| {
+            rule.route.is_none_or(|wanted| wanted == route) && rule.model.as_deref().is_none_or(|pattern| fits(pattern, model))
+        };
+        self.timeout_rules.iter().find(fitting).map_or(self.timeouts, |rule| rule.timeouts)
+    }
+}
+
+/// Whether a pattern (exact, or a prefix and `*`) names a model.
+#[must_use]
+pub fn fits(pattern: &str, model: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == model, |prefix| model.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_price_wins_and_an_unknown_model_has_none() {
+        let price = |input| Price { input, ..Price::default() };
+        let models = [("gpt-*".to_owned(), price(1)), ("gpt-4o*".to_owned(), price(2)), ("gpt-4o-mini".to_owned(), price(3))];
+        let list = PriceList { models: models.into(), fallback: None };
+        assert_eq!(list.of("gpt-4o-mini"), Some(&price(3)));
+        assert_eq!(list.of("gpt-4o-2024"), Some(&price(2)));
+        assert_eq!(list.of("gpt-5"), Some(&price(1)));
+        assert_eq!(list.of("claude"), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! Waiting for an upstream while minding everything else: the limits, the client, silence that needs filling.
+//!
+//! One timer serves all deadlines. It is moved later only when it fires, so a stream that keeps talking never touches it.
+
+use std::{future::Future, pin::Pin, task::Poll, time::Duration};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+use weir_core::Timeouts;
+
+use crate::{Streams, closer::Closer, outlet::Outlet, settings::ClientGone};
+
+/// What ended a wait.
+#[derive(Debug)]
+pub(crate) enum Wake<T> {
+    /// What was waited for.
+    Ready(T),
+    /// The client has heard nothing for long enough: send a heartbeat.
+    Quiet,
+    /// A limit fired: give the upstream up.
+    Limit(Limit),
+}
+
+/// Which limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Idle,
+    Total,
+    /// The client left and did not come back.
+    Linger,
+    /// The gateway is being stopped.
+    Draining,
+}
+
+/// The deadlines of one call.
+pub(crate) struct Vigil {
+    outlet: Outlet,
+    closer: Closer,
+    sleep: Pin<Box<Sleep>>,
+    total_at: Instant,
+    idle: Duration,
+    /// When the upstream last said anything; `None` while it need not.
+    heard: Option<Instant>,
+    linger: Option<Duration>,
+    gone_at: Option<Instant>,
+}
+
+impl Vigil {
+    pub(crate) fn new(outlet: Outlet, closer: Closer, began: Instant, timeouts: &Timeouts, streams: &Streams) -> Self {
+        let total_at = began + timeouts.total;
+        Self {
+            outlet,
+            closer,
+            sleep: Box::pin(sleep_until(total_at.min(Instant::now() + timeouts.idle))),
+            total_at,
+            idle: timeouts.idle,
+            heard: None,
+            linger: (streams.client_gone == ClientGone::Cancel).then_some(streams.linger),
+            gone_at: None,
+        }
+    }
+
+    /// From now on the upstream must speak within the idle limit; called whenever it spoke.
+    pub(crate) fn heard(&mut self) {
+        self.heard = Some(Instant::now());
+    }
+
+    /// When the client was found to have left.
+    pub(crate) fn client_left(&self) -> bool {
+        self.gone_at.is_some()
+    }
+
+    /// Waits for `upstream`; `quiet_at` is when the client should hear a heartbeat.
+    pub(crate) async fn wait<T>(&mut self, upstream: impl Future<Output = T>, quiet_at: Option<Instant>) -> Wake<T> {
+        let mut upstream = std::pin::pin!(upstream);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(ready) = upstream.as_mut().poll(cx) {
+                return Poll::Ready(Wake::Ready(ready));
+            }
+            if self.gone_at.is_none() && self.outlet.is_gone() {
+                self.gone_at = Some(Instant::now());
+            }
+            if self.closer.is_cutting() {
+                return Poll::Ready(Wake::Limit(Limit::Draining));
+            }
+            loop {
+                let (at, wake) = self.next_deadline(quiet_at);
+                if self.sleep.deadline() > at {
+                    self.sleep.as_mut().reset(at);
+                }
+                if self.sleep.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                if Instant::now() >= at {
+                    return Poll::Ready(wake.map_or(Wake::Quiet, Wake::Limit));
+                }
+                self.sleep.as_mut().reset(at);
+            }
+        })
+        .await
+    }
+
+    /// The earliest deadline and what it means; `None` stands for a heartbeat.
+    fn next_deadline(&self, quiet_at: Option<Instant>) -> (Instant, Option<Limit>) {
+        let mut next = (self.total_at, Some(Limit::Total));
+        let mut sooner = |at: Option<Instant>, limit| {
+            if let Some(at) = at.filter(|at| *at < next.0) {
+                next = (at, limit);
+            }
+        };
+        sooner(self.heard.map(|heard| heard + self.idle), Some(Limit::Idle));
+        sooner(self.gone_at.zip(self.linger).map(|(gone, linger)| gone + linger), Some(Limit::Linger));
+        sooner(quiet_at.filter(|_| self.gone_at.is_none()), None);
+        next
+    }
+}
+
+impl Vigil {
+    /// Waits for the client to take a piece: the upstream is not to blame for this time, so only the total and a stop end it.
+    pub(crate) async fn patiently<T>(&mut self, client: impl Future<Output = T>) -> Wake<T> {
+        let heard = self.heard.take();
+        let woken = self.wait(client, None).await;
+        self.heard = heard.map(|_| Instant::now());
+        woken
+    }
+}

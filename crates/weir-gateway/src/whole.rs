@@ -1,0 +1,109 @@
+//! Stage 4 for answers that are not streams: kept until they are complete, so that a broken one becomes an error and never half an answer.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use weir_client::Answer;
+use weir_core::{Side, Verdict};
+use weir_wire::{Scope, UpstreamClass, UpstreamError, Vendor, classify, limits::told_wait};
+
+use crate::{
+    Gateway, attempt,
+    private::Private,
+    refusal::Refusal,
+    vigil::{Vigil, Wake},
+};
+
+/// Reads the rest of an answer behind `start`.
+pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil, limit: usize) -> Result<Bytes, Refusal> {
+    let mut whole = BytesMut::new();
+    let mut first = Some(start).filter(|start| !start.is_empty());
+    loop {
+        vigil.heard();
+        let piece = match vigil.wait(answer.chunk(), None).await {
+            Wake::Ready(Some(Ok(piece))) => piece,
+            Wake::Ready(None) => return Ok(first.unwrap_or_else(|| whole.freeze())),
+            Wake::Ready(Some(Err(_))) => return Err(broke_off()),
+            Wake::Limit(limit) => return Err(attempt::limited(limit)),
+            Wake::Quiet => continue,
+        };
+        if whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len() > limit {
+            return Err(Refusal::of(Verdict::UpstreamError)
+                .scope(Scope::Upstream)
+                .saying(format_args!("the answer exceeds {limit} bytes")));
+        }
+        match first.take() {
+            None if whole.is_empty() => first = Some(piece),
+            None => whole.extend_from_slice(&piece),
+            Some(before) => {
+                whole.extend_from_slice(&before);
+                whole.extend_from_slice(&piece);
+            }
+        }
+    }
+}
+
+/// The upstream's connection broke in the middle of an answer of which the client has nothing yet.
+pub(crate) fn broke_off() -> Refusal {
+    let refusal = Refusal::of(Verdict::StreamCut).scope(Scope::Upstream).by(Side::Upstream);
+    refusal.saying("the upstream broke off in the middle of its answer").status(502)
+}
+
+/// What an upstream's error means for the one who called: its own words where they concern the request, weir's where they
+/// concern the operator's credential.
+pub(crate) fn refused(gateway: &Gateway, host: &str, asked: Private<'_>, status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal {
+    let now = gateway.clock.now();
+    // Counters of a limit ride on every answer; they tell a wait only where one was asked for.
+    let asks = status == 429 || headers.contains_key(header::RETRY_AFTER) || headers.contains_key("retry-after-ms");
+    let wait = if asks { told_wait(headers, Some(body), now) } else { None };
+    refused_with(gateway, host, asked, &UpstreamError::read(status, body)).until(wait, now)
+}
+
+/// The same for an error that came inside a stream.
+pub(crate) fn refused_with(gateway: &Gateway, host: &str, asked: Private<'_>, error: &UpstreamError) -> Refusal {
+    let class = classify::class(error, Vendor::of_host(host));
+    let refusal = Refusal::of(class.verdict_behind_gateway()).scope(Scope::Upstream).by(Side::Upstream);
+    if is_the_operators(class) {
+        return refusal;
+    }
+    let (screen, said) = (&gateway.screen, error.message.expose());
+    let refusal = match (said.is_empty(), class.is_of_the_channel()) {
+        (true, _) => refusal,
+        (false, true) => return refusal.saying_privately(screen.text(said), screen.kept(said, asked)),
+        (false, false) => refusal.quoting(screen.text(said), screen.kept(said, asked)),
+    };
+    if class.is_of_the_channel() {
+        return refusal;
+    }
+    let token = |token: &Option<String>| token.as_deref().map(|token| screen.token(token));
+    let refusal = refusal.code(token(&error.code).as_deref(), token(&error.kind).as_deref());
+    // The upstream's own status is right about the request; about itself the catalogue's is.
+    if (400..500).contains(&error.status) && error.status != 429 { refusal.status(error.status) } else { refusal }
+}
+
+/// Whether an error concerns the operator's credential: its words are not for the one who called.
+fn is_the_operators(class: UpstreamClass) -> bool {
+    use UpstreamClass::{Auth, Balance, DailyQuota, Group, RateLimit};
+    matches!(class, Auth | Balance | Group | RateLimit | DailyQuota)
+}
+
+/// Headers of an upstream's answer that concern its content. All others are the operator's business or weir's own.
+const PASSED: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_LANGUAGE,
+    HeaderName::from_static("openai-processing-ms"),
+    HeaderName::from_static("openai-version"),
+    HeaderName::from_static("openai-model"),
+];
+
+pub(crate) fn passed(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
+}
+
+/// The head of an answer that goes on as it came.
+pub(crate) fn head(status: StatusCode, headers: &HeaderMap) -> Response<()> {
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    head.headers_mut().extend(passed(headers));
+    head
+}

@@ -1,0 +1,158 @@
+//! Video jobs in memory, in both common shapes. Time is the span since the simulator began.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{ask::Ask, catalog::Term, families::created, scenario::Scenario, text::json};
+
+/// The oldest job is forgotten beyond this many.
+const TASKS_MAX: usize = 10_000;
+/// Jobs that one list shows.
+const LIST_MAX: u64 = 100;
+
+struct Task {
+    id: String,
+    seed: u64,
+    /// As a JSON string.
+    model: String,
+    seconds: String,
+    size: String,
+    begun: Duration,
+    takes: Duration,
+    fails: bool,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Queued,
+    Running(u64),
+    Succeeded,
+    Failed,
+}
+
+/// The two shapes that a job is told in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// OpenAI's `/v1/videos`.
+    Videos,
+    /// `/v1/video/generations` of the relay family.
+    Generations,
+}
+
+#[derive(Default)]
+pub(crate) struct Tasks {
+    tasks: VecDeque<Task>,
+    made: u64,
+}
+
+impl Tasks {
+    /// Takes a job; equal requests make jobs of their own, so a duplicate shows. The first job of a request always has the same id.
+    pub(crate) fn create(&mut self, ask: &Ask, scenario: &Scenario, at: Duration, shape: Shape) -> String {
+        let twins = self.tasks.iter().filter(|task| task.seed == ask.seed).count() as u64;
+        let text = |name: &str, default: &str| {
+            ask.body.get(name).map_or_else(|| default.to_owned(), |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        };
+        let task = Task {
+            id: format!("video_{:016x}{twins:04x}", ask.seed),
+            seed: ask.seed,
+            model: json(&ask.model),
+            seconds: json(&text("seconds", "4")),
+            size: json(&text("size", "720x1280")),
+            begun: at,
+            takes: scenario.span(Term::TaskSlow).unwrap_or_default(),
+            fails: scenario.has(Term::TaskFailed),
+        };
+        if self.tasks.len() >= TASKS_MAX {
+            self.tasks.pop_front();
+        }
+        self.made += 1;
+        let body = task.show(State::Queued, shape);
+        self.tasks.push_back(task);
+        body
+    }
+
+    /// Jobs ever taken.
+    pub(crate) fn made(&self) -> u64 {
+        self.made
+    }
+
+    pub(crate) fn show(&self, id: &str, at: Duration, shape: Shape) -> Option<String> {
+        self.find(id).map(|task| task.show(task.state(at), shape))
+    }
+
+    /// The seed of a finished job's video; `Some(None)` while there is none yet.
+    pub(crate) fn content(&self, id: &str, at: Duration) -> Option<Option<u64>> {
+        self.find(id).map(|task| (task.state(at) == State::Succeeded).then_some(task.seed))
+    }
+
+    pub(crate) fn delete(&mut self, id: &str) -> Option<String> {
+        let place = self.tasks.iter().position(|task| task.id == id)?;
+        self.tasks.remove(place)?;
+        Some(format!(r#"{{"id":{},"object":"video.deleted","deleted":true}}"#, json(id)))
+    }
+
+    /// The newest first.
+    pub(crate) fn list(&self, at: Duration) -> String {
+        let shown: Vec<&Task> = self.tasks.iter().rev().take(usize::try_from(LIST_MAX).unwrap_or(100)).collect();
+        let id = |task: Option<&&Task>| task.map_or_else(|| "null".to_owned(), |task| json(&task.id));
+        let data = shown.iter().map(|task| task.show(task.state(at), Shape::Videos)).collect::<Vec<_>>().join(",");
+        let more = self.tasks.len() > shown.len();
+        format!(r#"{{"object":"list","data":[{data}],"first_id":{},"last_id":{},"has_more":{more}}}"#, id(shown.first()), id(shown.last()))
+    }
+
+    fn find(&self, id: &str) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.id == id)
+    }
+}
+
+impl Task {
+    fn state(&self, at: Duration) -> State {
+        let gone = at.saturating_sub(self.begun);
+        if gone < self.takes {
+            let percent = gone.as_millis() * 100 / self.takes.as_millis().max(1);
+            return State::Running(u64::try_from(percent).unwrap_or(99));
+        }
+        if self.fails { State::Failed } else { State::Succeeded }
+    }
+
+    fn show(&self, state: State, shape: Shape) -> String {
+        match shape {
+            Shape::Videos => self.show_video(state),
+            Shape::Generations => self.show_generation(state),
+        }
+    }
+
+    fn show_video(&self, state: State) -> String {
+        let (status, progress) = match state {
+            State::Queued => ("queued", 0),
+            State::Running(percent) => ("in_progress", percent),
+            State::Succeeded => ("completed", 100),
+            State::Failed => ("failed", 0),
+        };
+        let made = created(self.seed);
+        let completed = if state == State::Succeeded { (made + self.takes.as_secs()).to_string() } else { "null".to_owned() };
+        let expires = if state == State::Succeeded { (made + 86_400).to_string() } else { "null".to_owned() };
+        let error =
+            if state == State::Failed { r#"{"code":"generation_failed","message":"The video could not be made."}"# } else { "null" };
+        format!(
+            r#"{{"id":"{}","object":"video","model":{},"status":"{status}","progress":{progress},"created_at":{made},"completed_at":{completed},"expires_at":{expires},"prompt":null,"size":{},"seconds":{},"remixed_from_video_id":null,"error":{error}}}"#,
+            self.id, self.model, self.size, self.seconds
+        )
+    }
+
+    fn show_generation(&self, state: State) -> String {
+        let id = &self.id;
+        match state {
+            State::Queued => format!(r#"{{"task_id":"{id}","status":"queued"}}"#),
+            State::Running(_) => format!(r#"{{"task_id":"{id}","status":"in_progress"}}"#),
+            State::Succeeded => {
+                format!(
+                    r#"{{"task_id":"{id}","status":"succeeded","url":"https://videos.invalid/{id}.mp4","format":"mp4","metadata":{{"duration":4,"fps":24,"width":720,"height":1280}}}}"#
+                )
+            }
+            State::Failed => {
+                format!(r#"{{"task_id":"{id}","status":"failed","error":{{"code":500,"message":"The video could not be made."}}}}"#)
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Keys as the store keeps them: a keyed hash, what they may do, and whom they act for.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, types::Type};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use weir_core::{KeyId, Timestamp};
+
+use crate::{StoreError, balance::Purse, pepper::KeyHash, sources::Network};
+
+/// Limits of one key. Stored and shown here; enforced by the gateway's limiter.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyLimits {
+    /// Requests per minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpm: Option<u64>,
+    /// Tokens per minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<u64>,
+    /// Calls running at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daily_requests: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daily_tokens: Option<u64>,
+    /// Nano-units per civil day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daily_amount: Option<u64>,
+    /// The zone of the civil day, such as `Asia/Shanghai`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// What a new key shall be able to do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewKey {
+    /// Id or name of the account that pays.
+    pub account: String,
+    /// ≤ 64 characters of `[\w.-]`.
+    pub group: Option<String>,
+    /// Models as they are, or `prefix*`; empty allows all of the group.
+    pub models: Vec<String>,
+    /// Addresses or networks (`10.0.0.0/8`) it may be used from; empty allows all.
+    pub sources: Vec<String>,
+    pub expires_at: Option<Timestamp>,
+    pub limits: KeyLimits,
+}
+
+/// Whether a key may be used. `Expired` is told by the time of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    Active,
+    Disabled,
+    Revoked,
+}
+
+/// A key as people see it: nothing of the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyRow {
+    pub kid: KeyId,
+    pub account: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    pub models: Vec<String>,
+    pub sources: Vec<String>,
+    pub created: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    pub state: KeyState,
+    pub limits: KeyLimits,
+}
+
+/// Whom an admitted call acts for.
+#[derive(Debug)]
+pub struct Principal {
+    pub kid: KeyId,
+    pub account: String,
+    pub group: Option<String>,
+    /// Models as they are, or `prefix*`; empty allows all of the group.
+    pub models: Vec<String>,
+    pub limits: KeyLimits,
+    purse: Arc<Purse>,
+}
+
+impl Principal {
+    pub(crate) fn new(row: KeyRow, purse: Arc<Purse>) -> Self {
+        Self { kid: row.kid, account: row.account, group: row.group, models: row.models, limits: row.limits, purse }
+    }
+
+    pub(crate) fn purse(&self) -> &Arc<Purse> {
+        &self.purse
+    }
+
+    /// Whether the key itself allows `model`; the group is asked elsewhere.
+    #[must_use]
+    pub fn allows(&self, model: &str) -> bool {
+        self.models.is_empty()
+            || self.models.iter().any(|allowed| allowed.strip_suffix('*').map_or(allowed == model, |prefix| model.starts_with(prefix)))
+    }
+}
+
+impl NewKey {
+    const MAX_GROUP: usize = 64;
+    const MAX_MODEL: usize = 128;
+    /// Models, and sources, of one key at most.
+    const MAX_ENTRIES: usize = 256;
+
+    /// Says what cannot be kept as it is.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let refuse = |what, why| Err(StoreError::NotAValue { what, why });
+        let word = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+        if self.group.as_ref().is_some_and(|group| group.is_empty() || group.len() > Self::MAX_GROUP || !word(group, "_.-")) {
+            return refuse("a group", "it is 1 to 64 letters, digits, `_`, `.` or `-`");
+        }
+        if self.models.len() > Self::MAX_ENTRIES || self.sources.len() > Self::MAX_ENTRIES {
+            return refuse("a list", "it has more than 256 entries");
+        }
+        let model = |text: &String| {
+            let name = text.strip_suffix('*').unwrap_or(text);
+            text.is_empty() || text.len() > Self::MAX_MODEL || !word(name, "_.:@/=,-")
+        };
+        if self.models.iter().any(model) {
+            return refuse("a model", "it is 1 to 128 letters, digits or `_.:@/=,-`, with one `*` at the end at most");
+        }
+        if self.sources.iter().any(|source| Network::parse(source).is_none()) {
+            return refuse("a source", "it is an address or a network such as 10.0.0.0/8");
+        }
+        Ok(())
+    }
+}
+
+const COLUMNS: &str = "kid, account, grp, models, sources, created, expires, disabled, revoked, limits, hash";
+
+/// Every key with the hash it is looked up by.
+pub(crate) fn read_keys(db: &Connection) -> Result<Vec<(KeyHash, KeyRow)>, StoreError> {
+    let mut keys = db.prepare_cached(&format!("SELECT {COLUMNS} FROM keys ORDER BY created, kid"))?;
+    let rows = keys.query_map([], |row| Ok((row.get(10)?, read_key(row)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(crate) fn find_key(db: &Connection, kid: &KeyId) -> Result<Option<KeyRow>, StoreError> {
+    let mut key = db.prepare_cached(&format!("SELECT {COLUMNS} FROM keys WHERE kid = ?1"))?;
+    Ok(key.query_row([kid.as_str()], read_key).optional()?)
+}
+
+fn read_key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+    let kid = KeyId::new(row.get_ref(0)?.as_str()?).ok_or_else(|| rusqlite::Error::InvalidColumnType(0, "kid".to_owned(), Type::Text))?;
+    let disabled: bool = row.get(7)?;
+    let revoked: Option<i64> = row.get(8)?;
+    let state = match (revoked, disabled) {
+        (Some(_), _) => KeyState::Revoked,
+        (None, true) => KeyState::Disabled,
+        (None, false) => KeyState::Active,
+    };
+    Ok(KeyRow {
+        kid,
+        account: row.get(1)?,
+        group: row.get(2)?,
+        models: json(row, 3)?,
+        sources: json(row, 4)?,
+        created: Timestamp(row.get(5)?),
+        expires: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+        state,
+        limits: json(row, 9)?,
+    })
+}
+
+fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}

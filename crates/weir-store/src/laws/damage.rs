@@ -1,0 +1,101 @@
+//! The audit finds every kind of damage, and names it; what a constraint can refuse is refused.
+
+use rusqlite::Connection;
+use weir_core::{Amount, Route};
+
+use super::{Desk, block_on, id, record};
+use crate::Store;
+
+/// A store with two charged calls and one that was not, and a raw hand in its database.
+fn damaged_by(change: &str) -> (Desk, rusqlite::Result<()>) {
+    let desk = Desk::new();
+    let (books, _) = desk.open(true);
+    for n in 1..=3 {
+        let hold = books.accept(id(n), Route::ChatCompletions).unwrap();
+        let _ = block_on(books.reserve(&hold, &desk.principal(&books), "m", true, Amount(100))).unwrap();
+        let ended = record(&hold, (n < 3).then_some(40));
+        books.seal(hold, ended);
+    }
+    books.close();
+    assert!(desk.store().audit().unwrap().ok);
+    let db = Connection::open(desk.dir.path().join("weir.db")).unwrap();
+    let done = db.execute_batch(change);
+    (desk, done)
+}
+
+fn broken(store: &Store) -> Vec<&'static str> {
+    store.audit().unwrap().laws.into_iter().filter(|law| !law.ok).map(|law| law.name).collect()
+}
+
+const OPEN: &str = "DROP TRIGGER ledger_is_not_changed; DROP TRIGGER ledger_is_not_erased;";
+
+#[test]
+fn each_kind_of_damage_breaks_the_law_that_names_it() {
+    let first = "(SELECT min(id) FROM ledger WHERE kind = 'charge')";
+    let unpaid = "(SELECT max(id) FROM calls)";
+    for (change, laws) in [
+        (
+            format!("UPDATE ledger SET amount = 39 WHERE id = {first}"),
+            vec!["a_balance_is_its_credits_minus_its_charges", "a_charge_is_what_its_record_says"],
+        ),
+        (format!("DELETE FROM calls WHERE id = {first}"), vec!["every_charge_has_its_call"]),
+        (
+            format!("DELETE FROM ledger WHERE id = {first}"),
+            vec!["a_balance_is_its_credits_minus_its_charges", "every_charged_call_has_its_charge"],
+        ),
+        ("UPDATE accounts SET settled = settled + 1".to_owned(), vec!["a_balance_is_its_credits_minus_its_charges"]),
+        ("UPDATE accounts SET credits = credits + 1".to_owned(), vec!["a_balance_is_its_credits_minus_its_charges"]),
+        (
+            format!("INSERT INTO ledger (id, kind, account, amount, at) SELECT {unpaid}, 'charge', id, 0, 0 FROM accounts"),
+            vec!["a_charge_is_what_its_record_says"],
+        ),
+        (
+            "INSERT INTO ledger (id, kind, account, amount, at) VALUES (randomblob(16), 'credit', 'acc_nobody', 5, 0)".to_owned(),
+            vec!["a_balance_is_its_credits_minus_its_charges"],
+        ),
+        (
+            format!("UPDATE calls SET facts = json_set(facts, '$.charge.charged', 'pending') WHERE id = {unpaid}"),
+            vec!["nothing_that_ended_is_pending"],
+        ),
+        (format!("UPDATE calls SET status = 418 WHERE id = {unpaid}"), vec!["a_row_is_what_its_record_says"]),
+    ] {
+        let (desk, done) = damaged_by(&format!("{OPEN} {change}"));
+        done.unwrap();
+        assert_eq!(broken(&desk.store()), laws, "{change}");
+    }
+}
+
+#[test]
+fn a_second_charge_of_a_call_cannot_even_be_written() {
+    let (desk, done) = damaged_by(
+        "INSERT INTO ledger (id, kind, account, amount, at) SELECT id, kind, account, amount, at FROM ledger WHERE kind = 'charge' LIMIT 1",
+    );
+    assert!(done.is_err());
+    assert_eq!(broken(&desk.store()), [""; 0]);
+}
+
+#[test]
+fn a_ledger_line_is_never_changed_or_erased() {
+    for change in ["UPDATE ledger SET amount = 1", "DELETE FROM ledger"] {
+        let (desk, done) = damaged_by(change);
+        assert!(done.is_err());
+        assert_eq!(broken(&desk.store()), [""; 0]);
+    }
+}
+
+#[test]
+fn a_slot_that_cannot_be_read_is_counted_and_does_not_stop_the_start() {
+    let desk = Desk::new();
+    let (books, _) = desk.open(true);
+    drop(books.accept(id(1), Route::ChatCompletions).unwrap());
+    drop(books.accept(id(2), Route::ChatCompletions).unwrap());
+    drop(books);
+    let holds = desk.dir.path().join("holds");
+    let mut bytes = std::fs::read(&holds).unwrap();
+    bytes[4096] = 0xEE;
+    std::fs::write(&holds, bytes).unwrap();
+    assert_eq!(broken(&desk.store()), ["every_slot_can_be_read"]);
+    let (books, recovery) = desk.open(true);
+    assert_eq!((recovery.damaged, recovery.released), (1, 1));
+    assert!(books.audit().unwrap().ok);
+}

@@ -1,0 +1,87 @@
+//! How ended calls become rows: one transaction for a group of calls, with their charges and their accounts' totals.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use weir_core::{Amount, CallRecord, Charged, KeyId, Timestamp};
+
+use crate::StoreError;
+
+/// The one connection of a gateway that writes calls.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    db: Connection,
+    /// Reused for every record's JSON.
+    json: Vec<u8>,
+}
+
+/// Which calls of a group had a row already, by their places in it.
+pub(crate) type AlreadyRecorded = Vec<usize>;
+
+impl Committer {
+    pub(crate) fn new(db: Connection) -> Self {
+        Self { db, json: Vec::new() }
+    }
+
+    /// Writes every call that has no row yet, all of them or none.
+    pub(crate) fn commit<'a>(
+        &mut self,
+        calls: impl Iterator<Item = &'a CallRecord>,
+        now: Timestamp,
+    ) -> Result<AlreadyRecorded, StoreError> {
+        let Self { db, json } = self;
+        let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let known = write(&change, json, calls, now)?;
+        change.commit()?;
+        Ok(known)
+    }
+
+    /// A number that changes when another connection, here or in another process, commits.
+    pub(crate) fn others_version(&self) -> Result<i64, StoreError> {
+        Ok(self.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+    }
+
+    pub(crate) fn db(&self) -> &Connection {
+        &self.db
+    }
+}
+
+fn write<'a>(
+    change: &Transaction<'_>,
+    json: &mut Vec<u8>,
+    calls: impl Iterator<Item = &'a CallRecord>,
+    now: Timestamp,
+) -> Result<AlreadyRecorded, StoreError> {
+    let mut row = change.prepare_cached(
+        "INSERT INTO calls (id, at, kid, account, verdict, status, facts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+    )?;
+    let mut line = change.prepare_cached("INSERT INTO ledger (id, kind, account, amount, at) VALUES (?1, 'charge', ?2, ?3, ?4)")?;
+    let mut known = Vec::new();
+    let mut totals: HashMap<&str, Amount> = HashMap::new();
+    for (place, call) in calls.enumerate() {
+        json.clear();
+        serde_json::to_writer(&mut *json, call).map_err(|_| StoreError::NotAValue { what: "a record", why: "it has no JSON" })?;
+        let facts = std::str::from_utf8(json).map_err(|_| StoreError::NotAValue { what: "a record", why: "it is not text" })?;
+        let id = call.id.to_bytes();
+        let kid = call.kid.as_ref().map(KeyId::as_str);
+        let written = row.execute((&id[..], call.at.0, kid, call.account.as_deref(), call.verdict.code(), call.status, facts))?;
+        if written == 0 {
+            known.push(place);
+            continue;
+        }
+        if call.charge.charged == Charged::Yes {
+            let account = call.account.as_deref().unwrap_or_default();
+            line.execute((&id[..], account, call.charge.amount.0, now.0))?;
+            let total = totals.entry(account).or_default();
+            *total = Amount(total.0.saturating_add(call.charge.amount.0));
+        }
+    }
+    let mut settle = change.prepare_cached(
+        // SQLite would turn a sum that does not fit into a float; the audit finds a total that stopped at the border.
+        "UPDATE accounts SET settled = CASE WHEN settled > 9223372036854775807 - ?2 THEN 9223372036854775807 ELSE settled + ?2 END WHERE id = ?1",
+    )?;
+    for (account, total) in totals {
+        settle.execute((account, total.0))?;
+    }
+    Ok(known)
+}

@@ -1,0 +1,127 @@
+//! The one thread that writes rows. Also the part that simulated time calls directly.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use weir_core::{Clock, Timestamp};
+
+use crate::{
+    StoreError,
+    desk::Desk,
+    holds::Holds,
+    queue::{GROUP, Next, Queue, Sealed},
+    rows::Committer,
+};
+
+/// How often changes by other processes are looked for: "within a second" with room to spare.
+const POLL: Duration = Duration::from_millis(200);
+/// Waits between tries to write while the database refuses; doubled from the first to the last.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
+/// What callers and the writer share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) holds: Arc<Holds>,
+    pub(crate) queue: Queue,
+    pub(crate) desk: Desk,
+    pub(crate) healthy: AtomicBool,
+}
+
+/// The writer's own: the connection and what it could not write yet.
+pub(crate) struct Writer {
+    pub(crate) committer: Committer,
+    pub(crate) batch: Vec<Sealed>,
+    /// The version of others' changes that the desk has.
+    pub(crate) followed: Option<i64>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("waiting", &self.batch.len()).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// Runs until the queue says to end.
+    pub(crate) fn run(mut self, shared: &Shared) {
+        let _last_word = LastWord(shared);
+        let mut wait = POLL;
+        loop {
+            let next = shared.queue.next(&mut self.batch, wait);
+            if next == Next::Abandon {
+                return;
+            }
+            let written = self.write(shared).and_then(|()| self.follow_others(shared));
+            shared.healthy.store(written.is_ok(), Ordering::Relaxed);
+            match written {
+                Ok(()) => wait = POLL,
+                Err(_) => {
+                    shared.queue.failed();
+                    wait = if wait == POLL { FIRST_WAIT } else { LAST_WAIT.min(wait * 2) };
+                }
+            }
+            if next == Next::Close {
+                return;
+            }
+        }
+    }
+
+    /// Commits the batch, group by group; a slot is freed when its row is committed. What could not be written stays in the batch.
+    pub(crate) fn write(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let mut done = 0;
+        let mut written = Ok(());
+        for group in self.batch.chunks(GROUP) {
+            written = write_group(&mut self.committer, group, self.clock.now(), shared);
+            if written.is_err() {
+                break;
+            }
+            done += group.len();
+            shared.queue.committed(group.len());
+        }
+        // Once at the end: taking each group off the front would move a long queue again and again.
+        self.batch.drain(..done);
+        // A burst's memory is given back; a usual group's is kept.
+        self.batch.shrink_to(GROUP * 2);
+        written
+    }
+
+    /// Takes over keys and credits if another connection changed something.
+    pub(crate) fn follow_others(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let version = self.committer.others_version()?;
+        if self.followed != Some(version) {
+            shared.desk.reload(self.committer.db())?;
+            // Only now: a change that could not be read is looked for again.
+            self.followed = Some(version);
+        }
+        Ok(())
+    }
+}
+
+/// Says that nobody writes any more, however the writer ended: whoever waits for a commit is told so instead of waiting for ever.
+struct LastWord<'a>(&'a Shared);
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        self.0.healthy.store(false, Ordering::Relaxed);
+        self.0.queue.end(Next::Abandon);
+        self.0.queue.failed();
+    }
+}
+
+fn write_group(committer: &mut Committer, group: &[Sealed], now: Timestamp, shared: &Shared) -> Result<(), StoreError> {
+    let known = committer.commit(group.iter().map(|sealed| &sealed.record), now)?;
+    for place in known {
+        if let Some(purse) = &group[place].purse {
+            purse.uncharge(group[place].record.charge.amount);
+        }
+    }
+    shared.holds.put_back(group.iter().map(|sealed| sealed.slot));
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The classes of upstream errors, the vendors whose words differ, and the verdict of each class.
+
+use weir_core::{Timestamp, Verdict};
+
+/// What an upstream's error means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpstreamClass {
+    /// The transport broke; there is no answer behind it.
+    StreamCut,
+    ContentFilter,
+    /// Larger than the model, or than the whole limit: waiting cannot help.
+    ContextLength,
+    RateLimit,
+    /// A limit of a day or longer.
+    DailyQuota,
+    Auth,
+    Balance,
+    /// The key may not use this model.
+    Group,
+    /// There is no such model.
+    Model,
+    Overloaded,
+    Timeout,
+    BadRequest,
+    /// Any other fault of the upstream.
+    Upstream,
+}
+
+impl UpstreamClass {
+    pub const ALL: [Self; 13] = [
+        Self::StreamCut,
+        Self::ContentFilter,
+        Self::ContextLength,
+        Self::RateLimit,
+        Self::DailyQuota,
+        Self::Auth,
+        Self::Balance,
+        Self::Group,
+        Self::Model,
+        Self::Overloaded,
+        Self::Timeout,
+        Self::BadRequest,
+        Self::Upstream,
+    ];
+
+    /// The stable name, such as `daily_quota`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StreamCut => "stream_cut",
+            Self::ContentFilter => "content_filter",
+            Self::ContextLength => "context_length",
+            Self::RateLimit => "rate_limit",
+            Self::DailyQuota => "daily_quota",
+            Self::Auth => "auth",
+            Self::Balance => "balance",
+            Self::Group => "group",
+            Self::Model => "model",
+            Self::Overloaded => "overloaded",
+            Self::Timeout => "timeout",
+            Self::BadRequest => "bad_request",
+            Self::Upstream => "upstream",
+        }
+    }
+
+    /// The verdict for one who called this upstream directly and was told to wait until `told_wait`.
+    #[must_use]
+    pub fn verdict(self, status: u16, told_wait: Option<Timestamp>) -> Verdict {
+        match self {
+            Self::StreamCut => Verdict::StreamCut,
+            Self::ContentFilter => Verdict::ContentRefused,
+            Self::ContextLength => Verdict::RequestTooLong,
+            Self::RateLimit if told_wait.is_some() => Verdict::RateLimited,
+            Self::RateLimit => Verdict::RateLimitedNoHint,
+            Self::DailyQuota => Verdict::QuotaSpent,
+            Self::Auth => Verdict::KeyUnknown,
+            Self::Balance => Verdict::BalanceSpent,
+            Self::Group => Verdict::GroupModelDenied,
+            Self::Model => Verdict::ModelNotFound,
+            Self::Overloaded => Verdict::UpstreamOverloaded,
+            // Cloudflare's own statuses: the edge gave up on its origin.
+            Self::Timeout if matches!(status, 522 | 524) => Verdict::ProxyCut,
+            Self::Timeout => Verdict::FirstByteTimeout,
+            Self::BadRequest => Verdict::RequestRejected,
+            Self::Upstream => Verdict::UpstreamError,
+        }
+    }
+
+    /// The verdict for a caller of the gateway. The credential, balance, group and limit of a channel are the operator's: their
+    /// faults are never told as the caller's own.
+    #[must_use]
+    pub fn verdict_behind_gateway(self) -> Verdict {
+        match self {
+            Self::RateLimit | Self::DailyQuota => Verdict::UpstreamThrottled,
+            Self::Auth | Self::Balance | Self::Group => Verdict::NoUpstream,
+            // An upstream's own 504 comes from a hop between it and the gateway.
+            Self::Timeout => Verdict::ProxyCut,
+            other => other.verdict(0, None),
+        }
+    }
+
+    /// Another channel, or the same one later, may well answer the same request.
+    #[must_use]
+    pub fn is_of_the_channel(self) -> bool {
+        !matches!(self, Self::ContentFilter | Self::ContextLength | Self::BadRequest | Self::Model)
+    }
+}
+
+/// Vendors that give common words a meaning of their own. Known before an error is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Vendor {
+    #[default]
+    Unknown,
+    /// Alibaba's `insufficient_quota` is a limit of tokens per minute.
+    DashScope,
+    /// Google's "exceeded your current quota" is a limit per minute or per day.
+    Gemini,
+}
+
+impl Vendor {
+    /// By the host of the upstream's address, in any case, without its port.
+    #[must_use]
+    pub fn of_host(host: &str) -> Self {
+        let host = host.to_ascii_lowercase();
+        let is_of = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with(['.', '-']));
+        if host.contains("dashscope") && is_of("aliyuncs.com") {
+            Self::DashScope
+        } else if is_of("googleapis.com") {
+            Self::Gemini
+        } else {
+            Self::Unknown
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `weir evidence verify`: whether a text is a record, and whether it is ours.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use weir_core::{
+    RequestId,
+    evidence::{Evidence, MAX_EVIDENCE_BYTES},
+    redact::{Audience, Redactor},
+};
+
+use super::made;
+use crate::{
+    commands::redact::read,
+    fault::{Exit, Fault},
+    lang::{Text, text},
+    shell::Shell,
+};
+
+/// What a record is compared without: it is made anew each time it is shown.
+const MADE_ANEW: [&str; 3] = ["created_at", "product", "redaction"];
+
+/// What was found out about a text.
+enum Found {
+    /// Not a record: which field, and why.
+    NotARecord { path: String, why: Text },
+    /// A record with something in it that must not be there.
+    HoldsASecret,
+    /// The store has this call and makes the same record of it.
+    Ours,
+    /// The store has this call; these fields say something else.
+    Edited(Vec<String>),
+    /// A right record of a call that is not in this store.
+    Unknown,
+}
+
+/// Reads, compares, tells.
+pub(super) fn run(shell: &Shell, file: &PathBuf) -> Result<Exit, Fault> {
+    let found = look(shell, &read(file)?)?;
+    let (word, exit, told) = match &found {
+        Found::NotARecord { path, why } => {
+            let at = if path.is_empty() { String::new() } else { format!("{path}: ") };
+            let (zh, en) = (&why.zh, &why.en);
+            ("not_a_record", Exit::NotWell, text!("不是证据记录。{at}{zh}", "no evidence record. {at}{en}"))
+        }
+        Found::HoldsASecret => (
+            "holds_a_secret",
+            Exit::Refused,
+            text!("里面有疑似机密,请勿转发;先更换该密钥", "it holds what may be a secret: do not pass it on, and replace that secret"),
+        ),
+        Found::Ours => ("matches", Exit::Done, text!("格式正确,与我们的记录一致", "well formed, and it matches our record")),
+        Found::Edited(fields) => {
+            let list = fields.join(", ");
+            ("edited", Exit::NotWell, text!("格式正确,但与我们的记录不同:{list}", "well formed, but it differs from our record: {list}"))
+        }
+        Found::Unknown => (
+            "unknown_id",
+            Exit::Done,
+            text!("格式正确;这里没有这次调用的记录可以对照", "well formed; there is no record of this call here to compare"),
+        ),
+    };
+    if shell.flags.json {
+        let (path, fields) = match &found {
+            Found::NotARecord { path, .. } => (Some(path.as_str()), [].as_slice()),
+            Found::Edited(fields) => (None, fields.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        shell.print_json(
+            &json!({ "ok": exit == Exit::Done, "found": word, "why": told.in_lang(shell.lang), "path": path, "differs": fields }),
+        )?;
+    } else {
+        shell.print(told.in_lang(shell.lang))?;
+    }
+    Ok(exit)
+}
+
+fn look(shell: &Shell, text: &str) -> Result<Found, Fault> {
+    let wrong = |path: String, why| Ok(Found::NotARecord { path, why });
+    if text.len() > MAX_EVIDENCE_BYTES * 2 {
+        return wrong(String::new(), text!("超过 {MAX_EVIDENCE_BYTES} 字节", "it is longer than {MAX_EVIDENCE_BYTES} bytes"));
+    }
+    let evidence: Evidence = match serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text.trim())) {
+        Ok(evidence) => evidence,
+        Err(error) => {
+            let engine = Redactor::new([]);
+            // serde repeats what it did not expect; the engine has the last word on it.
+            let safe = |text: &str| engine.redact(text, Audience::Public).into_string();
+            let (path, why) = (safe(&error.path().to_string()), safe(&error.inner().to_string()));
+            return wrong(if path == "." { String::new() } else { path }, text!("{why}", "{why}"));
+        }
+    };
+    if Redactor::new([]).scan(text, evidence.audience).is_err() {
+        return Ok(Found::HoldsASecret);
+    }
+    let id = evidence.request.id.known().and_then(|id| id.as_str().parse::<RequestId>().ok());
+    let dir = shell.data_dir()?;
+    let call = match id {
+        Some(id) if dir.is_dir() => shell.store()?.call(id)?,
+        _ => None,
+    };
+    let Some(call) = call else { return Ok(Found::Unknown) };
+    let ours = made(shell, &call, evidence.audience)?;
+    let mut differs = Vec::new();
+    compare("", &as_json(&ours), &as_json(&evidence), &mut differs);
+    differs.retain(|path| !MADE_ANEW.iter().any(|anew| path == anew || path.starts_with(&format!("{anew}."))));
+    Ok(if differs.is_empty() { Found::Ours } else { Found::Edited(differs) })
+}
+
+fn as_json(evidence: &Evidence) -> Value {
+    serde_json::to_value(evidence).unwrap_or_default()
+}
+
+/// The paths at which two records differ. The texts differ by zone where the machine's zone does; the values are compared as they are.
+fn compare(path: &str, ours: &Value, theirs: &Value, out: &mut Vec<String>) {
+    match (ours, theirs) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                compare(&below, &a.get(key).cloned().unwrap_or_default(), &b.get(key).cloned().unwrap_or_default(), out);
+            }
+        }
+        _ if ours == theirs || same_instant(ours, theirs) => {}
+        _ => out.push(path.to_owned()),
+    }
+}
+
+/// Two RFC 3339 texts of one instant in different zones.
+fn same_instant(a: &Value, b: &Value) -> bool {
+    let at = |value: &Value| value.as_str().and_then(weir_core::Timestamp::from_rfc3339);
+    at(a).is_some() && at(a) == at(b)
+}

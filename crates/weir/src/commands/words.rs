@@ -1,0 +1,161 @@
+//! Words for people that several commands show: amounts, times, yes and no, who ended it, who can mend it.
+
+use jiff::tz::TimeZone;
+use weir_core::{
+    Amount, Charged, Lang, Side, Timestamp, Verdict,
+    verdict::{Level, Owner, RetryWord, Scenario},
+};
+
+use crate::{
+    config::nearest::nearest,
+    fault::Fault,
+    lang::{pick, text},
+};
+
+/// An amount in units, exact, without needless zeros: `0.000123`.
+pub(crate) fn amount(amount: Amount) -> String {
+    let nano = amount.0.unsigned_abs();
+    let unit = Amount::UNIT.unsigned_abs();
+    let sign = if amount.0 < 0 { "-" } else { "" };
+    let text = format!("{sign}{}.{:09}", nano / unit, nano % unit);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Reads an amount in units, exact.
+pub(crate) fn parse_amount(text: &str) -> Result<Amount, String> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let money: crate::config::Money = digits.parse().map_err(|_| "it is a decimal such as 25.00, at most 9 decimals".to_owned())?;
+    i64::try_from(money.0).map(|nano| Amount(sign * nano)).map_err(|_| "it is more than weir can count".to_owned())
+}
+
+/// Local time to the second; the head of a column says the zone.
+pub(crate) fn local_time(at: Timestamp) -> String {
+    zoned(at, "%Y-%m-%d %H:%M:%S")
+}
+
+/// Local time with its offset.
+pub(crate) fn local_time_with_zone(at: Timestamp) -> String {
+    zoned(at, "%Y-%m-%d %H:%M:%S %:z")
+}
+
+/// `UTC+8`-like words for the head of a time column: the offset in force at `at`.
+pub(crate) fn zone(at: Timestamp) -> String {
+    zoned(at, "%:z")
+}
+
+fn zoned(at: Timestamp, form: &str) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| "?".to_owned(), |at| at.to_zoned(TimeZone::system()).strftime(form).to_string())
+}
+
+pub(crate) fn none(lang: Lang) -> &'static str {
+    pick(lang, "无", "none")
+}
+
+pub(crate) fn charged(lang: Lang, charged: Charged) -> &'static str {
+    let (zh, en) = match charged {
+        Charged::Yes => ("是", "yes"),
+        Charged::No => ("否", "no"),
+        Charged::Pending => ("结算中", "pending"),
+        Charged::Refunded => ("已退回", "refunded"),
+        Charged::Unknown => ("未知", "unknown"),
+    };
+    pick(lang, zh, en)
+}
+
+pub(crate) fn side(lang: Lang, side: Side) -> &'static str {
+    let (zh, en) = match side {
+        Side::Client => ("客户端", "client"),
+        Side::Proxy => ("代理", "proxy"),
+        Side::Gateway => ("网关", "gateway"),
+        Side::Upstream => ("上游", "upstream"),
+        Side::Done => ("正常结束", "nobody, it came to its own end"),
+    };
+    pick(lang, zh, en)
+}
+
+pub(crate) fn level(lang: Lang, level: Level) -> &'static str {
+    let (zh, en) = match level {
+        Level::Ok => ("正常", "ok"),
+        Level::Info => ("提示", "info"),
+        Level::Warn => ("警告", "warning"),
+        Level::Unknown => ("未知", "unknown"),
+        Level::Fail => ("故障", "failure"),
+    };
+    pick(lang, zh, en)
+}
+
+pub(crate) fn owner(lang: Lang, owner: Owner) -> &'static str {
+    let (zh, en) = match owner {
+        Owner::User => ("调用方", "whoever calls"),
+        Owner::Network => ("网络或代理的管理者", "whoever runs the network or proxy"),
+        Owner::Gateway => ("网关的管理者", "whoever runs the gateway"),
+        Owner::Upstream => ("上游服务商", "the upstream provider"),
+        Owner::Support => ("客服", "support"),
+    };
+    pick(lang, zh, en)
+}
+
+pub(crate) fn scenario(lang: Lang, scenario: Scenario) -> &'static str {
+    let (zh, en) = match scenario {
+        Scenario::ShortChat => ("短聊天", "short chat"),
+        Scenario::Batch => ("批量脚本", "batch"),
+        Scenario::MediaTask => ("生图和视频任务", "image and video tasks"),
+        Scenario::SharedKey => ("共享 key", "shared key"),
+    };
+    pick(lang, zh, en)
+}
+
+/// A retry word in a sentence.
+pub(crate) fn retry(lang: Lang, word: RetryWord) -> String {
+    let (zh, en) = match word {
+        RetryWord::Fix => ("改好之前不要重试", "no retry before something was changed"),
+        RetryWord::HintOnce => ("到 resetAt 或 Retry-After 之后重试一次", "once, after resetAt or Retry-After"),
+        RetryWord::Backoff(times) => {
+            let text = text!("最多重试 {times} 次,间隔递增并带随机", "at most {times} retries, with growing random waits");
+            return text.in_lang(lang).to_owned();
+        }
+        RetryWord::Slow => ("并发减半,暂停,再从游标继续", "halve the concurrency, pause, resume from the cursor"),
+        RetryWord::Ask => ("先查状态,不要重新提交", "ask for the state first, never submit again"),
+        RetryWord::UnsentOnce => ("确认没有送达才重试一次", "once, only if nothing was delivered"),
+        RetryWord::Split => ("给每个调用方单独的 key,找出是谁", "give every caller a key of its own, find the caller"),
+        RetryWord::Hand => ("由人决定", "a person decides"),
+        RetryWord::ByCode => ("按流里的错误码", "as the code inside the stream says"),
+        RetryWord::Nothing => ("无需处理", "nothing to do"),
+    };
+    pick(lang, zh, en).to_owned()
+}
+
+/// A verdict by its code, in any case.
+pub(crate) fn verdict(code: &str) -> Result<Verdict, Fault> {
+    let upper = code.to_ascii_uppercase();
+    Verdict::from_code(&upper).ok_or_else(|| {
+        let hint = match nearest(&upper, Verdict::ALL.iter().map(|verdict| verdict.code())) {
+            Some(near) => text!("是不是 {near}?`weir explain` 列出全部", "did you mean {near}? `weir explain` lists all"),
+            None => text!("`weir explain` 列出全部结论码", "`weir explain` lists every code"),
+        };
+        Fault::usage(text!("没有这个结论码", "there is no such code"), hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_survives_its_text() {
+        for (text, nano) in [("25", 25_000_000_000), ("0.000123", 123_000), ("-1.5", -1_500_000_000), ("0", 0)] {
+            assert_eq!(parse_amount(text), Ok(Amount(nano)), "{text}");
+            assert_eq!(amount(Amount(nano)), text);
+        }
+        for text in ["", "1e3", "--1", "99999999999", "0.0000000001"] {
+            assert!(parse_amount(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_found_in_any_case_and_a_slip_is_met_with_the_nearest() {
+        assert_eq!(verdict("w-stream-009").unwrap(), Verdict::GzipBuffered);
+        let Fault::Told { hint: Some(hint), .. } = verdict("W-STREAM-01O").unwrap_err() else { panic!("a hint") };
+        assert!(hint.en.contains("W-STREAM-01"), "{}", hint.en);
+    }
+}
