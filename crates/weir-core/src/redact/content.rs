@@ -1,5 +1,9 @@
 //! Prompts and answers behind their names.
 
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
 use super::engine::{Kind, Span};
 use super::judge::{is_marker, is_number_or_none};
 use super::names::{Name, text_of};
@@ -9,10 +13,10 @@ use super::value::{Form, Separator, Value, line_end, read, skip_blanks};
 /// Prompts and answers: strings and lists whole; objects are looked into; numbers are counts and stay.
 pub(super) fn content(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool, strong: bool) -> Option<Span> {
     let bytes = shadow.bytes();
-    let mut value = read(shadow, at)?;
-    if separator == Separator::Pair {
+    if separator == Separator::Pair || bytes.get(at) == Some(&b'{') && !strong && !is_arguments(shadow, name) {
         return None;
     }
+    let mut value = read(shadow, at)?;
     match value.form {
         Form::Quoted if separator == Separator::Blank => return None,
         Form::Quoted => {
@@ -29,19 +33,57 @@ pub(super) fn content(shadow: &Shadow<'_>, name: &Name, separator: Separator, at
             let allowed = match separator {
                 Separator::Tag => true,
                 Separator::Equals => strong || line_is_pairs(bytes, name),
-                Separator::Colon => strong && !after_complaint(shadow.text(), name),
+                Separator::Colon => (strong || starts_speech(shadow, name, &value)) && !after_complaint(shadow.text(), name),
                 Separator::Blank | Separator::Pair => false,
             };
             if quoted || !allowed || is_number_or_none(text_of(shadow, &value)) {
                 return None;
             }
-            value.range.end = unquoted_content_end(bytes, &value, separator);
+            value.range.end = unquoted_content_end(shadow, &value, separator);
         }
     }
     if shadow.text().get(value.range.clone()).is_none_or(|t| t.trim().is_empty() || is_marker(t)) {
         return None;
     }
     Some(Span::new(value.range.start, value.range.end, Kind::Content))
+}
+
+/// `question: what is …` at the start of a line, and `content: …` under a role, as YAML and people write them.
+fn starts_speech(shadow: &Shadow<'_>, name: &Name, value: &Value) -> bool {
+    let text = shadow.text();
+    let start = text.floor_char_boundary(name.start.saturating_sub(80));
+    let before = &text[start..name.start];
+    let first = before.trim_end_matches([' ', '\t', '-']).chars().next_back().is_none_or(|c| c == '\n');
+    match &text[name.start..name.end] {
+        "content" | "text" => first && before.contains("role"),
+        "question" | "answer" | "query" | "transcript" | "reply" | "instruction" | "instructions" => {
+            first && is_speech(text, value.range.start)
+        }
+        _ => false,
+    }
+}
+
+/// Several words, or Han: what a person says, not what a field holds.
+fn is_speech(text: &str, at: usize) -> bool {
+    let end = text.floor_char_boundary(text.len().min(at + 200));
+    let line = text[at..end].lines().next().unwrap_or_default();
+    line.split_whitespace().count() >= 3 || line.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c))
+}
+
+static SPEAKER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?im)^[ \t>*-]{0,8}(?:human|assistant|user|ai|用户|助手|模型|问|答)[ \t]?[:：][ \t]?([^\r\n]{4,})").ok());
+
+/// A dialogue pasted as people see it, one speaker a line.
+pub(super) fn dialogue(shadow: &Shadow<'_>, out: &mut Vec<Span>) {
+    let Some(speaker) = SPEAKER.as_ref() else { return };
+    for found in speaker.captures_iter(shadow.bytes()) {
+        if let Some(line) = found.get(1)
+            && is_speech(shadow.text(), line.start())
+            && !line.as_bytes().starts_with(b"[REDACTED")
+        {
+            out.push(Span::new(line.start(), line.end(), Kind::Content));
+        }
+    }
 }
 
 fn is_arguments(shadow: &Shadow<'_>, name: &Name) -> bool {
@@ -78,8 +120,9 @@ fn is_schema_word(text: &str, name: &Name, word: &str) -> bool {
 }
 
 /// In `a=1 prompt=…` the next name ends a value; elsewhere the line does.
-fn unquoted_content_end(bytes: &[u8], value: &Value, separator: Separator) -> usize {
-    let line = line_end(bytes, value.range.start);
+fn unquoted_content_end(shadow: &Shadow<'_>, value: &Value, separator: Separator) -> usize {
+    let bytes = shadow.bytes();
+    let line = line_end(shadow, value.range.start);
     if separator == Separator::Tag {
         return bytes[value.range.start..].iter().position(|b| *b == b'<').map_or(line, |i| value.range.start + i);
     }
@@ -123,7 +166,8 @@ fn after_complaint(text: &str, name: &Name) -> bool {
         "field",
         "parameter",
     ];
-    let before = text[..name.start].trim_end();
+    let start = text.floor_char_boundary(name.start.saturating_sub(64));
+    let before = text[start..name.start].trim_end();
     let word = before.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default().to_ascii_lowercase();
     text[..name.start].ends_with([' ', '\'', '`']) && COMPLAINTS.contains(&word.trim_start_matches(['"', '(', '[']))
         || before.ends_with(['\'', '`'])

@@ -2,6 +2,7 @@
 
 use super::engine::Kind;
 use super::shapes::{is_dense, looks_random};
+use super::words::claim_of;
 
 pub(super) fn is_number_or_none(text: &str) -> bool {
     let text = text.trim_end_matches([',', '}', ']', ')', ';']);
@@ -72,9 +73,27 @@ pub(super) fn is_placeholder(text: &str) -> bool {
     let stars = text.chars().filter(|c| matches!(c, '*' | '•' | '…' | 'x' | 'X' | '.')).count();
     WORDS.contains(&text.to_ascii_lowercase().as_str())
         || STARTS.iter().any(|s| text.starts_with(s))
+        || matches!(text, "[]" | "{}" | "()")
+        || is_constant(text)
         || text.starts_with("%") && text.ends_with('%') && text.len() > 2
         || stars >= 3 && text.chars().all(|c| matches!(c, '*' | '•' | '…' | 'x' | 'X' | '.'))
         || is_good_mask(text)
+}
+
+/// The name of a constant or a member in code: `API_KEY`, `config.apiKey`.
+fn is_constant(text: &str) -> bool {
+    let text = text.trim_end_matches([';', ',', ')']);
+    let word =
+        |t: &str| t.bytes().next().is_some_and(|b| b.is_ascii_alphabetic()) && t.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+    if let Some((object, member)) = text.rsplit_once('.')
+        && object.split('.').all(word)
+        && word(member)
+        && claim_of(member).is_some()
+    {
+        return true;
+    }
+    let named = ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|w| text.ends_with(w));
+    named && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }
 
 /// Public prefix, `…` and at most four characters; or the public id of our own key.
@@ -92,16 +111,14 @@ pub(super) fn is_marker(text: &str) -> bool {
     Kind::ALL.iter().any(|k| text.trim() == k.marker())
 }
 
-/// What prose says after the name of a secret: none of these is its value.
-const PLAIN_WORDS: &str = "please must is was are should or and the a an has have cannot can failed error incorrect wrong not rejected disabled \
-    enabled ok rotated revoked provided string invalid expired required missing empty present absent redacted masked hidden \
-    valid unauthorized forbidden denied refused it you check get see use make verify only too at in for from with to bearer \
-    basic authentication authorization header limit exceeded malformed found";
-
 /// A word that prose puts behind a name: small letters only, or a sentence's beginning.
 pub(super) fn is_plain_word(text: &str) -> bool {
+    const WORDS: &str = "please must is was are should or and the a an has have cannot can failed error incorrect wrong not rejected disabled enabled \
+     ok rotated revoked provided string invalid expired required missing empty present absent redacted masked hidden valid \
+     unauthorized forbidden denied refused it you check get see use make verify only too at in for from with to bearer basic \
+     authentication authorization header limit exceeded malformed found";
     let text = text.trim_end_matches([',', '.', ';', ':', '!']);
-    PLAIN_WORDS.split(' ').any(|word| word.eq_ignore_ascii_case(text))
+    WORDS.split(' ').any(|w| text.eq_ignore_ascii_case(w))
         || text.contains('_') && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && text.len() > 8
 }
 

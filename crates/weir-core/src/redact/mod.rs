@@ -4,6 +4,7 @@
 
 pub mod canary;
 mod content;
+mod credential;
 mod engine;
 mod judge;
 mod names;

@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
-use super::content::content;
+use super::content::{content, dialogue};
+use super::credential::{command_lines, schemes, secret, weak};
 use super::engine::{Audience, Kind, Span};
-use super::judge::{complains, han_value, is_dated_name, is_marker, is_number_or_none, is_placeholder, is_plain_word, starts_han};
+use super::judge::{complains, is_marker, is_number_or_none, is_placeholder, is_plain_word};
 use super::normalise::Shadow;
-use super::shapes::{is_dense, is_known_id, looks_random};
 use super::value::{Form, Separator, Value, is_quote, line_end, read, skip_blanks};
 use super::words::{Claim, MAX_NAME_BYTES, claim_of, claim_of_han};
 
@@ -18,52 +18,41 @@ static PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"(?i-u:key|token|secret|pass|pwd|auth|cookie|cred|bearer|jwt|otp|signature|sig\b|hmac|dsn|csrf|xsrf|sess|\bsid|connstr|connection|webhook|presigned|\bpw\b",
         r"|prompt|messages?|completion|input|output|content|text|query|parts|system|suffix|delta|reasoning|refusal|transcript|conversation|history|documents|question|answer|argument|thinking|instruction",
         r"|passages|lyrics|reply|caption|_json|base64|_data|imageurl|image_url|dialog|utterance|generated|postdata|inlinedata",
-        r"|balance|topup|top_up|recharge|wallet|deposit|payment|prepaid|amount|credit|quota|granted|available|phone|mobile|\btel|mail|ssn|passport|card|\bcv[vc]|iban|wechat|weixin|wxid|username|realname|fullname|_name|address|weight|upstream|channel|backend|internal)",
+        r"|balance|topup|top_up|recharge|wallet|deposit|payment|prepaid|amount|credit|quota|granted|available|phone|mobile|\btel|birth|\bdob\b|\bqq|mail|ssn|passport|card|\bcv[vc]|iban|wechat|weixin|wxid|username|realname|fullname|_name|address|weight|organization|project|upstream|channel|backend|internal)",
         r"|密钥|秘钥|私钥|密匙|密码|口令|令牌|验证码|凭证|凭据|提示词|提示语|用户输入|用户提问|输入内容|对话内容|聊天内容|聊天记录|回答内容|模型输出|模型回答|系统提示|提问内容|请求内容|返回内容",
-        r"|姓名|联系人|微信号|微信|收货地址|家庭住址|住址|护照号|护照|身份证号码|身份证号|身份证|银行卡号|银行卡|卡号|用户名|手机号码|手机号|手机|电话号码|电话|联系电话|联系方式",
+        r"|生日|出生日期|姓名|联系人|微信号|微信|收货地址|家庭住址|住址|护照号|护照|身份证号码|身份证号|身份证|银行卡号|银行卡|卡号|用户名|手机号码|手机号|手机|电话号码|电话|联系电话|联系方式",
     ))
     .ok()
 });
-
-const SCHEMES: &[&str] = &["bearer", "basic", "token", "apikey", "api-key", "negotiate", "key", "ntlm"];
-const WHOLE_LINE_SCHEMES: &[&str] = &[
-    "digest",
-    "aws4-hmac-sha256",
-    "signature",
-    "hmac",
-    "tc3-hmac-sha256",
-    "oauth",
-    "hmac-sha256",
-    "acs3-hmac-sha256",
-    "sdk-hmac-sha256",
-    "bce-auth-v1",
-    "q-sign-algorithm",
-];
 
 /// A name in the shadow.
 pub(super) struct Name {
     pub(super) start: usize,
     pub(super) end: usize,
-    claim: Claim,
-    han: bool,
+    pub(super) claim: Claim,
+    pub(super) han: bool,
 }
 
 pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>) {
     let bytes = shadow.bytes();
     schemes(bytes, out);
-    credentials_of_curl(bytes, out);
+    command_lines(bytes, out);
+    dialogue(shadow, out);
     let Some(parts) = PARTS.as_ref() else { return };
     let mut from = 0;
-    // A value that was hidden whole needs no second look inside; nested content would cost its depth squared.
+    // A value that was hidden whole needs no second look inside; nested content would cost its depth squared. A text that
+    // is built to be walked again and again is hidden from there on.
     while let Some(found) = parts.find_at(bytes, from) {
         from = found.end();
         let Some(name) = name_at(shadow, found.start(), found.end()) else { continue };
         from = from.max(name.end);
         if let Some(span) = claimed(shadow, &name, audience) {
-            if span.kind == Kind::Content {
-                from = from.max(span.end);
-            }
+            from = from.max(span.end);
             out.push(span);
+        }
+        if !shadow.walk(0) {
+            out.push(Span::new(from, bytes.len(), Kind::Content));
+            return;
         }
     }
 }
@@ -151,8 +140,8 @@ fn separator(shadow: &Shadow<'_>, name: &Name, quoted: bool) -> Option<(Separato
     };
     // A name in quotes may have its value on the next line; a bare one may not, or the next name would be taken for it.
     let mut value = skip_blanks(bytes, blanks + len, quoted);
-    if !quoted && matches!(bytes.get(value), Some(b'|' | b'>')) && line_end(bytes, value) <= value + 2 {
-        value = skip_blanks(bytes, line_end(bytes, value), true);
+    if !quoted && matches!(bytes.get(value), Some(b'|' | b'>')) && line_end(shadow, value) <= value + 2 {
+        value = skip_blanks(bytes, line_end(shadow, value), true);
     }
     Some((separator, value))
 }
@@ -213,140 +202,6 @@ pub(super) fn text_of<'a>(shadow: &'a Shadow<'_>, value: &Value) -> &'a str {
     shadow.text().get(value.range.clone()).unwrap_or_default()
 }
 
-/// A value behind a sure name.
-fn secret(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool, kind: Kind) -> Option<Span> {
-    let bytes = shadow.bytes();
-    let line_value = matches!(kind, Kind::Cookie) || shadow.text()[name.start..name.end].to_ascii_lowercase().ends_with("authorization");
-    let value = read(shadow, at)?;
-    if line_value && value.form == Form::Bare && matches!(separator, Separator::Colon | Separator::Equals) && !quoted {
-        return header(shadow, name, at, kind);
-    }
-    let text = text_of(shadow, &value);
-    if value.form == Form::Object && !matches!(kind, Kind::Auth | Kind::Cookie | Kind::Key) {
-        return None;
-    }
-    if text.len() > 1 && value.form == Form::Quoted && line_value && kind == Kind::Auth {
-        return scheme_skipped(bytes, value.range.clone()).map(|r| Span::new(r.start, r.end, kind));
-    }
-    if is_placeholder(text) || value.form == Form::List && bytes[value.range.start] == b'(' {
-        return None;
-    }
-    if separator == Separator::Pair && (value.form != Form::Quoted || claim_of(text).is_some()) {
-        return None;
-    }
-    let written = separator == Separator::Equals || quoted || value.form == Form::Quoted;
-    let accepted = match separator {
-        Separator::Blank if name.han => han_value(text, kind),
-        Separator::Blank => is_dense(text.as_bytes()) && text.len() >= 12 && !is_known_id(text.as_bytes()),
-        // Prose: "invalid api key: please check".
-        _ if !written && !name.han => !is_plain_word(text),
-        _ if name.han => !starts_han(text) || kind == Kind::Auth && !complains(text),
-        _ => true,
-    };
-    let mut range = value.range.clone();
-    if value.form == Form::Bare && text.split(' ').next().is_some_and(|w| SCHEMES.contains(&w.to_ascii_lowercase().as_str())) {
-        range = header(shadow, name, at, kind).map(|s| s.start..s.end)?;
-    } else if value.form == Form::Bare && shadow.text()[name.start..name.end].to_ascii_lowercase().ends_with("phrase") {
-        range.end = line_end(bytes, range.start);
-    }
-    accepted.then(|| Span::new(range.start, range.end, kind))
-}
-
-/// The rest of a header: to the end of the line, or of the string that holds the header. A known scheme stays readable.
-fn header(shadow: &Shadow<'_>, name: &Name, at: usize, kind: Kind) -> Option<Span> {
-    let bytes = shadow.bytes();
-    let line = line_end(bytes, at);
-    let opener = name.start.checked_sub(1).map(|i| bytes[i]).filter(|b| is_quote(*b));
-    let stop = match opener {
-        None if whole_line(bytes, at) => line,
-        Some(quote) => bytes[at..line].iter().position(|b| *b == quote).map_or(line, |i| at + i),
-        None if kind == Kind::Auth => bytes[at..line].iter().position(|b| is_quote(*b)).map_or(line, |i| at + i),
-        None => line,
-    };
-    scheme_skipped(bytes, at..stop).map(|r| Span::new(r.start, r.end, kind))
-}
-
-fn whole_line(bytes: &[u8], at: usize) -> bool {
-    let word = bytes[at..].iter().take(32).take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
-    let scheme = String::from_utf8_lossy(&bytes[at..at + word]).to_ascii_lowercase();
-    WHOLE_LINE_SCHEMES.contains(&scheme.as_str())
-}
-
-/// What is secret in a header's value: behind `Bearer` one token, behind `Digest` everything, else everything.
-fn scheme_skipped(bytes: &[u8], value: Range) -> Option<Range> {
-    let word = bytes[value.clone()].iter().take(32).take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
-    let scheme = String::from_utf8_lossy(&bytes[value.start..value.start + word]).to_ascii_lowercase();
-    let next = skip_blanks(bytes, value.start + word, false);
-    if next > value.start + word && SCHEMES.contains(&scheme.as_str()) && next < value.end {
-        let token = next..value.end.min(
-            next + bytes[next..]
-                .iter()
-                .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b',' | b';' | b')' | b'}' | b'"' | b'\'' | b'\\'))
-                .count(),
-        );
-        let token = if bytes[token.clone()].ends_with(b"]") && !bytes[token.clone()].starts_with(b"[") {
-            token.start..token.end - 1
-        } else {
-            token
-        };
-        let text = std::str::from_utf8(&bytes[token.clone()]).unwrap_or("?");
-        return (!is_placeholder(text)).then_some(token);
-    }
-    let mut end = value.end;
-    if !whole_line(bytes, value.start) {
-        // A log line goes on behind the header: `authorization: abc status=401`.
-        end = log_goes_on(bytes, value.clone());
-    }
-    let text = std::str::from_utf8(&bytes[value.start..end]).unwrap_or("?").trim();
-    let lone_scheme = SCHEMES.contains(&text.to_ascii_lowercase().as_str());
-    (!text.is_empty() && !is_placeholder(text) && !lone_scheme).then_some(value.start..end)
-}
-
-type Range = std::ops::Range<usize>;
-
-fn log_goes_on(bytes: &[u8], value: Range) -> usize {
-    let first = value.start + bytes[value.clone()].iter().take_while(|b| !b.is_ascii_whitespace()).count();
-    let next = skip_blanks(bytes, first, false);
-    let word = bytes[next.min(value.end)..value.end].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
-    let ended_by_semicolon = first > value.start && matches!(bytes[first - 1], b';');
-    if word > 0 && matches!(bytes.get(next + word), Some(b'=')) && !ended_by_semicolon { first } else { value.end }
-}
-
-/// `key` and `token`: the value itself must look like a secret, unless `token=` or `"token":` leave no doubt.
-fn weak(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool) -> Option<Span> {
-    let value = read(shadow, at)?;
-    let text = text_of(shadow, &value);
-    if !matches!(value.form, Form::Quoted | Form::Bare)
-        || is_placeholder(text)
-        || is_known_id(text.as_bytes())
-        || text.contains(' ')
-        || !text.is_ascii()
-    {
-        return None;
-    }
-    let word = &shadow.text()[name.start..name.end];
-    let in_query = name.start > 0 && matches!(shadow.bytes()[name.start - 1], b'?' | b'&') && separator == Separator::Equals;
-    let written = separator == Separator::Equals || separator == Separator::Tag || quoted && separator == Separator::Colon;
-    let dense = text.len() >= 12 && is_dense(text.as_bytes()) && !is_dated_name(text)
-        || text.len() >= 20 && looks_random(text.as_bytes()) && !is_dated_name(text);
-    let sure = match name.claim {
-        Claim::Token => {
-            written && !is_number_or_none(text) && !is_plain_word(text) && text.len() >= 4
-                || separator == Separator::Colon && text.len() >= 8 && looks_random(text.as_bytes()) && !is_dated_name(text)
-        }
-        _ => {
-            in_query && text.len() >= 6 && !is_plain_word(text)
-                || word.contains("KEY") && separator == Separator::Equals && text.len() >= 8 && !is_plain_word(text)
-                || separator == Separator::Colon
-                    && !text.contains('_')
-                    && text.len() >= 16
-                    && looks_random(text.as_bytes())
-                    && !is_dated_name(text)
-        }
-    };
-    (sure || dense).then(|| Span::new(value.range.start, value.range.end, Kind::Key))
-}
-
 fn amount(shadow: &Shadow<'_>, separator: Separator, at: usize) -> Option<Span> {
     if separator == Separator::Blank || separator == Separator::Pair {
         return None;
@@ -378,45 +233,10 @@ fn routing(shadow: &Shadow<'_>, separator: Separator, at: usize, audience: Audie
     let text = text_of(shadow, &value);
     let is_weight = is_number_or_none(text) && !text.is_empty();
     let is_label = !is_plain_word(text) && !text.contains("://") && text.len() <= 64;
-    let hidden = matches!(separator, Separator::Colon | Separator::Equals)
+    let hidden = (matches!(separator, Separator::Colon | Separator::Equals) || is_weight && separator == Separator::Blank)
         && matches!(value.form, Form::Quoted | Form::Bare)
         && !matches!(text, "null" | "None" | "unknown" | "true" | "false");
     let weight = is_weight && !shadow.text()[..at].trim_end_matches([' ', ':', '=', '"']).ends_with(['l', 'm', 'd']);
     (hidden && !is_placeholder(text) && (weight || audience == Audience::Public && is_label))
         .then(|| Span::new(value.range.start, value.range.end, Kind::Id))
-}
-
-static SCHEME: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i-u)\b(?:bearer|basic)[ \t]{1,8}([A-Za-z0-9._~+/=-]{8,4096})").ok());
-
-/// `Bearer …` and `Basic …` without a header's name before them.
-fn schemes(bytes: &[u8], out: &mut Vec<Span>) {
-    let Some(scheme) = SCHEME.as_ref() else { return };
-    for found in scheme.captures_iter(bytes) {
-        let Some(token) = found.get(1) else { continue };
-        let text = token.as_bytes();
-        let text = &text[..text.len() - text.iter().rev().take_while(|b| **b == b'.').count()];
-        let placeholder = std::str::from_utf8(text).is_ok_and(is_placeholder);
-        if looks_random(text) && !placeholder {
-            out.push(Span::new(token.start(), token.start() + text.len(), Kind::Auth));
-        }
-    }
-}
-
-static CURL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?-u)(?:^|[\s"'])(?:(?:-u|--user|--proxy-user|-U)[ =]?["']?([^\s"':]{1,128}:[^\s"']{1,256})|(?:-b|--cookie)[ =]["']?([^\s"'=;]{1,128}=[^"'\n]{1,4096}))"#).ok()
-});
-
-/// `curl -u name:password`, `curl -b 'a=b'`.
-fn credentials_of_curl(bytes: &[u8], out: &mut Vec<Span>) {
-    let Some(curl) = CURL.as_ref() else { return };
-    for found in curl.captures_iter(bytes) {
-        for (group, kind) in [(1, Kind::Auth), (2, Kind::Cookie)] {
-            if let Some(value) = found.get(group)
-                && !value.as_bytes().starts_with(b"[REDACTED")
-            {
-                out.push(Span::new(value.start(), value.end(), kind));
-            }
-        }
-    }
 }

@@ -1,10 +1,16 @@
 //! The shadow: the text as a reader would understand it (escapes decoded, disguises removed), with a map back to the
 //! original. Every search runs on the shadow; every replacement happens in the original.
 
+use std::cell::Cell;
+
 use unicode_normalization::UnicodeNormalization;
 
 /// Escapes inside escapes are undone this often; JSON in JSON in a URL is three.
 const ROUNDS: usize = 4;
+/// Ends of values may be looked for over this many bytes, and this often over the whole text; a text that needs more is
+/// built to need more.
+const FREE_WALK_BYTES: usize = 4 << 20;
+const WALKS: usize = 24;
 /// A terminal title sequence longer than this is not one.
 const MAX_OSC_BYTES: usize = 256;
 
@@ -13,6 +19,8 @@ const MAX_OSC_BYTES: usize = 256;
 pub(crate) struct Shadow<'a> {
     original: &'a str,
     decoded: Option<Decoded>,
+    /// Bytes walked in search of the ends of values.
+    walked: Cell<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -25,7 +33,7 @@ struct Decoded {
 impl<'a> Shadow<'a> {
     pub(crate) fn of(original: &'a str) -> Self {
         if is_plain(original.as_bytes()) {
-            return Self { original, decoded: None };
+            return Self { original, decoded: None, walked: Cell::new(0) };
         }
         let mut decoded = round(original, None);
         for _ in 1..ROUNDS {
@@ -39,7 +47,7 @@ impl<'a> Shadow<'a> {
                 break;
             }
         }
-        Self { original, decoded: Some(decoded) }
+        Self { original, decoded: Some(decoded), walked: Cell::new(0) }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -48,6 +56,12 @@ impl<'a> Shadow<'a> {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         self.text().as_bytes()
+    }
+
+    /// Counts `bytes` walked; whether that is still in proportion to the text.
+    pub(crate) fn walk(&self, bytes: usize) -> bool {
+        self.walked.set(self.walked.get().saturating_add(bytes));
+        self.walked.get() <= FREE_WALK_BYTES + self.text().len().saturating_mul(WALKS)
     }
 
     /// Whether the shadow differs from the original.

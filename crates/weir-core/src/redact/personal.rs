@@ -32,12 +32,16 @@ static IPV4: LazyLock<Option<Regex>> =
 static IPV6: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,40}"));
 static SUM: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(concat!(
-        r"(?i)(余额|balance|credits?|额度|充值|付款|支付|到账|退款|扣款|消费|扣费|top-?ups?|topped up|recharged?|paid|payments?|refund(?:ed)?|deposit(?:ed)?|invoice|owes?|欠费)",
+        r"(?i)(余额|balance|credits?|额度|充值|付款|支付|到账|退款|扣款|消费|扣费|top-?ups?|topped up|recharged?|paid|payments?|refund(?:ed)?|deposit(?:ed)?|invoice|owes?|spen[dt]|欠费|remain(?:ing)?[ _]?quota|used[ _]?quota)",
         r"(?:[\s:=(]|is|of|was|now|remaining|left|available|required|need(?:ed)?|have|only|total|amount|your|account|with|剩余|还有|还剩|仅剩|只有|只剩|当前|是|为|约|共|了|金额|的|剩|有|我|成功){0,12}",
-        r"((?:[¥￥$€£]|USD|CNY|RMB|US\$)?\s?-?(?:[¥￥$€£])?[0-9][0-9,]*(?:\.[0-9]+)?\s?(?:元|美元|美金|块|刀|USD|CNY|RMB|yuan|dollars)?)",
+        r"((?:[¥￥$€£]|USD|CNY|RMB|US\$)?\s?-?(?:[¥￥$€£])?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?\s?(?:元|美元|美金|块|刀|USD|CNY|RMB|yuan|dollars)?)",
     ))
 });
+static SUM_BEFORE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(r"(?i)([¥$€£] ?-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)\s?(?:remaining|left|in credits?|credits?|balance|available|余额|可用)")
+});
 static PUBLIC_ID: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)(?:acc|led|k|fp)_[A-Za-z0-9]{2,40}"));
+static CHAT_ID: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)wxid_[A-Za-z0-9_-]{5,40}"));
 static VENDOR_ID: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)(?:org-|proj_|user-)[A-Za-z0-9]{16,64}"));
 
 pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>) {
@@ -46,6 +50,7 @@ pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>)
     if bytes.contains(&b'@') || bytes.windows(3).any(|w| w.eq_ignore_ascii_case(b"at]") || w.eq_ignore_ascii_case(b"at)")) {
         emails(bytes, out);
     }
+    each(&CHAT_ID, bytes, Kind::Id, stands_alone, out);
     each(&VENDOR_ID, bytes, Kind::Id, stands_alone, out);
     if audience == Audience::Public {
         each(&PUBLIC_ID, bytes, Kind::Id, stands_alone, out);
@@ -61,15 +66,20 @@ pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>)
     each(&IPV4, bytes, Kind::Ip, is_ipv4, out);
     each(&IPV6, bytes, Kind::Ip, is_ipv6, out);
     sums(bytes, out);
+    if let Some(before) = SUM_BEFORE.as_ref() {
+        out.extend(before.captures_iter(bytes).filter_map(|c| c.get(1)).map(|m| Span::new(m.start(), m.end(), Kind::Amount)));
+    }
 }
 
 /// Not the `password@host` of an address that is hidden already.
 fn emails(bytes: &[u8], out: &mut Vec<Span>) {
-    let taken: Vec<Span> = out.iter().filter(|s| s.kind == Kind::Url).copied().collect();
+    let mut taken: Vec<Span> = out.iter().filter(|s| s.kind == Kind::Url).copied().collect();
+    taken.sort_by_key(|s| s.start);
     let before = out.len();
     each(&EMAIL, bytes, Kind::Email, is_email, out);
     let mails = out.split_off(before);
-    out.extend(mails.into_iter().filter(|m| !taken.iter().any(|t| t.start <= m.start && m.start < t.end)));
+    let is_taken = |m: &Span| taken[..taken.partition_point(|t| t.start <= m.start)].last().is_some_and(|t| m.start < t.end);
+    out.extend(mails.into_iter().filter(|m| !is_taken(m)));
 }
 
 fn each(pattern: &LazyLock<Option<Regex>>, bytes: &[u8], kind: Kind, fits: fn(&[u8], usize, usize) -> bool, out: &mut Vec<Span>) {
@@ -94,7 +104,7 @@ fn stands_alone(bytes: &[u8], start: usize, end: usize) -> bool {
 
 /// `git@host:path` is an address of a repository.
 fn is_email(bytes: &[u8], start: usize, end: usize) -> bool {
-    !(bytes[start..].starts_with(b"git@") && bytes.get(end) == Some(&b':'))
+    !(bytes[start..].starts_with(b"git@") && matches!(bytes.get(end), Some(b':' | b'/')))
 }
 
 /// Not a part of an id, a decimal fraction or a longer number.
@@ -188,7 +198,8 @@ fn sum(bytes: &[u8], found: &Captures<'_>) -> Option<Span> {
     let (word, number) = (found.get(1)?, found.get(2)?);
     let sure = matches!(word.as_bytes().to_ascii_lowercase().as_slice(), b"balance")
         || word.as_bytes() == "余额".as_bytes()
-        || word.as_bytes() == "充值".as_bytes();
+        || word.as_bytes() == "充值".as_bytes()
+        || word.as_bytes().to_ascii_lowercase().ends_with(b"quota");
     let text = String::from_utf8_lossy(number.as_bytes());
     let money = text.contains(['¥', '￥', '$', '€', '£', '元', '块', '刀', '金'])
         || text.contains('.')

@@ -127,7 +127,7 @@ fn find_in(bytes: &[u8], border: Border, out: &mut Vec<Span>) {
         from = found.end();
         let at = found.start();
         let (end, kind) = match found.as_bytes() {
-            b"-----BEGIN" => (pem(bytes, at), Kind::Key),
+            b"-----BEGIN" => (pem(bytes, at).ok_or(from), Kind::Key),
             start
                 if border == Border::Needed
                     && at > 0
@@ -138,38 +138,43 @@ fn find_in(bytes: &[u8], border: Border, out: &mut Vec<Span>) {
             b"eyJ" => (web_token(bytes, at), Kind::Auth),
             _ => (key(bytes, at), Kind::Key),
         };
-        if let Some(end) = end {
-            out.push(Span::new(at, end, kind));
-            from = end;
+        match end {
+            Ok(end) => {
+                out.push(Span::new(at, end, kind));
+                from = end;
+            }
+            // Never walk the same token twice: many false starts in one would cost its length squared.
+            Err(seen) => from = from.max(seen),
         }
     }
 }
 
-/// The end of a vendor key that starts at `at`.
-fn key(bytes: &[u8], at: usize) -> Option<usize> {
+/// The end of a vendor key that starts at `at`, or how far it was looked for.
+fn key(bytes: &[u8], at: usize) -> Result<usize, usize> {
     let shape = SHAPES
         .iter()
-        .find(|s| bytes[at..].len() >= s.start.len() && bytes[at..at + s.start.len()].eq_ignore_ascii_case(s.start.as_bytes()))?;
+        .find(|s| bytes[at..].len() >= s.start.len() && bytes[at..at + s.start.len()].eq_ignore_ascii_case(s.start.as_bytes()))
+        .ok_or(at)?;
     let body = at + shape.start.len();
     let mut end = run(bytes, body, shape.extra);
     if is_own_mask(bytes, at, end) {
-        return None;
+        return Err(end);
     }
     // A mask made of stars or dots that shows more than four characters is not a mask.
     let starred = bytes[end..].iter().take_while(|b| **b == b'*').count();
     if starred >= 3 {
         let tail = run(bytes, end + starred, b"-_");
-        return (tail - end - starred + end - body > 4).then_some(tail);
+        return if tail - end - starred + end - body > 4 { Ok(tail) } else { Err(tail) };
     }
     while end > body && matches!(bytes[end - 1], b'.' | b'~') {
         end -= 1;
     }
     let secret = &bytes[body..end];
     if secret.len() < shape.min || shape.wordy && !looks_random(secret) {
-        return None;
+        return Err(end);
     }
     // Whatever is glued to a key goes with it: it may be the next key.
-    Some(continued(bytes, run(bytes, end, b"-_")))
+    Ok(continued(bytes, run(bytes, end, b"-_")))
 }
 
 /// `sk-wr-<kid>` and `sk-wr-<kid>-…`: public by construction.
@@ -179,7 +184,7 @@ fn is_own_mask(bytes: &[u8], at: usize, end: usize) -> bool {
     let kid = rest.strip_suffix(b"-").unwrap_or(rest);
     let masked = bytes[end..].starts_with("…".as_bytes()) || bytes[end..].starts_with(b"...") || bytes[end..].starts_with(b"***");
     let tail_is_free = !bytes.get(end + 3).is_some_and(u8::is_ascii_alphanumeric);
-    kid.len() == 8 && rest.len() == 8
+    rest.len() == 8
         || masked
             && tail_is_free
             && (1..=32).contains(&kid.len())
@@ -287,10 +292,10 @@ pub(super) fn is_known_id(token: &[u8]) -> bool {
 }
 
 /// Three parts of base64url; the header and the claims go too, since they name people. Also without its signature.
-fn web_token(bytes: &[u8], at: usize) -> Option<usize> {
+fn web_token(bytes: &[u8], at: usize) -> Result<usize, usize> {
     let end = run(bytes, at, b"-_.=");
     let dots = bytes[at..end].iter().filter(|b| **b == b'.').count();
-    (end - at >= 20 && dots >= 1).then(|| end - usize::from(bytes[end - 1] == b'.'))
+    if end - at >= 20 && dots >= 1 { Ok(end - usize::from(bytes[end - 1] == b'.')) } else { Err(end) }
 }
 
 /// A private key block to its END line, or as far as base64 goes when that is missing.

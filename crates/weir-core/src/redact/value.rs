@@ -6,6 +6,8 @@ use super::normalise::Shadow;
 
 /// Blanks between a name, its separator and its value; more is another thing.
 const MAX_GAP_BYTES: usize = 200;
+/// A string that holds a line break of its own is looked for its end this far behind it; JSON allows none at all.
+const MAX_LOOSE_BYTES: usize = 4096;
 
 /// What stands between a name and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +43,11 @@ pub(super) fn skip_blanks(bytes: &[u8], at: usize, lines: bool) -> usize {
     at + window.iter().take_while(|b| matches!(b, b' ' | b'\t') || lines && matches!(b, b'\n' | b'\r')).count()
 }
 
-pub(super) fn line_end(bytes: &[u8], at: usize) -> usize {
-    bytes[at..].iter().position(|b| matches!(b, b'\n' | b'\r')).map_or(bytes.len(), |i| at + i)
+pub(super) fn line_end(shadow: &Shadow<'_>, at: usize) -> usize {
+    let bytes = shadow.bytes();
+    let end = bytes[at..].iter().position(|b| matches!(b, b'\n' | b'\r')).map_or(bytes.len(), |i| at + i);
+    shadow.walk(end - at);
+    end
 }
 
 pub(super) fn is_quote(b: u8) -> bool {
@@ -60,15 +65,20 @@ pub(super) fn read(shadow: &Shadow<'_>, at: usize) -> Option<Value> {
             let long = bytes[at..].starts_with(&[q; 3]) && q != b'`';
             let start = if long { at + 3 } else { at + 1 };
             let end = if long { find_triple(bytes, start, q) } else { close(shadow, at) };
-            Some(Value { range: start..end.unwrap_or_else(|| line_end(bytes, start)), form: Form::Quoted })
+            Some(Value { range: start..end.unwrap_or_else(|| line_end(shadow, start)), form: Form::Quoted })
         }
         b'[' if bytes[at..].starts_with(b"[REDACTED:") => {
             Some(Value { range: at..bytes[at..].iter().position(|b| *b == b']').map_or(bytes.len(), |i| at + i + 1), form: Form::Bare })
         }
-        b'[' | b'(' => Some(Value { range: at..balanced(shadow, at), form: Form::List }),
-        b'{' if bytes.get(at + 1) != Some(&b'{') => Some(Value { range: at..balanced(shadow, at), form: Form::Object }),
-        _ => Some(Value { range: at..bare(bytes, at), form: Form::Bare }),
+        b'[' | b'(' => Some(walked(shadow, at, balanced(shadow, at), Form::List)),
+        b'{' if bytes.get(at + 1) != Some(&b'{') => Some(walked(shadow, at, balanced(shadow, at), Form::Object)),
+        _ => Some(walked(shadow, at, bare(bytes, at), Form::Bare)),
     }
+}
+
+fn walked(shadow: &Shadow<'_>, start: usize, end: usize, form: Form) -> Value {
+    shadow.walk(end - start);
+    Value { range: start..end, form }
 }
 
 /// Steps over what languages put before a literal: `b'…'`, `Some("…")`, `SecretStr('…')`.
@@ -103,9 +113,14 @@ fn close(shadow: &Shadow<'_>, open: usize) -> Option<usize> {
     let bytes = shadow.bytes();
     let (quote, depth) = (bytes[open], shadow.escapes(open));
     let mut fallback = None;
+    let mut stop = bytes.len();
     for at in open + 1..bytes.len() {
-        if bytes[at] == b'\n' && fallback.is_some() {
-            break;
+        if at >= stop || bytes[at] == b'\n' && fallback.is_some() {
+            shadow.walk(at - open);
+            return fallback;
+        }
+        if bytes[at] == b'\n' && stop == bytes.len() && shadow.escapes(at) == 0 {
+            stop = at + MAX_LOOSE_BYTES;
         }
         if bytes[at] != quote {
             continue;
@@ -113,11 +128,13 @@ fn close(shadow: &Shadow<'_>, open: usize) -> Option<usize> {
         let n = shadow.escapes(at);
         if n <= depth || (n - depth).is_multiple_of(2 * (depth + 1)) {
             if ends_here(bytes, at + 1) {
+                shadow.walk(at - open);
                 return Some(at);
             }
             fallback = Some(at);
         }
     }
+    shadow.walk(bytes.len() - open);
     fallback
 }
 

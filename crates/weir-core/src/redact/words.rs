@@ -89,8 +89,10 @@ pub(super) fn claim_of_han(word: &str) -> Option<Claim> {
         "密码" | "口令" | "令牌" | "验证码" | "凭证" | "凭据" => Claim::Strong(Kind::Auth),
         "提示词" | "提示语" | "用户输入" | "用户提问" | "输入内容" | "对话内容" | "聊天内容" | "聊天记录" | "回答内容" | "模型输出"
         | "模型回答" | "系统提示" | "提问内容" | "请求内容" | "返回内容" => Claim::Content,
-        "姓名" | "联系人" | "微信号" | "微信" | "收货地址" | "家庭住址" | "住址" | "护照号" | "护照" | "身份证号码" | "身份证号"
-        | "身份证" | "银行卡号" | "银行卡" | "卡号" | "QQ号" | "用户名" => Claim::Person(Kind::Id),
+        "姓名" | "生日" | "出生日期" | "联系人" | "微信号" | "微信" | "收货地址" | "家庭住址" | "住址" | "护照号" | "护照"
+        | "身份证号码" | "身份证号" | "身份证" | "银行卡号" | "银行卡" | "卡号" | "QQ号" | "用户名" => {
+            Claim::Person(Kind::Id)
+        }
         "手机号码" | "手机号" | "手机" | "电话号码" | "电话" | "联系电话" | "联系方式" => Claim::Person(Kind::Phone),
         _ => return None,
     };
@@ -204,14 +206,16 @@ fn personal(segs: &[&str], last: &str, before: Option<&str>) -> Option<Claim> {
         (_, "email" | "mail") => Claim::Person(Kind::Email),
         (
             _,
-            "ssn" | "passport" | "idcard" | "cvv" | "cvc" | "iban" | "wechat" | "weixin" | "wxid" | "username" | "realname" | "fullname"
-            | "cardnumber" | "cardno",
+            "ssn" | "passport" | "idcard" | "cvv" | "cvc" | "iban" | "wechat" | "weixin" | "wxid" | "birthday" | "birthdate" | "dob" | "qq"
+            | "username" | "realname" | "fullname" | "cardnumber" | "cardno",
         ) => Claim::Person(Kind::Id),
         (Some("id" | "identity" | "bank" | "credit"), "card") | (Some("card"), "number" | "no") | (Some("passport"), "number" | "no") => {
             Claim::Person(Kind::Id)
         }
         (Some("real" | "full" | "first" | "last" | "user" | "display" | "customer" | "contact"), "name") => Claim::Person(Kind::Id),
+        (Some("birth"), "date") | (_, "birth") => Claim::Person(Kind::Id),
         (Some("home" | "street" | "billing" | "shipping" | "postal"), "address") => Claim::Person(Kind::Id),
+        (Some("openai"), "organization" | "project") => Claim::Strong(Kind::Id),
         (_, "weight" | "weights") if segs.len() <= 2 => Claim::Routing,
         (_, "upstream" | "channel") => Claim::Routing,
         (Some("channel" | "upstream"), "id" | "name" | "label") => Claim::Routing,
