@@ -1,5 +1,6 @@
 //! Every chore of the repository: `cargo xtask --help` lists them.
 
+mod bench;
 mod catalogue;
 mod chores;
 mod r#gen;
@@ -43,6 +44,11 @@ enum Chore {
     },
     /// Run all tests with 20,000 seeds and 200 kills; SEEDS and KILLS in the environment win
     Nightly,
+    /// Measure weir beside nginx and print one table
+    Bench(bench::Arguments),
+    /// The load and the fake upstream of the bench
+    #[command(hide = true)]
+    BenchPeer { key: String },
 }
 
 fn main() -> ExitCode {
@@ -55,6 +61,8 @@ fn main() -> ExitCode {
         Chore::Ci => chores::ci(&root),
         Chore::Sim { seeds } => chores::sim(&root, seeds),
         Chore::Nightly => chores::nightly(&root),
+        Chore::Bench(arguments) => bench::run(&root, &arguments),
+        Chore::BenchPeer { key } => bench::peer(&key),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
