@@ -87,23 +87,22 @@ fn measure(running: &Running, peer: &mut Peer, table: &mut Table, way: Way, seco
     table.add(Measure::Start, way, running.start.as_secs_f64() * 1000.0);
     let idle = running.memory()?;
     table.add(Measure::MemoryIdle, way, idle as f64 / f64::from(1 << 20));
-    calls += number(&peer.ask(&format!("open {port} {OPEN}"))?, "requests")? as u64;
+    calls += count(&peer.ask(&format!("open {port} {OPEN}"))?, "requests")?;
     table.add(Measure::MemoryPerStream, way, (running.memory()?.saturating_sub(idle)) as f64 / 1024.0 / f64::from(OPEN));
     peer.ask("close")?;
     for (connections, measure) in [(1, Measure::RateOfOne), (MANY, Measure::RateOfMany)] {
         let before = running.cpu()?;
         let told = peer.ask(&format!("load {port} {connections} {seconds}"))?;
-        let requests = number(&told, "requests")?;
-        calls += requests as u64;
+        calls += count(&told, "requests")?;
         table.add(measure, way, rate(&told)?);
         if connections == MANY {
-            table.add(Measure::CpuPerRequest, way, (running.cpu()? - before) as f64 / 1000.0 / requests);
+            table.add(Measure::CpuPerRequest, way, (running.cpu()? - before) as f64 / 1000.0 / number(&told, "requests")?);
         }
     }
     let before = running.cpu()?;
     let told = peer.ask(&format!("streams {port} {MANY} {seconds}"))?;
     table.add(Measure::CpuPerEvent, way, (running.cpu()? - before) as f64 / 1000.0 / number(&told, "events")?);
-    calls += number(&told, "requests")? as u64;
+    calls += count(&told, "requests")?;
     delays(&told, table, way)?;
     Ok(calls)
 }
@@ -122,6 +121,10 @@ fn rate(told: &Value) -> Outcome<f64> {
 
 fn number(told: &Value, name: &str) -> Outcome<f64> {
     told[name].as_f64().ok_or_else(|| format!("the peer did not tell {name}: {told}").into())
+}
+
+fn count(told: &Value, name: &str) -> Outcome<u64> {
+    told[name].as_u64().ok_or_else(|| format!("the peer did not tell {name}: {told}").into())
 }
 
 /// Speed that breaks a promise does not count: every call has its record, and the laws hold.
@@ -150,7 +153,7 @@ impl Peer {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(orders), Some(told)) = (child.stdin.take(), child.stdout.take()) else { return Err("the peer has no pipes".into()) };
         let mut peer = Self { child, orders, told: BufReader::new(told), upstream: 0 };
-        peer.upstream = number(&peer.read()?, "upstream")? as u16;
+        peer.upstream = u16::try_from(count(&peer.read()?, "upstream")?)?;
         Ok(peer)
     }
 
