@@ -14,7 +14,7 @@ use clap::Args;
 use serde_json::Value;
 
 use self::{
-    gateway::{Bench, CORE_OF_PEER, Kind, Running},
+    gateway::{Bench, CORE_OF_PEER, Kind, Running, pinned},
     table::{Measure, Table, Way},
 };
 use crate::{Outcome, chores};
@@ -148,8 +148,8 @@ struct Peer {
 
 impl Peer {
     fn start(program: &Path, key: &str) -> Outcome<Self> {
-        let mut command = Command::new("taskset");
-        command.args(["-c", CORE_OF_PEER]).arg(program).args(["bench-peer", key]);
+        let mut command = pinned(CORE_OF_PEER);
+        command.arg(program).args(["bench-peer", key]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(orders), Some(told)) = (child.stdin.take(), child.stdout.take()) else { return Err("the peer has no pipes".into()) };
         let mut peer = Self { child, orders, told: BufReader::new(told), upstream: 0 };

@@ -16,6 +16,7 @@ pub enum Route {
     AudioSpeech,
     AudioTranscriptions,
     AudioTranslations,
+    /// The list, or one model of it.
     Models,
     /// A path that weir does not know; recorded, never forwarded.
     Unknown,
@@ -57,6 +58,9 @@ impl Route {
     /// The route of a path below `/v1`; `None` for paths that weir does not proxy.
     #[must_use]
     pub fn of_path(path: &str) -> Option<Self> {
+        if path.strip_prefix("/v1/models/").is_some_and(|id| !id.is_empty() && !id.contains("..")) {
+            return Some(Self::Models);
+        }
         Self::ALL.into_iter().find(|route| route.path() == path && *route != Self::Unknown)
     }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use weir_core::{CallRecord, ChargeFacts, RequestId, Route, Side, Timestamp, Timing, Verdict};
 use weir_wire::{Peek, headers::client_facts, request};
 
-use crate::{Limits, refusal::Refusal};
+use crate::{Limits, refusal::Refusal, screen::Screen};
 
 /// One HTTP request as it came in.
 pub(crate) struct Arrival {
@@ -56,21 +56,19 @@ impl Arrival {
     }
 
     /// Refuses what the path does not take.
-    pub(crate) fn check_method(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_method(&self, screen: &Screen) -> Result<(), Refusal> {
         let wanted = if self.route == Route::Models { Method::GET } else { Method::POST };
         if self.route == Route::Unknown {
-            return Err(Refusal::of(Verdict::NotTheApi).saying(format_args!("{} is not a path of this API", self.shown_path())));
+            let path = self.head.uri.path();
+            let say = |path: &str| format!("{path} is not a path of this API");
+            return Err(Refusal::of(Verdict::NotTheApi).saying_privately(say(&shown(&screen.text(path))), say(&known_path(path))));
         }
         if self.head.method == wanted {
             return Ok(());
         }
-        let what = format!("{} takes {wanted}, not {}", self.route.path(), shown(self.head.method.as_str()));
+        let method = if METHODS.contains(&self.head.method) { self.head.method.as_str() } else { "another method" };
+        let what = format!("{} takes {wanted}, not {method}", self.route.path());
         Err(Refusal::of(Verdict::RequestRejected).saying(what).status(405).code(Some("method_not_allowed"), None))
-    }
-
-    /// The path without its query, bounded, and only if it has no surprises.
-    fn shown_path(&self) -> String {
-        shown(self.head.uri.path())
     }
 
     /// Reads the body and finds the model, the stream flag and what bounds the cost.
@@ -115,9 +113,57 @@ fn is_json(kind: &str) -> bool {
     kind == "application/json" || kind.ends_with("+json")
 }
 
-/// What may be quoted of a request: short, ASCII, no quotes.
+/// Methods that are words of HTTP; others are whatever somebody typed.
+const METHODS: [Method; 7] = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::HEAD, Method::OPTIONS];
+
+/// What may be quoted of a redacted path to the one who sent it: short, ASCII, no quotes.
 fn shown(text: &str) -> String {
-    text.chars().take(80).map(|c| if c.is_ascii_alphanumeric() || "/._-".contains(c) { c } else { '?' }).collect()
+    text.chars().take(80).map(|c| if c.is_ascii_alphanumeric() || "/._-[]:".contains(c) { c } else { '?' }).collect()
+}
+
+/// Segments that paths to AI APIs are made of.
+const SEGMENTS: [&str; 34] = [
+    "admin",
+    "anthropic",
+    "api",
+    "assistants",
+    "audio",
+    "balance",
+    "beta",
+    "billing",
+    "chat",
+    "complete",
+    "completion",
+    "completions",
+    "edits",
+    "embedding",
+    "embeddings",
+    "files",
+    "generate",
+    "generations",
+    "images",
+    "messages",
+    "models",
+    "moderations",
+    "openai",
+    "realtime",
+    "rerank",
+    "responses",
+    "speech",
+    "threads",
+    "transcriptions",
+    "translations",
+    "v1",
+    "v2",
+    "videos",
+    "v1beta",
+];
+
+/// What a record keeps of a path that weir does not serve: its usual words, so that a base URL written twice is seen; anything else
+/// may be a key or a prompt.
+fn known_path(path: &str) -> String {
+    let segments = path.split('/').take(12).map(|segment| if segment.is_empty() || SEGMENTS.contains(&segment) { segment } else { "…" });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
@@ -175,5 +221,17 @@ impl<T: Unpin> futures_core::Stream for Once<T> {
 
     fn poll_next(mut self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<T>> {
         std::task::Poll::Ready(self.0.take())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_keeps_only_the_usual_words_of_a_path() {
+        assert_eq!(known_path("/v1/v1/chat/completions"), "/v1/v1/chat/completions");
+        assert_eq!(known_path("/v1/chat/my-secret/"), "/v1/chat/…/");
+        assert_eq!(shown("/v1/x\"y/[REDACTED:key]"), "/v1/x?y/[REDACTED:key]");
     }
 }

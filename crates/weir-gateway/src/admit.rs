@@ -74,10 +74,11 @@ pub(crate) async fn reserve(
     principal: &Principal,
     admitted: &Admitted<'_>,
     peek: &Peek,
+    shown_model: &str,
 ) -> Result<Charge<Reserved>, Refusal> {
     let output = peek.max_output.unwrap_or(DEFAULT_OUTPUT).saturating_mul(u64::from(peek.choices.max(1)));
     let most = Usage { input: admitted.input, output, images: 0, cached: 0, seconds: 0 };
     let spent = || Refusal::of(Verdict::BalanceSpent).scope(Scope::Account);
     let amount: Amount = admitted.price.of(&most).map_err(|_| spent())?;
-    gateway.books.reserve(hold, principal, &peek.model, peek.stream, amount).await.map_err(|_| spent())
+    gateway.books.reserve(hold, principal, shown_model, peek.stream, amount).await.map_err(|_| spent())
 }

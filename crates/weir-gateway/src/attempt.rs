@@ -113,7 +113,7 @@ pub(crate) async fn answer(
                         phase: Phase::FirstByte,
                         ..AttemptRecord::default()
                     });
-                    return Err(limited(limit, false));
+                    return Err(limited(limit));
                 }
                 // The client is told that it is being heard; a client that left meanwhile is the vigil's to notice.
                 Wake::Quiet => {
@@ -128,7 +128,7 @@ pub(crate) async fn answer(
                 attempt.phase = Phase::Body;
                 attempt.ms = millis(answer.first_byte);
                 attempt.status = Some(answer.head.status.as_u16());
-                attempt.upstream_id = upstream_id(&answer.head.headers);
+                attempt.upstream_id = upstream_id(&answer.head.headers).and_then(|id| gateway.screen.id(id));
                 record.timing.connect = Some(millis(answer.connected));
                 record.attempts.push(attempt);
                 return Ok(answer);
@@ -161,13 +161,13 @@ fn failed(error: &AttemptError) -> Refusal {
     }
 }
 
-/// What a limit that fired means for the one who called. `begun`: whether the answer had begun.
-pub(crate) fn limited(limit: Limit, begun: bool) -> Refusal {
-    match (limit, begun) {
-        (Limit::Idle, _) => Refusal::of(Verdict::IdleTimeout).scope(Scope::Upstream),
-        (Limit::Total, _) => Refusal::of(Verdict::TotalTimeout).scope(Scope::Upstream),
-        (Limit::Linger, _) => Refusal::of(Verdict::ClientLeft).by(Side::Client),
-        (Limit::Draining, _) => Refusal::of(Verdict::GatewayDraining).scope(Scope::Gateway),
+/// What a limit that fired means for the one who called.
+pub(crate) fn limited(limit: Limit) -> Refusal {
+    match limit {
+        Limit::Idle => Refusal::of(Verdict::IdleTimeout).scope(Scope::Upstream),
+        Limit::Total => Refusal::of(Verdict::TotalTimeout).scope(Scope::Upstream),
+        Limit::Linger => Refusal::of(Verdict::ClientLeft).by(Side::Client),
+        Limit::Draining => Refusal::of(Verdict::GatewayDraining).scope(Scope::Gateway),
     }
 }
 

@@ -3,12 +3,11 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
-use http::StatusCode;
 use tokio::time::Instant;
 use weir_client::Answer;
 use weir_core::{CallRecord, Charged, Route, Side, Timeouts, Verdict};
 use weir_store::Hold;
-use weir_wire::{answer as wire, request};
+use weir_wire::{Scope, Seen, StreamWatch, answer as wire, request};
 
 use crate::{
     Gateway,
@@ -16,12 +15,13 @@ use crate::{
     admit::{self, Admitted},
     attempt::{self, Outgoing, millis},
     models,
-    outlet::Outlet,
+    outlet::{Gone, Outlet},
+    private::Private,
     refusal::Refusal,
     relay::{self, Terms},
-    reply::Reply,
+    reply::{CLIENT_LEFT, Reply},
     settle::{self, Used, Work},
-    vigil::Vigil,
+    vigil::{Vigil, Wake},
     whole,
 };
 
@@ -35,6 +35,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
         return;
     };
     let mut record = arrival.record();
+    gateway.screen.sender(&mut record);
     let path = AssertUnwindSafe(path(&gateway, arrival, &hold, &mut record, &mut reply));
     let refused = match unwound(path).await {
         Some(Ok(())) => None,
@@ -50,18 +51,18 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
 
 /// The path of a call that goes well; a refusal leaves it early. What is charged is in the record on every way out.
 async fn path(gateway: &Gateway, arrival: Arrival, hold: &Hold, record: &mut CallRecord, reply: &mut Reply) -> Result<(), Refusal> {
-    arrival.check_method()?;
+    arrival.check_method(&gateway.screen)?;
     let principal = admit::principal(gateway, &arrival, record)?;
     let (head, route, began) = (arrival.head.clone(), arrival.route, arrival.began);
     if route == Route::Models {
         return models::list(gateway, &arrival, &principal, record, reply).await;
     }
     let asked = arrival.read(&gateway.settings.limits).await?;
-    record.model = shown_model(&asked.peek.model);
+    record.model = gateway.screen.model(&asked.peek.model);
     record.stream = asked.peek.stream;
     let timeouts = attempt::timeouts(gateway, route, record, &asked.peek.model);
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
-    let charge = admit::reserve(gateway, hold, &principal, &admitted, &asked.peek).await?;
+    let charge = admit::reserve(gateway, hold, &principal, &admitted, &asked.peek, &record.model).await?;
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &timeouts, &gateway.settings.streams);
     let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, began, timeouts };
     match talk.attempt(&head, route, &mut vigil, record, reply).await {
@@ -123,7 +124,7 @@ impl Talk<'_> {
         let peek = &self.asked.peek;
         let body =
             if peek.stream && !peek.asked_usage { request::with_include_usage(&self.asked.body, peek) } else { self.asked.body.clone() };
-        let take_usage = body.len() != self.asked.body.len();
+        let take_usage = body != self.asked.body;
         let path = format!("{}{}", lane.target.path, route.path().trim_start_matches("/v1"));
         let outgoing = Outgoing::new(head, route, &path, lane, body)?;
         let answer = attempt::answer(self.gateway, lane, &outgoing, &self.timeouts, vigil, reply, record).await?;
@@ -138,15 +139,10 @@ impl Talk<'_> {
         if !streams {
             return self.whole(answer, Bytes::new(), vigil, record, reply).await;
         }
-        let start = if content_type(answer).starts_with("text/event-stream") {
-            Bytes::new()
-        } else {
-            // The header may lie: the first bytes do not.
-            match vigil.wait(answer.chunk(), None).await {
-                crate::vigil::Wake::Ready(Some(Ok(start))) if looks_like_events(&start) => start,
-                crate::vigil::Wake::Ready(Some(Ok(start))) => return self.whole(answer, start, vigil, record, reply).await,
-                _ => return self.whole(answer, Bytes::new(), vigil, record, reply).await,
-            }
+        let start = match self.start(answer, vigil).await {
+            Ok(start) if start.is_empty() || looks_like_events(&start) => start,
+            Ok(start) => return self.whole(answer, start, vigil, record, reply).await,
+            Err(refusal) => return self.failed(refusal),
         };
         if answer.head.headers.get(http::header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
             return self
@@ -155,6 +151,7 @@ impl Talk<'_> {
         let terms = Terms {
             gateway: self.gateway,
             host: &self.admitted.lane.target.host,
+            asked: Private::of(&self.asked.body),
             hold: self.hold,
             price: self.admitted.price,
             input: self.admitted.input,
@@ -172,25 +169,38 @@ impl Talk<'_> {
         Ended { used: relayed.used, refusal: relayed.refusal, open: true }
     }
 
+    /// The first piece of an answer whose content type says that it is no stream: the header may lie, the first bytes do not.
+    async fn start(&self, answer: &mut Answer, vigil: &mut Vigil) -> Result<Bytes, Refusal> {
+        if content_type(answer).starts_with("text/event-stream") {
+            return Ok(Bytes::new());
+        }
+        match vigil.wait(answer.chunk(), None).await {
+            Wake::Ready(Some(Ok(start))) => Ok(start),
+            Wake::Limit(limit) => Err(attempt::limited(limit)),
+            Wake::Ready(Some(Err(_))) => Err(whole::broke_off()),
+            Wake::Ready(None) | Wake::Quiet => Err(Refusal::of(Verdict::StreamSilent).scope(Scope::Upstream).by(Side::Upstream)),
+        }
+    }
+
     /// An answer in one piece: an upstream's error, a whole answer, or a whole answer where a stream was asked for.
     async fn whole(&self, answer: &mut Answer, start: Bytes, vigil: &mut Vigil, record: &mut CallRecord, reply: &mut Reply) -> Ended {
         let (gateway, host, route) = (self.gateway, self.admitted.lane.target.host.as_str(), record.route);
+        let private = Private::of(&self.asked.body);
         let body = match whole::collect(answer, start, vigil, gateway.settings.limits.answer_bytes).await {
             Ok(body) => body,
             Err(refusal) => return self.failed(refusal),
         };
         let status = answer.head.status;
         if !status.is_success() {
-            return self.failed(whole::refused(gateway, host, status.as_u16(), &answer.head.headers, &body));
+            return self.failed(whole::refused(gateway, host, private, status.as_u16(), &answer.head.headers, &body));
         }
         let json = !body.is_empty() && matches!(body[0], b'{' | b'[' | b' ' | b'\n');
         let read = if json { wire::read(route, &body) } else { wire::Answer::default() };
         if let Some(error) = &read.error {
-            return self.failed(whole::refused_with(gateway, host, error));
+            return self.failed(whole::refused_with(gateway, host, private, error));
         }
         if !json && (answers_json(route) || self.asked.peek.stream) {
-            let refusal = Refusal::of(Verdict::NotAStream).by(Side::Upstream).scope(weir_wire::Scope::Upstream);
-            let refusal = if self.asked.peek.stream { refusal } else { Refusal::of(Verdict::UpstreamError).by(Side::Upstream) };
+            let refusal = if self.asked.peek.stream { not_a_stream() } else { Refusal::of(Verdict::UpstreamError).by(Side::Upstream) };
             return self.failed(refusal.saying("the upstream answered with something that is not JSON"));
         }
         let used = Used {
@@ -201,11 +211,27 @@ impl Talk<'_> {
             any_output: true,
         };
         let sent = if self.asked.peek.stream {
-            as_stream(&body, answer, self.asked.peek.asked_usage, reply).await
+            let Some(frames) = wire::as_stream(reply.dialect(), &body) else { return self.failed(not_a_stream()) };
+            self.as_stream(frames, answer, reply).await
         } else {
-            reply.answer(whole::head(status, &answer.head.headers), body).await.map_err(|_| ())
+            reply.answer(whole::head(status, &answer.head.headers), body).await
         };
         self.handed(sent.is_ok(), used, record)
+    }
+
+    /// A stream was asked for and a whole answer came: the client gets the same answer as events.
+    async fn as_stream(&self, frames: Vec<Bytes>, answer: &Answer, reply: &mut Reply) -> Result<(), Gone> {
+        if !reply.is_open() {
+            reply.open(&whole::passed(&answer.head.headers));
+        }
+        let mut watch = StreamWatch::new(reply.dialect());
+        for frame in frames {
+            let hidden = watch.see(&frame) == Seen::UsageOnly && !self.asked.peek.asked_usage;
+            if !hidden {
+                reply.pass(frame, 1).await?;
+            }
+        }
+        reply.end().await
     }
 
     /// The record and the charge of a whole answer, by whether the client took it.
@@ -228,27 +254,15 @@ impl Talk<'_> {
     }
 }
 
-/// A stream was asked for and a whole answer came: the client gets the same answer as events.
-async fn as_stream(body: &Bytes, answer: &Answer, asked_usage: bool, reply: &mut Reply) -> Result<(), ()> {
-    let frames = wire::as_stream(reply.dialect(), body).ok_or(())?;
-    if !reply.is_open() {
-        reply.open(&whole::passed(&answer.head.headers));
-    }
-    let mut watch = weir_wire::StreamWatch::new(reply.dialect());
-    for frame in frames {
-        let hidden = !asked_usage && watch.see(&frame) == weir_wire::Seen::UsageOnly;
-        if !hidden {
-            reply.pass(frame, 1).await.map_err(|_| ())?;
-        }
-    }
-    reply.end().await.map_err(|_| ())
-}
-
 /// Ends the call: one row, with the charge in it. Nothing of the call happens after this.
 fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, began: Instant) {
     record.status = reply.status();
-    if record.status == StatusCode::OK.as_u16() && record.ended_by == Side::Client && record.verdict == Verdict::Ok {
-        record.verdict = Verdict::ClientLeft;
+    if record.status == CLIENT_LEFT {
+        // Whatever the upstream did afterwards, it was the client who ended this call.
+        record.ended_by = Side::Client;
+        if record.verdict != Verdict::ProducedNotDelivered {
+            record.verdict = Verdict::ClientLeft;
+        }
     }
     record.timing.total = millis(began.elapsed());
     #[cfg(test)]
@@ -272,9 +286,8 @@ async fn unwound<F: Future>(work: AssertUnwindSafe<F>) -> Option<F::Output> {
     .await
 }
 
-/// The model as records keep it.
-fn shown_model(model: &str) -> String {
-    model.chars().filter(|c| c.is_ascii_alphanumeric() || "_.:@/=,-".contains(*c)).take(128).collect()
+fn not_a_stream() -> Refusal {
+    Refusal::of(Verdict::NotAStream).by(Side::Upstream).scope(Scope::Upstream)
 }
 
 fn content_type(answer: &Answer) -> &str {

@@ -3,42 +3,57 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use weir_core::{RequestId, Route};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
+use weir_core::{RequestId, Route, Verdict};
 
 use crate::refusal::Refusal;
 
-/// Whether an answer that begins now was made by weir (a request is being served) or by hyper.
-#[derive(Clone, Default)]
-pub(crate) struct Serving(Arc<AtomicBool>);
-
-impl Serving {
-    /// A request reached weir: from now on every answer on this connection is weir's, until [`Serving::done`].
-    pub(crate) fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
+/// A connection that ends with an answer gets this long to take it.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// A client's connection. Replaces the bare 4xx of an unreadable head by one with a body that says what to do.
 pub(crate) struct Edge<I> {
     io: I,
-    serving: Serving,
     id: RequestId,
-    /// What replaces hyper's answer, and how much of it is out; and how many bytes of hyper's are swallowed for it.
+    /// What replaces hyper's answer, and how much of it is out.
     own: Option<(Vec<u8>, usize)>,
-    swallow: usize,
+    /// hyper gave up on this connection: what it writes is swallowed.
+    replaced: bool,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
-    pub(crate) fn new(io: I, serving: Serving, id: RequestId) -> Self {
-        Self { io, serving, id, own: None, swallow: 0 }
+    /// `id` names the answers that belong to no request.
+    pub(crate) fn new(io: I, id: RequestId) -> Self {
+        Self { io, id, own: None, replaced: false }
+    }
+
+    /// Whether an answer of hyper's was replaced: nothing else may be said.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.replaced
+    }
+
+    /// Says why nothing was answered, as the last words of the connection.
+    pub(crate) async fn refuse(&mut self, refusal: &Refusal) {
+        let words = bytes_of(refusal, self.id);
+        let _ = timeout(LAST_WORD, self.io.write_all(&words)).await;
+    }
+
+    /// Closes so that the last answer arrives: a close with unread bytes is a reset, which takes away what the client has not read yet.
+    pub(crate) async fn close(mut self) {
+        let _ = timeout(LAST_WORD, async {
+            self.io.shutdown().await?;
+            let mut scrap = vec![0; 16 << 10];
+            while self.io.read(&mut scrap).await? > 0 {}
+            io::Result::Ok(())
+        })
+        .await;
     }
 
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -73,14 +88,16 @@ pub(crate) fn bytes_of(refusal: &Refusal, id: RequestId) -> Vec<u8> {
     out
 }
 
-/// The status of an answer that hyper made itself: it has no body and closes.
+/// The status of an answer that hyper made itself: a bare 4xx without a body. weir's own all have a request id and a body.
 fn hypers_own(bytes: &[u8]) -> Option<u16> {
-    let status = bytes.strip_prefix(b"HTTP/1.1 ").or_else(|| bytes.strip_prefix(b"HTTP/1.0 "))?.get(..3)?;
-    std::str::from_utf8(status).ok()?.parse().ok().filter(|status| (400..500).contains(status))
+    let head = std::str::from_utf8(bytes).ok()?.strip_suffix("\r\n\r\n")?;
+    let (status, headers) = head.strip_prefix("HTTP/1.1 ").or_else(|| head.strip_prefix("HTTP/1.0 "))?.split_once("\r\n")?;
+    let bare = headers.split("\r\n").all(|line| line == "connection: close" || line == "content-length: 0" || line.starts_with("date: "));
+    status.get(..3)?.parse().ok().filter(|status| bare && (400..500).contains(status))
 }
 
+/// What hyper's statuses for an unreadable head mean here.
 fn refusal(status: u16) -> Refusal {
-    use weir_core::Verdict;
     match status {
         414 | 431 => Refusal::of(Verdict::RequestTooLong).saying("the request's head is too long").status(status),
         _ => Refusal::of(Verdict::RequestRejected).saying("the request's head is not HTTP/1.1 as weir reads it").status(status),
@@ -95,16 +112,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Edge<I> {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Edge<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.serving.0.load(Ordering::Relaxed) {
-            return Pin::new(&mut self.io).poll_write(cx, buf);
-        }
-        if self.swallow == 0
+        if !self.replaced
             && let Some(status) = hypers_own(buf)
         {
             self.own = Some((bytes_of(&refusal(status), self.id), 0));
-            self.swallow = buf.len();
+            self.replaced = true;
         }
-        if self.swallow == 0 {
+        if !self.replaced {
             return Pin::new(&mut self.io).poll_write(cx, buf);
         }
         ready!(self.poll_own(cx))?;
@@ -121,14 +135,66 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Edge<I> {
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if self.serving.0.load(Ordering::Relaxed) {
-            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        // hyper's own answer is one short head; an answer of weir's has a body behind it or is longer.
+        match bufs {
+            [one] => self.poll_write(cx, one),
+            _ if self.replaced => Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
+            _ => Pin::new(&mut self.io).poll_write_vectored(cx, bufs),
         }
-        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-        self.poll_write(cx, first)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BARE: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+    /// What a client reads after `written` went through an edge, in one write or a vectored one.
+    async fn through(written: &[&[u8]]) -> String {
+        let (mut client, server) = tokio::io::duplex(1 << 16);
+        let mut edge = Edge::new(server, RequestId::from_bytes([7; 16]));
+        for one in written {
+            edge.write_all(one).await.unwrap();
+        }
+        edge.flush().await.unwrap();
+        edge.shutdown().await.unwrap();
+        drop(edge);
+        let mut got = String::new();
+        client.read_to_string(&mut got).await.unwrap();
+        got
+    }
+
+    #[tokio::test]
+    async fn a_bare_4xx_gets_its_code_and_a_body_as_long_as_it_says() {
+        let dated = b"HTTP/1.0 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\n\r\n";
+        for (bare, status, code) in [(BARE, "400 ", "W-REQ-001"), (&dated[..], "431 ", "W-REQ-002")] {
+            let got = through(&[bare]).await;
+            let (head, body) = got.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}")) && head.contains("connection: close"), "{got}");
+            assert!(head.contains(&format!("content-length: {}", body.len())) && head.contains("x-request-id: wr_"), "{got}");
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!((&body["error"]["verdict"], &body["error"]["charged"]), (&code.into(), &false.into()), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_hyper_writes_after_it_gave_up_is_swallowed() {
+        assert_eq!(through(&[BARE, b"more"]).await, through(&[BARE]).await);
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_weirs_own_passes_untouched() {
+        let refusal = bytes_of(&Refusal::of(Verdict::KeyUnknown), RequestId::from_bytes([1; 16]));
+        let empty = b"HTTP/1.1 404 Not Found\r\nx-request-id: wr_1\r\ncontent-length: 0\r\n\r\n";
+        let whole = [b"HTTP/1.1 200 OK\r\ncontent-length: 70\r\n\r\n", BARE].concat();
+        let half = &BARE[..BARE.len() - 4];
+        for own in [&refusal[..], empty, &whole, half, b"data: HTTP/1.1 400\n\n"] {
+            assert_eq!(through(&[own]).await.as_bytes(), own);
+        }
     }
 }

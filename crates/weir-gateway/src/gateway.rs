@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use weir_client::{Dial, Pool, Target};
-use weir_core::{Clock, RequestId, redact::Redactor};
+use weir_core::{Clock, RequestId};
 use weir_store::Books;
 
-use crate::{Channel, Settings, closer::Closer, settings::fits};
+use crate::{Channel, Settings, closer::Closer, screen::Screen, settings::fits};
 
 /// Where chance comes from: real dice in service, a seed in tests.
 pub trait Dice: Send + Sync {
@@ -31,7 +31,7 @@ pub struct Gateway {
     pub(crate) dice: Arc<dyn Dice>,
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) closer: Closer,
-    pub(crate) redactor: Redactor,
+    pub(crate) screen: Screen,
     /// Whether answers carry the real clock's `Date`; simulated time must not.
     pub(crate) tells_date: bool,
     #[cfg(test)]
@@ -69,7 +69,7 @@ impl Gateway {
             dice,
             dial,
             closer: Closer::default(),
-            redactor: Redactor::new(secrets),
+            screen: Screen::new(secrets),
             tells_date: true,
             #[cfg(test)]
             sabotage: crate::world::Sabotage::None,

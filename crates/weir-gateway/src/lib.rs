@@ -14,9 +14,13 @@ mod gateway;
 mod models;
 mod outlet;
 mod own;
+mod private;
+#[cfg(test)]
+mod promises;
 mod refusal;
 mod relay;
 mod reply;
+mod screen;
 mod server;
 mod settings;
 mod settle;

@@ -1,15 +1,17 @@
-//! `GET /v1/models`: what the upstreams list, without what this key may not use.
+//! `GET /v1/models` and `/v1/models/{id}`: what the upstreams list, without what this key may not use.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use weir_core::{CallRecord, Route, Side, Verdict};
 use weir_store::Principal;
+use weir_wire::Scope;
 
 use crate::{
     Gateway,
     accept::Arrival,
     admit,
     attempt::{self, Outgoing},
+    private::Private,
     refusal::Refusal,
     reply::Reply,
     vigil::Vigil,
@@ -24,17 +26,29 @@ pub(crate) async fn list(
     record: &mut CallRecord,
     reply: &mut Reply,
 ) -> Result<(), Refusal> {
-    let lane = gateway.lanes.first().ok_or_else(|| Refusal::of(Verdict::NoUpstream))?;
+    let one = arrival.head.uri.path().strip_prefix("/v1/models/");
+    if let Some(model) = one
+        && !admit::may_use(gateway, principal, model)
+    {
+        return Err(Refusal::of(Verdict::GroupModelDenied).scope(Scope::Group).param(Some("model")));
+    }
+    let lane = one.map_or(gateway.lanes.first(), |model| gateway.lane_for(model)).ok_or_else(|| Refusal::of(Verdict::NoUpstream))?;
     let timeouts = attempt::timeouts(gateway, Route::Models, record, "");
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), arrival.began, &timeouts, &gateway.settings.streams);
-    let outgoing = Outgoing::new(&arrival.head, Route::Models, &format!("{}/models", lane.target.path), lane, Bytes::new())?;
+    let outgoing = Outgoing::new(
+        &arrival.head,
+        Route::Models,
+        &format!("{}{}", lane.target.path, arrival.head.uri.path().trim_start_matches("/v1")),
+        lane,
+        Bytes::new(),
+    )?;
     let mut answer = attempt::answer(gateway, lane, &outgoing, &timeouts, &mut vigil, reply, record).await?;
     let body = whole::collect(&mut answer, Bytes::new(), &mut vigil, gateway.settings.limits.answer_bytes).await?;
     let status = answer.head.status;
     if !status.is_success() {
-        return Err(whole::refused(gateway, &lane.target.host, status.as_u16(), &answer.head.headers, &body));
+        return Err(whole::refused(gateway, &lane.target.host, Private::of(b""), status.as_u16(), &answer.head.headers, &body));
     }
-    let body = allowed(&body, |model| admit::may_use(gateway, principal, model))?;
+    let body = if one.is_some() { body } else { allowed(&body, |model| admit::may_use(gateway, principal, model))? };
     let taken = reply.answer(whole::head(status, &answer.head.headers), body).await;
     (record.verdict, record.ended_by) = if taken.is_ok() { (Verdict::Ok, Side::Done) } else { (Verdict::ClientLeft, Side::Client) };
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! The call and the connection share a task: the connection polls the call whenever it wants the next piece, so nothing is
 //! queued, nobody is woken, and a slow reader slows the upstream. When the client hangs up, hyper drops the connection's
-//! end; the call is then handed to the [`Closer`] and learns of it through [`Outlet::gone`].
+//! end; the call is then handed to the [`Closer`] and learns of it through [`Outlet::is_gone`].
 
 use std::{
     future::Future,
@@ -75,23 +75,21 @@ impl Outlet {
     async fn taken(&self) -> Result<(), Gone> {
         std::future::poll_fn(|_| {
             let gap = self.gap();
-            match (gap.gone, gap.head.is_none() && gap.piece.is_none()) {
-                (true, false) => Poll::Ready(Err(Gone)),
-                (_, true) if gap.gone && !gap.ended => Poll::Ready(Err(Gone)),
-                (_, true) => Poll::Ready(Ok(())),
+            let taken = gap.head.is_none() && gap.piece.is_none();
+            match (taken, gap.gone) {
+                // The client took the last of it before it left: nothing is missing.
+                (true, true) if gap.ended => Poll::Ready(Ok(())),
+                (true, false) => Poll::Ready(Ok(())),
+                (_, true) => Poll::Ready(Err(Gone)),
                 (false, false) => Poll::Pending,
             }
         })
         .await
     }
 
+    /// Whether the client left. Needs no waker: the closer polls the call anew when it takes it over.
     pub(crate) fn is_gone(&self) -> bool {
         self.gap().gone
-    }
-
-    /// Until the client is gone. Needs no waker either: the closer polls the call anew when it takes it over.
-    pub(crate) async fn gone(&self) {
-        std::future::poll_fn(|_| if self.is_gone() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 }
 
@@ -125,7 +123,11 @@ impl Driven {
         .await;
         // An answer without a body is taken with its head: let the call see that before hyper drops this end.
         if self.outlet.gap().piece.is_none() {
-            std::future::poll_fn(|cx| Poll::Ready(self.drive(cx))).await;
+            std::future::poll_fn(|cx| {
+                self.drive(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
         head.map(|()| self)
     }
@@ -171,7 +173,7 @@ impl Body for Driven {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size.clone()
+        self.size
     }
 }
 

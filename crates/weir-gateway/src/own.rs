@@ -66,7 +66,7 @@ fn ready(gateway: &Gateway) -> (Response<()>, Bytes) {
 }
 
 /// The record, for the key that made the call and no other.
-async fn record(gateway: &Gateway, id: RequestId, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
+async fn record(gateway: &Arc<Gateway>, id: RequestId, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
     let unknown = || Refusal::of(Verdict::KeyUnknown);
     let text = crate::admit::presented(request.headers()).ok_or_else(unknown)?;
     let key = ApiKey::parse(text).map_err(|_| unknown())?;
@@ -74,7 +74,10 @@ async fn record(gateway: &Gateway, id: RequestId, request: &Request<Incoming>) -
     // Sealed a moment ago counts: the row must be there before it is looked for.
     gateway.books.flush().await;
     let missing = || Refusal::of(Verdict::NotTheApi).saying("no call of this key has that id").code(Some("call_not_found"), None);
-    let call = gateway.books.call(id).map_err(|_| Refusal::of(Verdict::GatewayInternal))?.ok_or_else(missing)?;
+    let books = Arc::clone(gateway);
+    // The store reads files, and may wait for its writer: not on a thread that serves streams.
+    let read = tokio::task::spawn_blocking(move || books.books.call(id)).await;
+    let call = read.ok().and_then(Result::ok).ok_or_else(|| Refusal::of(Verdict::GatewayInternal))?.ok_or_else(missing)?;
     if call.record.kid.as_ref() != Some(&principal.kid) {
         return Err(missing());
     }

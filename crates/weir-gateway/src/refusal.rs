@@ -16,6 +16,8 @@ pub(crate) struct Refusal {
     kind: String,
     /// What happened, for the one who called; safe to show.
     message: String,
+    /// What a record keeps of it, where the one who called may read more: it may quote the request.
+    kept: Option<String>,
     param: Option<&'static str>,
     scope: Option<Scope>,
     reset_at: Option<Timestamp>,
@@ -35,6 +37,7 @@ impl Refusal {
             code: api.map_or("gateway_error", |api| api.code).to_owned(),
             kind: api.map_or("server_error", |api| api.kind).to_owned(),
             message: format!("{}; check first: {}; do not: {}", words.cause, words.check, words.never.trim_start_matches("don't ")),
+            kept: None,
             param: None,
             scope: None,
             reset_at: None,
@@ -51,9 +54,22 @@ impl Refusal {
         self
     }
 
-    /// Only this sentence: for what an upstream said in words of its own.
-    pub(crate) fn quoting(mut self, what: impl Into<String>) -> Self {
-        self.message = what.into();
+    /// The same where the sentence quotes the request: the record keeps the one that does not.
+    pub(crate) fn saying_privately(mut self, what: impl std::fmt::Display, kept: impl std::fmt::Display) -> Self {
+        self.kept = Some(format!("{kept}. {}", self.message));
+        self.saying(what)
+    }
+
+    /// Only this sentence: for what an upstream said in words of its own, and what a record keeps of it.
+    pub(crate) fn quoting(mut self, what: String, kept: String) -> Self {
+        self.message = what;
+        self.kept = Some(kept);
+        self
+    }
+
+    /// The same answer under another verdict.
+    pub(crate) fn judged(mut self, verdict: Verdict) -> Self {
+        self.verdict = verdict;
         self
     }
 
@@ -142,6 +158,6 @@ impl Refusal {
         record.verdict = self.verdict;
         record.ended_by = self.ended_by;
         record.error_code = Some(self.code.clone());
-        record.error_text = Some(self.message.chars().take(1024).collect());
+        record.error_text = Some(self.kept.as_ref().unwrap_or(&self.message).chars().take(1024).collect());
     }
 }

@@ -5,11 +5,12 @@ use tokio::time::Instant;
 use weir_client::{Answer, WireError};
 use weir_core::{Price, Side, StreamEnd, StreamFacts, Timing, Verdict};
 use weir_store::Hold;
-use weir_wire::{Eof, FrameSplitter, Scope, Seen, StreamWatch};
+use weir_wire::{Eof, FrameSplitter, Scope, Seen, StreamWatch, without_null_usage};
 
 use crate::{
     Gateway, attempt,
     attempt::millis,
+    private::Private,
     refusal::Refusal,
     reply::Reply,
     settle::{self, Used, Work},
@@ -31,10 +32,11 @@ pub(crate) struct Relayed {
 pub(crate) struct Terms<'a> {
     pub(crate) gateway: &'a Gateway,
     pub(crate) host: &'a str,
+    pub(crate) asked: Private<'a>,
     pub(crate) hold: &'a Hold,
     pub(crate) price: Price,
     pub(crate) input: u64,
-    /// weir asked for usage on the client's behalf: the chunk that brings it is not the client's.
+    /// weir asked for usage on the client's behalf: the chunk that brings it is not the client's, nor the `"usage":null` of the others.
     pub(crate) take_usage: bool,
     pub(crate) began: Instant,
 }
@@ -86,6 +88,11 @@ pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vi
         last_event: None,
     };
     let stop = stream.read(answer, start, vigil).await;
+    #[cfg(test)]
+    if !matches!(stop, Stop::Eof(Eof::Clean)) {
+        let rest = std::mem::replace(&mut stream.splitter, FrameSplitter::new(0)).finish();
+        terms.gateway.sabotage.spoil(rest, stream.reply).await;
+    }
     stream.relayed(stop, vigil.client_left())
 }
 
@@ -153,7 +160,8 @@ impl Stream<'_, '_> {
             self.reply.open(&self.headers);
         }
         let mut early = std::mem::take(&mut self.early);
-        early.push(frame);
+        let is_chunk = matches!(seen, Seen::Progress | Seen::Content);
+        early.push(if self.terms.take_usage && is_chunk { without_null_usage(&frame) } else { frame });
         if let Some(limit) = self.pass(early, vigil).await {
             return Passed::Stop(Stop::Limit(limit));
         }
@@ -234,22 +242,25 @@ impl Stream<'_, '_> {
             (true, false) => Work::Complete,
             (true, true) if finish => Work::Finished,
             (_, true) => Work::ClientLeft,
+            (false, false) if self.watch.is_complete() => Work::CutAtEnd,
             (false, false) => Work::Cut,
         };
         let any_output = self.left_with.map_or(self.any_output, |(_, any)| any);
+        let (verdict, refusal) = match (left, work) {
+            (false, _) => (verdict, refusal.map(|refusal| refusal.judged(verdict))),
+            // Nobody is there to be told; what was made is charged or was delivered in part.
+            (true, _) if any_output || work == Work::Finished => (Verdict::ProducedNotDelivered, None),
+            (true, _) => (Verdict::ClientLeft, None),
+        };
         Relayed {
             used: Used { work, reported: self.watch.usage(), input: self.terms.input, delivered: self.delivered(), any_output },
             facts: StreamFacts {
                 end: if left && !complete { StreamEnd::ClientGone } else { end },
                 events: self.reply.events,
                 bytes: self.reply.bytes,
-                finish_reason: self.watch.finish_reason().map(str::to_owned),
+                finish_reason: self.watch.finish_reason().map(|reason| self.terms.gateway.screen.token(reason)),
             },
-            verdict: if left {
-                if any_output || finish && complete { Verdict::ProducedNotDelivered } else { Verdict::ClientLeft }
-            } else {
-                verdict
-            },
+            verdict,
             refusal,
             timing: self.timing,
         }
@@ -283,11 +294,11 @@ impl Stream<'_, '_> {
                 if self.watch.is_complete() && self.watch.end(Eof::Clean) == StreamEnd::Done {
                     return (StreamEnd::Done, self.verdict_of_whole(), None);
                 }
-                refuse(end, attempt::limited(limit, true))
+                refuse(end, attempt::limited(limit))
             }
             Stop::Oversize => refuse(StreamEnd::Oversize, upstream(Verdict::FramesMalformed).saying("an event exceeds its limit")),
             Stop::Told(error) => {
-                let refusal = whole::refused_with(self.terms.gateway, self.terms.host, &error);
+                let refusal = whole::refused_with(self.terms.gateway, self.terms.host, self.terms.asked, &error);
                 let verdict = if self.reply.events > 0 { Verdict::ErrorInStream } else { refusal.verdict };
                 (StreamEnd::UpstreamError, verdict, Some(refusal))
             }

@@ -23,6 +23,9 @@ pub(crate) struct Reply {
     pub(crate) last_write: Instant,
 }
 
+/// The status in the record of a call whose client left before it had one; nginx's word for it, never sent.
+pub(crate) const CLIENT_LEFT: u16 = 499;
+
 /// A comment: every client skips it, no client mistakes it for an event.
 const HEARTBEAT: Bytes = Bytes::from_static(b": weir\n\n");
 
@@ -31,9 +34,9 @@ impl Reply {
         Self { outlet, id, route, status: None, events: 0, bytes: 0, last_write: Instant::now() }
     }
 
-    /// The status the client got; 499 if it left before there was one.
+    /// The status the client got.
     pub(crate) fn status(&self) -> u16 {
-        self.status.unwrap_or(499)
+        self.status.unwrap_or(CLIENT_LEFT)
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -1,30 +1,27 @@
 //! Connections: accepted within their number, read within their time, ended without cutting a call.
 
-use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
-use http::Request;
+use http::{HeaderValue, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{Instant, timeout},
 };
-use weir_core::{Route, Verdict};
+use weir_core::{Route, Side, Verdict};
 
 use crate::{
     Gateway,
     accept::Arrival,
     call,
-    edge::{Edge, Serving, bytes_of},
+    edge::Edge,
     outlet::Driven,
     own::{self, Own},
     refusal::Refusal,
 };
-
-/// A refused connection gets this long to take the reason.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// Serves until `stop`, then drains: no new connection, running calls go on for `grace`, what is left is cut with words.
@@ -71,13 +68,10 @@ impl Gateway {
     }
 
     /// Says why there is no place, without becoming a place to wait in.
-    async fn turn_away(self: Arc<Self>, mut io: TcpStream) {
-        let refusal = Refusal::of(Verdict::GatewayFull);
-        let _ = timeout(LAST_WORD, async {
-            io.write_all(&bytes_of(&refusal, self.new_id())).await?;
-            io.shutdown().await
-        })
-        .await;
+    async fn turn_away(self: Arc<Self>, io: TcpStream) {
+        let mut edge = Edge::new(io, self.new_id());
+        edge.refuse(&Refusal::of(Verdict::GatewayFull)).await;
+        edge.close().await;
     }
 
     /// Serves one client's connection to its end.
@@ -85,40 +79,56 @@ impl Gateway {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let serving = Serving::default();
-        let io = TokioIo::new(Edge::new(io, serving.clone(), self.new_id()));
+        let io = TokioIo::new(Edge::new(io, self.new_id()));
         let gateway = Arc::clone(&self);
         let service = service_fn(move |request| {
-            serving.begin();
             let gateway = Arc::clone(&gateway);
-            async move { Ok::<_, std::convert::Infallible>(gateway.request(request, peer).response().await) }
+            async move { Ok::<_, std::convert::Infallible>(gateway.answer(request, peer).await) }
         });
         let limits = &self.settings.limits;
-        let mut connection = std::pin::pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(limits.header_read)
-                .max_buf_size(limits.head_bytes.max(8192))
-                .max_headers(128)
-                .auto_date_header(self.tells_date)
-                .serve_connection(io, service)
-        );
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_read)
+            .max_buf_size(limits.head_bytes.max(8192))
+            .max_headers(128)
+            .auto_date_header(self.tells_date)
+            .serve_connection(io, service);
         let mut draining = false;
-        loop {
+        let ended = loop {
             let changed = self.closer.changed();
             if self.closer.is_disconnecting() {
                 return;
             }
             if self.closer.is_draining() && !std::mem::replace(&mut draining, true) {
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
             tokio::select! {
                 biased;
-                // Whatever ended it, the client is gone and its calls know; there is nobody left to tell.
-                _ended = connection.as_mut() => return,
+                ended = &mut connection => break ended,
                 () = changed => {}
             }
+        };
+        let parts = connection.into_parts();
+        let mut edge = parts.io.into_inner();
+        if let Err(error) = ended
+            && !edge.has_refused()
+            && let Some(refusal) = unanswered(&error, parts.read_buf.is_empty())
+        {
+            edge.refuse(&refusal).await;
         }
+        edge.close().await;
+    }
+
+    /// Answers a request with the call that it becomes.
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Driven> {
+        // hyper reads a chunked body even where a Content-Length contradicts it, and hides the contradiction. What follows such a body may be
+        // a request that a proxy in front took for a part of it: it is not read.
+        let framed_twice = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let mut response = self.request(request, peer).response().await;
+        if framed_twice {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// Pairs a request with the call that answers it.
@@ -137,4 +147,14 @@ impl Gateway {
         let arrival = Arrival { id, at, began: Instant::now(), route, head, body, peer };
         Driven::new(self.closer.clone(), |outlet| Box::pin(call::run(gateway, arrival, outlet)))
     }
+}
+
+/// What a client must hear when hyper gave its connection up without a word: a head that came too slowly, or a protocol that is not HTTP/1.
+/// A connection that waited in silence for a next request (`idle`) is closed in silence: a late 408 could be taken for that request's answer.
+fn unanswered(error: &hyper::Error, idle: bool) -> Option<Refusal> {
+    if error.is_timeout() {
+        return (!idle).then(|| Refusal::of(Verdict::RequestTooSlow).by(Side::Client));
+    }
+    let unreadable = error.is_parse() || error.is_parse_version_h2();
+    unreadable.then(|| Refusal::of(Verdict::RequestRejected).saying("this port speaks HTTP/1.1"))
 }

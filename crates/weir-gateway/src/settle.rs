@@ -11,6 +11,8 @@ pub(crate) enum Work {
     Finished,
     /// Broken off by the upstream, a limit or a stop: what was delivered.
     Cut,
+    /// Broken off when only the end marker was missing: what was delivered is all that the upstream reported.
+    CutAtEnd,
     /// The client left: what it got before.
     ClientLeft,
 }
@@ -49,8 +51,9 @@ pub(crate) fn end(charge: Charge<Reserved>, price: &Price, used: &Used) -> Charg
         (Work::Complete, None) => (used.estimate(), UsageSource::Estimated, ChargeRule::Complete),
         (Work::Finished, Some(usage)) => (usage, UsageSource::Upstream, ChargeRule::Finished),
         (Work::Finished, None) => (used.estimate(), UsageSource::Estimated, ChargeRule::Finished),
-        (Work::Cut | Work::ClientLeft, _) if !used.any_output => return released(charge),
-        (Work::Cut, _) => (used.estimate(), UsageSource::Estimated, ChargeRule::Delivered),
+        (Work::Cut | Work::CutAtEnd | Work::ClientLeft, _) if !used.any_output => return released(charge),
+        (Work::CutAtEnd, Some(usage)) => (usage, UsageSource::Upstream, ChargeRule::Delivered),
+        (Work::Cut | Work::CutAtEnd, _) => (used.estimate(), UsageSource::Estimated, ChargeRule::Delivered),
         (Work::ClientLeft, _) => (used.estimate(), UsageSource::Estimated, ChargeRule::ClientLeft),
     };
     // A usage that no amount can hold is charged at what was held: the one sum that was agreed to.
@@ -82,6 +85,8 @@ mod tests {
             (Work::Complete, None, 3, Charged::Yes, ChargeRule::Complete, 37, UsageSource::Estimated),
             (Work::Finished, Some(usage), 0, Charged::Yes, ChargeRule::Finished, 205, UsageSource::Upstream),
             (Work::Cut, None, 3, Charged::Yes, ChargeRule::Delivered, 37, UsageSource::Estimated),
+            (Work::CutAtEnd, Some(usage), 3, Charged::Yes, ChargeRule::Delivered, 205, UsageSource::Upstream),
+            (Work::CutAtEnd, None, 3, Charged::Yes, ChargeRule::Delivered, 37, UsageSource::Estimated),
             (Work::Cut, None, 0, Charged::No, ChargeRule::Refused, 0, UsageSource::None),
             (Work::ClientLeft, None, 2, Charged::Yes, ChargeRule::ClientLeft, 27, UsageSource::Estimated),
             (Work::ClientLeft, Some(usage), 0, Charged::No, ChargeRule::Refused, 0, UsageSource::None),

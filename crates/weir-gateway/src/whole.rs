@@ -3,11 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use weir_client::Answer;
-use weir_core::{Audience, Side, Verdict};
-use weir_wire::{Scope, UpstreamError, Vendor, classify, limits::told_wait};
+use weir_core::{Side, Verdict};
+use weir_wire::{Scope, UpstreamClass, UpstreamError, Vendor, classify, limits::told_wait};
 
 use crate::{
     Gateway, attempt,
+    private::Private,
     refusal::Refusal,
     vigil::{Vigil, Wake},
 };
@@ -21,11 +22,8 @@ pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil
         let piece = match vigil.wait(answer.chunk(), None).await {
             Wake::Ready(Some(Ok(piece))) => piece,
             Wake::Ready(None) => return Ok(first.unwrap_or_else(|| whole.freeze())),
-            Wake::Ready(Some(Err(_))) => {
-                let refusal = Refusal::of(Verdict::StreamCut).scope(Scope::Upstream).by(Side::Upstream);
-                return Err(refusal.saying("the upstream broke off in the middle of its answer").status(502));
-            }
-            Wake::Limit(limit) => return Err(attempt::limited(limit, true)),
+            Wake::Ready(Some(Err(_))) => return Err(broke_off()),
+            Wake::Limit(limit) => return Err(attempt::limited(limit)),
             Wake::Quiet => continue,
         };
         if whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len() > limit {
@@ -44,25 +42,48 @@ pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil
     }
 }
 
+/// The upstream's connection broke in the middle of an answer of which the client has nothing yet.
+pub(crate) fn broke_off() -> Refusal {
+    let refusal = Refusal::of(Verdict::StreamCut).scope(Scope::Upstream).by(Side::Upstream);
+    refusal.saying("the upstream broke off in the middle of its answer").status(502)
+}
+
 /// What an upstream's error means for the one who called: its own words where they concern the request, weir's where they
 /// concern the operator's credential.
-pub(crate) fn refused(gateway: &Gateway, host: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal {
+pub(crate) fn refused(gateway: &Gateway, host: &str, asked: Private<'_>, status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal {
     let now = gateway.clock.now();
-    refused_with(gateway, host, &UpstreamError::read(status, body)).until(told_wait(headers, Some(body), now), now)
+    // Counters of a limit ride on every answer; they tell a wait only where one was asked for.
+    let asks = status == 429 || headers.contains_key(header::RETRY_AFTER) || headers.contains_key("retry-after-ms");
+    let wait = if asks { told_wait(headers, Some(body), now) } else { None };
+    refused_with(gateway, host, asked, &UpstreamError::read(status, body)).until(wait, now)
 }
 
 /// The same for an error that came inside a stream.
-pub(crate) fn refused_with(gateway: &Gateway, host: &str, error: &UpstreamError) -> Refusal {
+pub(crate) fn refused_with(gateway: &Gateway, host: &str, asked: Private<'_>, error: &UpstreamError) -> Refusal {
     let class = classify::class(error, Vendor::of_host(host));
     let refusal = Refusal::of(class.verdict_behind_gateway()).scope(Scope::Upstream).by(Side::Upstream);
+    if is_the_operators(class) {
+        return refusal;
+    }
+    let (screen, said) = (&gateway.screen, error.message.expose());
+    let refusal = match (said.is_empty(), class.is_of_the_channel()) {
+        (true, _) => refusal,
+        (false, true) => return refusal.saying_privately(screen.text(said), screen.kept(said, asked)),
+        (false, false) => refusal.quoting(screen.text(said), screen.kept(said, asked)),
+    };
     if class.is_of_the_channel() {
         return refusal;
     }
-    let text = gateway.redactor.redact(error.message.expose(), Audience::Support).cut(1024);
-    let refusal = if text.as_str().is_empty() { refusal } else { refusal.quoting(text.into_string()) };
-    let refusal = refusal.code(error.code.as_deref(), error.kind.as_deref());
+    let token = |token: &Option<String>| token.as_deref().map(|token| screen.token(token));
+    let refusal = refusal.code(token(&error.code).as_deref(), token(&error.kind).as_deref());
     // The upstream's own status is right about the request; about itself the catalogue's is.
     if (400..500).contains(&error.status) && error.status != 429 { refusal.status(error.status) } else { refusal }
+}
+
+/// Whether an error concerns the operator's credential: its words are not for the one who called.
+fn is_the_operators(class: UpstreamClass) -> bool {
+    use UpstreamClass::{Auth, Balance, DailyQuota, Group, RateLimit};
+    matches!(class, Auth | Balance | Group | RateLimit | DailyQuota)
 }
 
 /// Headers of an upstream's answer that concern its content. All others are the operator's business or weir's own.

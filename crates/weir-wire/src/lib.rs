@@ -11,6 +11,7 @@ pub mod limits;
 pub mod request;
 pub mod sse;
 pub mod tokens;
+mod unasked;
 mod usage;
 pub mod watch;
 
@@ -21,4 +22,5 @@ pub use headers::Audience;
 pub use request::{Peek, RequestFault};
 pub use sse::{EventTooLong, FrameSplitter};
 pub use tokens::DeliveredEstimate;
+pub use unasked::without_null_usage;
 pub use watch::{Eof, Seen, StreamWatch};

@@ -96,7 +96,7 @@ impl Bench {
              \x20 fastcgi_temp_path {folder}/fastcgi;\n  uwsgi_temp_path {folder}/uwsgi;\n  scgi_temp_path {folder}/scgi;\n\
              \x20 keepalive_requests 100000000;\n\
              \x20 upstream peer {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 100000000; }}\n\
-             \x20 server {{\n    listen 127.0.0.1:{port};\n    location / {{\n      proxy_pass http://peer;\n      proxy_http_version 1.1;\n\
+             \x20 server {{\n    listen 127.0.0.1:{port} backlog=4096;\n    location / {{\n      proxy_pass http://peer;\n      proxy_http_version 1.1;\n\
              \x20     proxy_set_header Connection \"\";\n      proxy_buffering off;\n      proxy_read_timeout 600s;\n    }}\n  }}\n}}\n"
         );
         fs::write(&path, conf)?;
@@ -106,8 +106,7 @@ impl Bench {
     /// Starts a gateway on the first core and waits for its first answer.
     pub(super) fn start(&self, kind: Kind, upstream: u16) -> Outcome<Running> {
         let port = free_port()?;
-        let mut command = Command::new("taskset");
-        command.args(["-c", CORE]);
+        let mut command = pinned(CORE);
         match kind {
             Kind::Nginx => {
                 let conf = self.configure_nginx(upstream, port)?;
@@ -130,6 +129,13 @@ impl Bench {
         }
         Ok(Running { child, port, start: began.elapsed() })
     }
+}
+
+/// A command whose first argument is a program that runs on one core, with enough files for thousands of streams.
+pub(super) fn pinned(core: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n $(ulimit -Hn); exec taskset -c \"$@\"", "sh", core]);
+    command
 }
 
 fn free_port() -> Outcome<u16> {

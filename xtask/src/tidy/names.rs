@@ -7,6 +7,10 @@ use regex::Regex;
 use super::Findings;
 use crate::{Outcome, vocabulary::Vocabulary};
 
+/// What declares a name of ours. A `type` that is indented belongs to a trait, and its name to whoever wrote that.
+const DECLARED: &str =
+    r"(?m)^(?:\s*(?:pub(?:\([^)]*\))?\s+)?(?:unsafe\s+)?(?:struct|enum|union|trait|mod)|(?:pub(?:\([^)]*\))?\s+)?type)\s+(\w+)";
+
 pub(super) struct Rules {
     not_words: Vec<String>,
     declared: Regex,
@@ -14,7 +18,7 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn new(words: &Vocabulary) -> Outcome<Self> {
-        let declared = Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))?\s+)?(?:unsafe\s+)?(?:struct|enum|union|trait|type|mod)\s+(\w+)")?;
+        let declared = Regex::new(DECLARED)?;
         Ok(Self { not_words: words.not_words.clone(), declared })
     }
 
@@ -67,7 +71,7 @@ mod tests {
 
     fn rules() -> Rules {
         let not_words = ["manager", "data", "info", "util"].map(String::from).into();
-        let declared = Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))?\s+)?(?:unsafe\s+)?(?:struct|enum|union|trait|type|mod)\s+(\w+)").unwrap();
+        let declared = Regex::new(DECLARED).unwrap();
         Rules { not_words, declared }
     }
 
@@ -82,7 +86,11 @@ mod tests {
     #[test]
     fn only_files_modules_and_types_are_names_here() {
         let mut findings = Findings::default();
-        rules().types("a.rs", "pub(crate) struct Store { pub data_lines: u32 }\nfn f(data: &str) { let info = \"data:\"; }", &mut findings);
+        rules().types(
+            "a.rs",
+            "pub(crate) struct Store { pub data_lines: u32 }\n    type Data = Bytes;\nfn f(data: &str) { let info = \"data:\"; }",
+            &mut findings,
+        );
         rules().path("crates/a/src/data_lines.md", &mut findings);
         assert!(findings.faults.is_empty(), "{findings:?}");
         rules().types("a.rs", "mod util;\npub struct CallInfo;", &mut findings);

@@ -12,6 +12,8 @@ use crate::{
 
 /// Fewer different characters than this are a pattern that somebody typed, not a key.
 const KEY_LETTERS_MIN: usize = 12;
+/// As many characters that follow each other, `01234567` or `abcdefgh`, come from a person: chance makes them once in 10¹².
+const KEY_RUN_MIN: usize = 8;
 
 pub(super) struct Rules {
     /// What people also say, and the word to say instead.
@@ -68,7 +70,7 @@ impl Rules {
         if let Some(found) = self.places.find(line) {
             findings.fault(place, format!("`{}` is a place of one machine", found.as_str()));
         }
-        let alive = |found: regex::Captures<'_>| found.iter().skip(1).flatten().any(|secret| letters(secret.as_str()) >= KEY_LETTERS_MIN);
+        let alive = |found: regex::Captures<'_>| found.iter().skip(1).flatten().any(|secret| !is_invented(secret.as_str()));
         // weir's own invented keys have their own shape and check; what is looked for is other people's.
         if !line.contains("sk-wr-") && self.keys.captures_iter(line).any(alive) {
             findings.fault(place, "this looks like a live key: use one that is plainly invented");
@@ -99,6 +101,12 @@ fn is_corpus(path: &str) -> bool {
 
 fn is_lock(path: &str) -> bool {
     path.ends_with(".lock") || path.ends_with("package-lock.json")
+}
+
+/// Whether a key is plainly no one's.
+fn is_invented(secret: &str) -> bool {
+    let follows = |run: &[u8]| run.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]));
+    letters(secret) < KEY_LETTERS_MIN || secret.as_bytes().windows(KEY_RUN_MIN).any(follows)
 }
 
 /// How many different characters a text has.
@@ -146,6 +154,7 @@ mod tests {
         assert_eq!(found("tests/a.json", &alive), 1);
         assert_eq!(found("tests/corpus.json", &alive), 0);
         assert_eq!(found("tests/a.json", &format!("sk-{}", "x".repeat(40))), 0);
+        assert_eq!(found("tests/a.json", &format!("sk-proj-{}", "0123456789abcdef0123456789abcdef")), 0);
     }
 
     #[test]

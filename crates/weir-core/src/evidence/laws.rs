@@ -72,7 +72,7 @@ fn r12_the_nine_things_are_always_there_and_what_is_missing_is_unknown() {
         observed: None,
         ..record()
     };
-    let seen = json_of(&Evidence::of(&bare, context(&redactor), Audience::Support).unwrap());
+    let seen = json_of(&Evidence::of(&bare, &context(&redactor), Audience::Support).unwrap());
     assert_eq!(seen["request"]["model"], "unknown");
     assert_eq!(seen["client"]["name"], "unknown");
     assert_eq!(seen["key_masked"], "unknown");
@@ -85,10 +85,10 @@ fn r12_the_nine_things_are_always_there_and_what_is_missing_is_unknown() {
 #[test]
 fn r13_a_proxy_that_was_not_seen_is_never_a_no() {
     let redactor = Redactor::default();
-    let seen = json_of(&Evidence::of(&record(), context(&redactor), Audience::Support).unwrap());
+    let seen = json_of(&Evidence::of(&record(), &context(&redactor), Audience::Support).unwrap());
     assert_eq!(seen["request"]["via_proxy"], "not_seen");
     let proxied = EvidenceContext { via_proxy_how: Some("HTTPS_PROXY"), ..context(&redactor) };
-    let seen = json_of(&Evidence::of(&record(), proxied, Audience::Support).unwrap());
+    let seen = json_of(&Evidence::of(&record(), &proxied, Audience::Support).unwrap());
     assert_eq!((&seen["request"]["via_proxy"], &seen["request"]["via_proxy_how"]), (&json!("yes"), &json!("HTTPS_PROXY")));
 }
 
@@ -105,7 +105,7 @@ fn r25_only_response_headers_of_the_allow_list_are_kept() {
     ]
     .map(|(k, v)| (k.to_owned(), v.to_owned()));
     let with = EvidenceContext { response_headers: &headers, ..context(&redactor) };
-    let seen = json_of(&Evidence::of(&record(), with, Audience::Support).unwrap());
+    let seen = json_of(&Evidence::of(&record(), &with, Audience::Support).unwrap());
     assert_eq!(
         seen["response_headers"],
         json!({"content-type": "text/event-stream", "x-ratelimit-limit-requests": "60", "via": "1.1 private"})
@@ -182,7 +182,7 @@ fn d5_the_schema_has_no_request_header_and_no_sum_of_money() {
 #[test]
 fn r46_a_record_with_an_unknown_field_is_refused() {
     let redactor = Redactor::default();
-    let good = json_of(&Evidence::of(&record(), context(&redactor), Audience::Support).unwrap());
+    let good = json_of(&Evidence::of(&record(), &context(&redactor), Audience::Support).unwrap());
     let back: Evidence = serde_json::from_value(good.clone()).unwrap();
     assert_eq!(json_of(&back), good);
     for (place, field) in [
@@ -222,7 +222,7 @@ fn r50_the_public_form_has_no_account_no_ledger_no_upstream_and_no_private_host(
         charge_window: Some((Timestamp(0), Timestamp(9))),
         ..context(&redactor)
     };
-    let public = Evidence::of(&record(), full, Audience::Public).unwrap();
+    let public = Evidence::of(&record(), &full, Audience::Public).unwrap();
     let text = serde_json::to_string(&public).unwrap();
     for hidden in ["acc_83", "fp_", "k_ab12", "led_", "team-a", "a note", "corp.internal", "up1", "azure", "1970"] {
         assert!(!text.contains(hidden), "{hidden} in {text}");
@@ -244,7 +244,7 @@ fn r41_what_is_private_in_an_error_text_or_a_name_never_reaches_a_record() {
     };
     let evidence = Evidence::of(
         &bad,
-        EvidenceContext { user_note: Some("my key sk-abcdefgh12345678 and mail bob@example.com"), ..context(&redactor) },
+        &EvidenceContext { user_note: Some("my key sk-abcdefgh12345678 and mail bob@example.com"), ..context(&redactor) },
         Audience::Support,
     )
     .unwrap();
@@ -271,7 +271,7 @@ fn the_same_call_has_the_same_id_and_the_id_survives_being_written_down() {
 #[test]
 fn r40_the_text_to_paste_has_every_field_in_both_languages() {
     let redactor = Redactor::default();
-    let evidence = Evidence::of(&record(), context(&redactor), Audience::Support).unwrap();
+    let evidence = Evidence::of(&record(), &context(&redactor), Audience::Support).unwrap();
     let words = VerdictWords { title: "stream cut by the upstream", check: "the upstream's status", never: "resubmit a media task" };
     insta::assert_snapshot!(evidence.render_text(Lang::En, &words));
     let words = VerdictWords { title: "流在中途被上游断开", check: "上游状态", never: "重新提交媒体任务" };
@@ -289,7 +289,7 @@ proptest! {
         let headers: Vec<(String, String)> = (0..40).map(|i| (format!("x-ratelimit-{i:036}"), header.clone())).collect();
         let ids = vec!["led_01J2W8K3Q4ZP7M01J2W8K3Q4ZP7M01J2W8K3Q4ZP7M".to_owned(); 30];
         let full = EvidenceContext { response_headers: &headers, user_note: Some(&note), ledger_ids: &ids, ..context(&redactor) };
-        let evidence = Evidence::of(&row, full, Audience::Support).unwrap();
+        let evidence = Evidence::of(&row, &full, Audience::Support).unwrap();
         let text = serde_json::to_string(&evidence).unwrap();
         prop_assert!(text.len() <= MAX_EVIDENCE_BYTES, "{}", text.len());
         let back: Evidence = serde_json::from_str(&text).unwrap();

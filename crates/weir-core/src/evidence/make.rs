@@ -174,7 +174,7 @@ impl Maker<'_> {
 impl Evidence {
     /// The record of a call for one audience. The same call has the same evidence id each time.
     #[must_use]
-    pub fn of(record: &CallRecord, context: EvidenceContext<'_>, audience: Audience) -> Option<Self> {
+    pub fn of(record: &CallRecord, context: &EvidenceContext<'_>, audience: Audience) -> Option<Self> {
         let zone = context.zone.clone();
         let mut maker = Maker {
             redactor: context.redactor,
@@ -189,13 +189,13 @@ impl Evidence {
             product: maker.label("product", Some(context.product))?,
             source: context.source,
             audience,
-            verdict: verdict(&mut maker, record, &context)?,
+            verdict: verdict(&mut maker, record, context)?,
             account: account(&mut maker, record),
-            key_masked: key_masked(&mut maker, record, &context),
+            key_masked: key_masked(&mut maker, record, context),
             key_fp: maker.private("key_fp", Fact::or_null(context.key_fp.clone())),
             key_id: key_id(&mut maker, record),
-            client: client(&mut maker, record, &context),
-            request: request(&mut maker, record, &context),
+            client: client(&mut maker, record, context),
+            request: request(&mut maker, record, context),
             status: Fact::Known(if (100..600).contains(&record.status) {
                 Status::Code(record.status)
             } else {
@@ -205,7 +205,7 @@ impl Evidence {
             error_text: Fact::or_null(maker.text("error_text", record.error_text.as_deref())),
             retry: retry(&mut maker, record),
             task: Fact::or_null(context.task.clone()),
-            charge: charge(&mut maker, record, &context),
+            charge: charge(&mut maker, record, context),
             timing: Some(timing(record)),
             limits: context.limits.clone(),
             stream_obs: observed(&mut maker, record),

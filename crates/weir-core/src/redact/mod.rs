@@ -3,7 +3,9 @@
 //! Order: shadow copy, exact secrets, shapes, names, content names, personal data. Every search is linear in the text.
 
 pub mod canary;
+mod content;
 mod engine;
+mod judge;
 mod names;
 mod normalise;
 mod personal;

@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
+use super::content::content;
 use super::engine::{Audience, Kind, Span};
+use super::judge::{complains, han_value, is_dated_name, is_marker, is_number_or_none, is_placeholder, is_plain_word, starts_han};
 use super::normalise::Shadow;
 use super::shapes::{is_dense, is_known_id, looks_random};
 use super::value::{Form, Separator, Value, is_quote, line_end, read, skip_blanks};
@@ -39,9 +41,9 @@ const WHOLE_LINE_SCHEMES: &[&str] = &[
 ];
 
 /// A name in the shadow.
-struct Name {
-    start: usize,
-    end: usize,
+pub(super) struct Name {
+    pub(super) start: usize,
+    pub(super) end: usize,
     claim: Claim,
     han: bool,
 }
@@ -207,138 +209,8 @@ fn prose(shadow: &Shadow<'_>, name: &Name, at: usize, blanks: usize) -> Option<(
     (next > at || name.han).then_some((separator, next))
 }
 
-fn text_of<'a>(shadow: &'a Shadow<'_>, value: &Value) -> &'a str {
+pub(super) fn text_of<'a>(shadow: &'a Shadow<'_>, value: &Value) -> &'a str {
     shadow.text().get(value.range.clone()).unwrap_or_default()
-}
-
-/// Prompts and answers: strings and lists whole; objects are looked into; numbers are counts and stay.
-fn content(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quoted: bool, strong: bool) -> Option<Span> {
-    let bytes = shadow.bytes();
-    let mut value = read(shadow, at)?;
-    if separator == Separator::Pair {
-        return None;
-    }
-    match value.form {
-        Form::Quoted if separator == Separator::Blank => return None,
-        Form::Quoted => {
-            let word = text_of(shadow, &value);
-            // `"input":"text"`, `"type":…`: one small word that a schema would use is no content, unless the name is sure.
-            if !strong && is_schema_word(shadow.text(), name, word) {
-                return None;
-            }
-        }
-        Form::List if separator != Separator::Blank && bytes[value.range.start] == b'[' => {}
-        Form::Object if strong || is_arguments(shadow, name) => {}
-        Form::List | Form::Object => return None,
-        Form::Bare => {
-            let allowed = match separator {
-                Separator::Tag => true,
-                Separator::Equals => strong || line_is_pairs(bytes, name),
-                Separator::Colon => strong && !after_complaint(shadow.text(), name),
-                Separator::Blank | Separator::Pair => false,
-            };
-            if quoted || !allowed || is_number_or_none(text_of(shadow, &value)) {
-                return None;
-            }
-            value.range.end = unquoted_content_end(bytes, &value, separator);
-        }
-    }
-    if shadow.text().get(value.range.clone()).is_none_or(|t| t.trim().is_empty() || super_marked(t)) {
-        return None;
-    }
-    Some(Span::new(value.range.start, value.range.end, Kind::Content))
-}
-
-fn is_arguments(shadow: &Shadow<'_>, name: &Name) -> bool {
-    matches!(&shadow.text()[name.start..name.end], "arguments" | "input" | "inputs")
-}
-
-fn is_schema_word(text: &str, name: &Name, word: &str) -> bool {
-    const SCHEMA: &[&str] = &[
-        "text",
-        "json",
-        "image",
-        "audio",
-        "auto",
-        "string",
-        "object",
-        "null",
-        "none",
-        "user",
-        "assistant",
-        "system",
-        "tool",
-        "unknown",
-        "stdout",
-        "stderr",
-        "linux",
-        "darwin",
-        "windows",
-        "macos",
-    ];
-    let name = &text[name.start..name.end];
-    SCHEMA.contains(&word)
-        || matches!(name, "system" | "suffix" | "output" | "query") && word.is_ascii() && !word.contains(' ') && word.len() < 24
-        || word.starts_with('/') && !word.contains(' ')
-}
-
-/// In `a=1 prompt=…` the next name ends a value; elsewhere the line does.
-fn unquoted_content_end(bytes: &[u8], value: &Value, separator: Separator) -> usize {
-    let line = line_end(bytes, value.range.start);
-    if separator == Separator::Tag {
-        return bytes[value.range.start..].iter().position(|b| *b == b'<').map_or(line, |i| value.range.start + i);
-    }
-    if separator != Separator::Equals {
-        return line;
-    }
-    let mut at = value.range.end;
-    while at < line {
-        let word = skip_blanks(bytes, at, false);
-        let len = bytes[word..line].iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')).count();
-        if len > 0 && bytes.get(word + len) == Some(&b'=') && word > at {
-            return at;
-        }
-        at = word + len.max(1);
-    }
-    line
-}
-
-fn line_is_pairs(bytes: &[u8], name: &Name) -> bool {
-    matches!(bytes.get(name.start.wrapping_sub(1)), None | Some(b' ' | b'&' | b'?' | b'\t' | b'\n' | b','))
-        && bytes.get(name.end) == Some(&b'=')
-}
-
-/// "invalid prompt: …" is what an API says about a prompt.
-fn after_complaint(text: &str, name: &Name) -> bool {
-    const COMPLAINTS: &[&str] = &[
-        "invalid",
-        "missing",
-        "empty",
-        "unsupported",
-        "the",
-        "your",
-        "for",
-        "this",
-        "in",
-        "of",
-        "no",
-        "bad",
-        "'",
-        "`",
-        "field",
-        "parameter",
-    ];
-    let before = text[..name.start].trim_end();
-    let word = before.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default().to_ascii_lowercase();
-    text[..name.start].ends_with([' ', '\'', '`']) && COMPLAINTS.contains(&word.trim_start_matches(['"', '(', '[']))
-        || before.ends_with(['\'', '`'])
-}
-
-fn is_number_or_none(text: &str) -> bool {
-    let text = text.trim_end_matches([',', '}', ']', ')', ';']);
-    text.is_empty()
-        || text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'%'))
-        || matches!(text, "null" | "None" | "true" | "false" | "nil" | "undefined" | "unknown")
 }
 
 /// A value behind a sure name.
@@ -475,17 +347,6 @@ fn weak(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: usize, quote
     (sure || dense).then(|| Span::new(value.range.start, value.range.end, Kind::Key))
 }
 
-/// `gpt-4o-mini-2024-07-18`, `daily_quota_2`: words and numbers with borders between them.
-fn is_dated_name(text: &str) -> bool {
-    text.contains(['-', '_', '.', '/', ':'])
-        && text.split(['-', '_', '.', '/', ':']).all(|part| part.len() < 12 && !is_dense(part.as_bytes()))
-        && !is_uuid(text)
-}
-
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36 && text.bytes().enumerate().all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() })
-}
-
 fn amount(shadow: &Shadow<'_>, separator: Separator, at: usize) -> Option<Span> {
     if separator == Separator::Blank || separator == Separator::Pair {
         return None;
@@ -509,7 +370,7 @@ fn person(shadow: &Shadow<'_>, separator: Separator, at: usize, kind: Kind) -> O
         }
     };
     let scalar = matches!(value.form, Form::Quoted | Form::Bare) && separator != Separator::Pair;
-    (fits && scalar && !super_marked(text)).then(|| Span::new(value.range.start, value.range.end, kind))
+    (fits && scalar && !is_marker(text)).then(|| Span::new(value.range.start, value.range.end, kind))
 }
 
 fn routing(shadow: &Shadow<'_>, separator: Separator, at: usize, audience: Audience) -> Option<Span> {
@@ -523,175 +384,6 @@ fn routing(shadow: &Shadow<'_>, separator: Separator, at: usize, audience: Audie
     let weight = is_weight && !shadow.text()[..at].trim_end_matches([' ', ':', '=', '"']).ends_with(['l', 'm', 'd']);
     (hidden && !is_placeholder(text) && (weight || audience == Audience::Public && is_label))
         .then(|| Span::new(value.range.start, value.range.end, Kind::Id))
-}
-
-/// A reference to a secret, or a mask: nothing to hide.
-fn is_placeholder(text: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "",
-        "null",
-        "none",
-        "nil",
-        "undefined",
-        "true",
-        "false",
-        "unknown",
-        "n/a",
-        "your_key",
-        "your_api_key",
-        "your-api-key",
-        "your_token",
-        "yourkey",
-        "...",
-        "…",
-        "-",
-        "not_seen",
-        "yes",
-        "no",
-        "set",
-        "unset",
-    ];
-    const STARTS: &[&str] = &[
-        "$",
-        "{{",
-        "process.env",
-        "os.",
-        "env.",
-        "import.meta",
-        "[REDACTED",
-        "YOUR_",
-        "<your",
-        "<YOUR",
-        "your_",
-        "your-",
-        "<api",
-        "<token",
-        "<key",
-        "<redacted",
-        "<REDACTED",
-        "System.getenv",
-        "getenv(",
-    ];
-    let text = text.trim();
-    let masked = text.chars().filter(|c| c.is_alphanumeric()).count();
-    let stars = text.chars().filter(|c| matches!(c, '*' | '•' | '…' | 'x' | 'X' | '.')).count();
-    WORDS.contains(&text.to_ascii_lowercase().as_str())
-        || STARTS.iter().any(|s| text.starts_with(s))
-        || text.starts_with("%") && text.ends_with('%') && text.len() > 2
-        || stars >= 3 && text.chars().all(|c| matches!(c, '*' | '•' | '…' | 'x' | 'X' | '.'))
-        || is_good_mask(text, masked)
-}
-
-/// Public prefix, `…` and at most four characters; or the public id of our own key.
-fn is_good_mask(text: &str, _letters: usize) -> bool {
-    let Some(at) = text.find('…').or_else(|| text.find("...")).or_else(|| text.find("***")) else {
-        return text.strip_prefix("sk-wr-").is_some_and(|kid| kid.len() == 8);
-    };
-    let tail = text[at..].trim_start_matches(['…', '.', '*']);
-    let head = &text[..at];
-    let public = head.is_empty() || crate::secret::KEY_PREFIXES.contains(&head) || head.starts_with("sk-wr-") && head.len() <= 40;
-    public && tail.chars().count() <= 4
-}
-
-fn super_marked(text: &str) -> bool {
-    Kind::ALL.iter().any(|k| text.trim() == k.marker())
-}
-
-/// A word that prose puts behind a name: small letters only, or a sentence's beginning.
-fn is_plain_word(text: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "please",
-        "must",
-        "is",
-        "was",
-        "are",
-        "should",
-        "or",
-        "and",
-        "the",
-        "a",
-        "an",
-        "has",
-        "have",
-        "cannot",
-        "can",
-        "failed",
-        "error",
-        "incorrect",
-        "wrong",
-        "not",
-        "rejected",
-        "disabled",
-        "enabled",
-        "ok",
-        "rotated",
-        "revoked",
-        "provided",
-        "string",
-        "invalid",
-        "expired",
-        "required",
-        "missing",
-        "empty",
-        "present",
-        "absent",
-        "redacted",
-        "masked",
-        "hidden",
-        "valid",
-        "unauthorized",
-        "forbidden",
-        "denied",
-        "refused",
-        "it",
-        "you",
-        "check",
-        "get",
-        "see",
-        "use",
-        "make",
-        "verify",
-        "only",
-        "too",
-        "at",
-        "in",
-        "for",
-        "from",
-        "with",
-        "to",
-        "bearer",
-        "basic",
-        "authentication",
-        "authorization",
-        "header",
-        "limit",
-        "exceeded",
-        "malformed",
-        "found",
-    ];
-    let text = text.trim_end_matches([',', '.', ';', ':', '!']);
-    WORDS.contains(&text.to_ascii_lowercase().as_str())
-        || text.contains('_') && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && text.len() > 8
-}
-
-fn starts_han(text: &str) -> bool {
-    text.chars().next().is_none_or(|c| !c.is_ascii())
-}
-
-fn complains(text: &str) -> bool {
-    const STARTS: &[&str] = &[
-        "错误", "无效", "不", "已", "是", "为", "过期", "正确", "必须", "长度", "请", "未", "和", "或", "、", "，", "。", "的", "格式",
-        "没", "有", "无", "失败", "缺", "验证", "登录", "认证", "为空", "泄",
-    ];
-    text.is_empty() || STARTS.iter().any(|s| text.starts_with(s))
-}
-
-fn han_value(text: &str, kind: Kind) -> bool {
-    let ascii: String = text.chars().take_while(char::is_ascii).collect();
-    match kind {
-        Kind::Auth => ascii.len() >= 4 && ascii.bytes().any(|b| b.is_ascii_digit()),
-        _ => ascii.len() >= 8 && looks_random(ascii.as_bytes()),
-    }
 }
 
 static SCHEME: LazyLock<Option<Regex>> =

@@ -206,14 +206,7 @@ fn continued(bytes: &[u8], mut end: usize) -> usize {
         let part = &bytes[at..next];
         // The next line's own first word is not a key's tail: that is dense, and no `name:` or `name=`.
         let is_name = bytes.get(next).is_some_and(|b| matches!(b, b':' | b'=' | b'('));
-        if gap == 0 && !quoted
-            || !(glued || quoted)
-            || part.len() < 8
-            || is_name
-            || !is_dense(part)
-            || is_known_id(part)
-            || starts_time(part)
-        {
+        if !quoted && (gap == 0 || !glued) || part.len() < 8 || is_name || !is_dense(part) || is_known_id(part) || starts_time(part) {
             return end;
         }
         end = next;

@@ -1295,7 +1295,7 @@ pub(super) static FACTS: [Facts; 76] = [
         level: Level::Fail,
         owner: Owner::Network,
         retry: [RetryWord::Backoff(2), RetryWord::Slow, RetryWord::Ask, RetryWord::Backoff(2)],
-        api: None,
+        api: Some(Api { status: 504, code: "upstream_proxy_timeout", kind: "upstream_error", should_retry: true }),
         source: Source::Simulated("sim:proxy_504_html"),
         evidence: "elapsed, hop guess",
         zh: Words {

@@ -93,7 +93,8 @@ impl UpstreamClass {
         match self {
             Self::RateLimit | Self::DailyQuota => Verdict::UpstreamThrottled,
             Self::Auth | Self::Balance | Self::Group => Verdict::NoUpstream,
-            Self::Timeout => Verdict::UpstreamError,
+            // An upstream's own 504 comes from a hop between it and the gateway.
+            Self::Timeout => Verdict::ProxyCut,
             other => other.verdict(0, None),
         }
     }

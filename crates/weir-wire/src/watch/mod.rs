@@ -150,9 +150,10 @@ impl StreamWatch {
         match how {
             _ if self.failed => StreamEnd::UpstreamError,
             _ if self.marked => StreamEnd::Done,
-            _ if self.has_finished() => StreamEnd::EofNoDone,
-            Eof::Clean => StreamEnd::EofNoFinish,
+            // Every client takes a broken connection for an error, whatever came before; a clean end after the finish for none.
             Eof::Cut => StreamEnd::UpstreamCut,
+            Eof::Clean if self.has_finished() => StreamEnd::EofNoDone,
+            Eof::Clean => StreamEnd::EofNoFinish,
         }
     }
 

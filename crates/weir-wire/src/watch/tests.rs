@@ -47,16 +47,16 @@ fn a_chat_is_followed_from_role_to_done() {
 }
 
 #[test]
-fn a_stream_ends_as_its_events_say_not_as_its_transport_does() {
+fn a_stream_without_its_marker_ends_as_its_transport_does() {
     let two = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
     let stop_two = r#"{"choices":[{"index":1,"delta":{},"finish_reason":"length"}]}"#;
     let error = r#"{"error":{"message":"m"}}"#;
     let table: &[(&[&str], StreamEnd, StreamEnd, bool)] = &[
         (&[], StreamEnd::EofNoFinish, StreamEnd::UpstreamCut, false),
         (&[ROLE, WORD], StreamEnd::EofNoFinish, StreamEnd::UpstreamCut, false),
-        (&[ROLE, WORD, STOP], StreamEnd::EofNoDone, StreamEnd::EofNoDone, true),
+        (&[ROLE, WORD, STOP], StreamEnd::EofNoDone, StreamEnd::UpstreamCut, true),
         (&[WORD, two, STOP], StreamEnd::EofNoFinish, StreamEnd::UpstreamCut, false),
-        (&[WORD, two, STOP, stop_two], StreamEnd::EofNoDone, StreamEnd::EofNoDone, true),
+        (&[WORD, two, STOP, stop_two], StreamEnd::EofNoDone, StreamEnd::UpstreamCut, true),
         (&[WORD, STOP, "[DONE]"], StreamEnd::Done, StreamEnd::Done, true),
         (&[WORD, "[DONE]"], StreamEnd::Done, StreamEnd::Done, false),
         (&[WORD, error], StreamEnd::UpstreamError, StreamEnd::UpstreamError, false),

@@ -120,7 +120,7 @@ fn made(shell: &Shell, call: &StoredCall, audience: Audience) -> Result<Evidence
         charge_count: u16::try_from(charges).ok(),
         ..EvidenceContext::new(&engine, PRODUCT, Source::Gateway, shell.now(), TimeZone::system())
     };
-    Evidence::of(&call.record, context, audience).ok_or_else(unsafe_record)
+    Evidence::of(&call.record, &context, audience).ok_or_else(unsafe_record)
 }
 
 /// The record as JSON, after the last look: nothing leaves that the engine would still hide.

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use weir_core::{ApiKey, Price};
 use weir_gateway::{Channel, PriceList, Settings, Upstream};
 use weir_sim::{Sim, SimSettings};
-use weir_store::{BooksSettings, KeyState, NewKey, Store, StoreError};
+use weir_store::{KeyState, NewKey, Store, StoreError};
 
 use super::{
     key::dice,
@@ -25,7 +25,11 @@ use super::{
 };
 use crate::{
     args::listen,
-    config::{LogFormat, check::wrong_base_url, secret, settings::target},
+    config::{
+        check::wrong_base_url,
+        load, secret,
+        settings::{settings, target},
+    },
     fault::{Exit, Fault},
     lang::text,
     logs,
@@ -40,9 +44,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// Where it listens; port 0 takes a free one
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8787", value_parser = listen)]
-    listen: SocketAddr,
+    /// Where it listens, 127.0.0.1:8787 if left out; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT", value_parser = listen)]
+    listen: Option<SocketAddr>,
     /// An upstream instead of the simulated one, such as https://api.openai.com/v1
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
@@ -53,11 +57,15 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn run(self, shell: &Shell) -> Result<Exit, Fault> {
-        logs::start(shell, LogFormat::Auto, "warn")?;
+        // No file is read: what `weir.toml` says is meant for `weir serve`. What the environment says is meant for every command.
+        let config = load(None, &shell.variables)?.config;
+        logs::start(shell, config.log.format, config.log.filter.as_deref().unwrap_or("warn"))?;
         let dir = shell.plain_data_dir()?;
+        let at = self.listen.or_else(|| config.server.listen.parse().ok()).unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8787)));
+        let grace = shell.variable("WEIR_SERVER__GRACE").map_or(GRACE, |_| config.server.grace.0);
         block_on(async {
             let signals = Signals::take()?;
-            let listener = bind(self.listen).await?;
+            let listener = bind(at).await?;
             let simulator = match self.upstream {
                 Some(_) => None,
                 None => Some(bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?),
@@ -66,14 +74,14 @@ impl Up {
             let upstream = self.upstream(shell, sim_url.as_deref())?;
             let store = Store::open(&dir)?;
             let key = demo_key(shell, &store, &dir)?;
-            let gateway = open(store, &dir, settings(upstream), BooksSettings::default().slots)?;
+            let gateway = open(store, &dir, free(settings(&config, &shell.variables)?, upstream), config.limits.calls)?;
             let url = base_url(&listener)?;
             announce(shell, &url, &key, sim_url.as_deref(), &dir)?;
             let epoch = shell.now();
             signals
                 .stop(|stop| async move {
                     tokio::select! {
-                        done = serve(gateway, listener, stop, GRACE) => done,
+                        done = serve(gateway, listener, stop, grace) => done,
                         // The simulator stays until the gateway has drained.
                         () = simulate(simulator, epoch) => Ok(Exit::Done),
                     }
@@ -98,13 +106,10 @@ impl Up {
     }
 }
 
-/// Everything costs nothing, so no model is without a price.
-fn settings(upstream: Upstream) -> Settings {
-    Settings {
-        upstreams: vec![upstream],
-        prices: PriceList { fallback: Some(Price::default()), ..PriceList::default() },
-        ..Settings::default()
-    }
+/// One upstream, and nothing costs anything unless told otherwise, so no model is without a price.
+fn free(settings: Settings, upstream: Upstream) -> Settings {
+    let prices = PriceList { fallback: Some(Price::default()), ..settings.prices };
+    Settings { upstreams: vec![upstream], prices, ..settings }
 }
 
 async fn simulate(listener: Option<TcpListener>, epoch: weir_core::Timestamp) {

@@ -148,3 +148,34 @@ fn serving_without_an_upstream_or_a_file_says_what_to_do() {
     home.run(&["serve"]).failed(2, &["has no upstream", "hint: add [[upstream]]"]);
     home.run(&["serve", "--config", "none.toml"]).failed(2, &["none.toml", "cannot be read"]);
 }
+
+/// What stands at the root of the repository for operators to copy.
+const EXAMPLE: &str = include_str!("../../../../weir.example.toml");
+
+#[test]
+fn the_example_is_right_and_has_the_defaults_where_it_says_so() {
+    let home = Home::new();
+    home.file("weir.toml", EXAMPLE);
+    let key = [("OPENAI_API_KEY", "sk-invented")];
+    let checked = home.run_with(&key, &["config", "check"]).done();
+    assert_eq!(checked.err, "", "the example should need no remark");
+    let (example, default) =
+        (home.run_with(&key, &["config", "show", "--json"]).json(), Home::new().run(&["config", "show", "--json"]).json());
+    for section in ["server", "limits", "streams"] {
+        assert_eq!(example[section], default[section], "{section}");
+    }
+    for limit in ["connect", "first_byte", "idle", "total"] {
+        assert_eq!(example["timeouts"][limit], default["timeouts"][limit], "{limit}");
+    }
+}
+
+#[test]
+fn the_example_names_every_key_there_is() {
+    let schema: serde_json::Value = serde_json::from_str(&Home::new().run(&["config", "schema"]).done().out).unwrap();
+    let shapes = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let keys: Vec<_> = shapes.filter_map(|shape| shape["properties"].as_object()).flat_map(|keys| keys.keys()).collect();
+    assert!(keys.len() > 30, "{keys:?}");
+    let words: Vec<_> = EXAMPLE.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let missing: Vec<_> = keys.into_iter().filter(|key| !words.contains(&key.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

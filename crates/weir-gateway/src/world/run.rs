@@ -1,0 +1,234 @@
+//! Runs one world to its end and gathers everything that can be seen of it.
+
+use std::{fmt::Write, fs, path::Path, sync::Arc, time::Duration};
+
+use tokio::{
+    io::duplex,
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use weir_client::Target;
+use weir_core::{ApiKey, Price};
+use weir_sim::{SeenRequest, Sim, SimSettings};
+use weir_store::{Account, AuditReport, Books, BooksSettings, CallFilter, NewKey, Store, StoredCall};
+
+use super::{
+    Sabotage,
+    chance::{Chance, EPOCH, Paused, Seeded},
+    client::{self, BODY_BYTES, FROZEN, Got, Keys},
+    plan::{Asking, Defect, PLENTY, PRICE, Plan},
+    upstream::{Pipes, straight},
+};
+use crate::{Channel, Gateway, Limits, PriceList, Settings, Upstream};
+
+/// The upstream's credential: it must reach the upstream and nothing else.
+pub(super) const UPSTREAM_KEY: &str = "sk-planted-upstream-0c41d2";
+
+/// A world that has ended.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    /// What each call got, and what it would have got from the upstream itself.
+    pub(super) calls: Vec<Ran>,
+    pub(super) records: Vec<StoredCall>,
+    pub(super) audit: AuditReport,
+    pub(super) account: Account,
+    pub(super) free: i64,
+    pub(super) seen: Vec<SeenRequest>,
+    /// Calls that had not ended long after their last client left; requests that the upstream still answers.
+    pub(super) running: usize,
+    pub(super) in_flight: usize,
+    pub(super) open: u64,
+    /// Every file of the data directory.
+    pub(super) files: Vec<(String, Vec<u8>)>,
+    /// Secrets that belong to clients.
+    pub(super) keys: Keys,
+    pub(super) trace: String,
+}
+
+/// One call, seen from its client.
+pub(super) struct Ran {
+    pub(super) asking: Asking,
+    pub(super) got: Got,
+    pub(super) ended: Duration,
+    pub(super) straight: Got,
+}
+
+impl World {
+    pub(super) fn run(seed: u64, sabotage: Sabotage) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(run(seed, sabotage, dir.path()))
+    }
+}
+
+async fn run(seed: u64, sabotage: Sabotage, dir: &Path) -> World {
+    let plan = Plan::of(seed);
+    let keys = keys(dir, seed, &plan);
+    let mut straights = Vec::new();
+    for asking in plan.calls() {
+        straights.push(straight(asking).await);
+    }
+    let clock = Arc::new(Paused::now_on());
+    let settings = BooksSettings { slots: 16, inline: true };
+    let (books, _) = Books::open(Store::open(dir).unwrap(), &settings, clock.clone()).unwrap();
+    let sim = Sim::new(SimSettings::default());
+    let pipes = Pipes::new(sim.clone(), &plan.dials, plan.pipe_bytes);
+    let mut gateway = Gateway::new(gateway_settings(&plan), books, clock, Arc::new(Seeded::new(seed)), Arc::new(pipes));
+    gateway.tells_date = false;
+    gateway.sabotage = sabotage;
+    let gateway = Arc::new(gateway);
+    let keys = Arc::new(keys);
+    let mut got = clients(&gateway, &plan, &keys).await;
+    let ended = timeout(FROZEN, gateway.closer.idle()).await;
+    let running = if ended.is_ok() { 0 } else { gateway.closer.running() };
+    sleep(Duration::from_secs(1)).await;
+    let books = gateway.books();
+    books.flush().await;
+    let mut records = books.store().calls(&CallFilter { limit: 1000, ..CallFilter::default() }).unwrap();
+    records.reverse();
+    let account = books.store().account("payer").unwrap().unwrap();
+    got.sort_by_key(|(asking, ..)| asking.n);
+    let calls = got.into_iter().map(|(asking, got, ended)| Ran { straight: straights[asking.n].clone(), asking, got, ended }).collect();
+    let mut world = World {
+        audit: books.audit().unwrap(),
+        free: books.balance(&account.id).unwrap().0,
+        account,
+        seen: sim.requests(),
+        running,
+        in_flight: books.in_flight(),
+        open: sim.open(),
+        files: files(dir),
+        keys: Arc::into_inner(keys).expect("its clients have ended"),
+        plan,
+        calls,
+        records,
+        trace: String::new(),
+    };
+    world.trace = trace(&world);
+    world
+}
+
+/// An account with keys of every kind.
+fn keys(dir: &Path, seed: u64, plan: &Plan) -> Keys {
+    let store = Store::open(dir).unwrap();
+    let mut chance = Chance::new(seed ^ 0x4E75);
+    let account = store.create_account("payer", EPOCH).unwrap().id;
+    if plan.credit.0 > 0 {
+        store.credit(&account, plan.credit, "first", EPOCH).unwrap();
+    }
+    let mut key = |new: NewKey| {
+        let dice = std::array::from_fn(|_| chance.next().to_le_bytes()[0]);
+        let (key, kid) = store.create_key(&NewKey { account: account.clone(), ..new }, &dice, EPOCH).unwrap();
+        (key.expose().to_owned(), kid)
+    };
+    let (good, _) = key(NewKey::default());
+    let (grouped, _) = key(NewKey { group: Some("sims".to_owned()), ..NewKey::default() });
+    let (disabled, kid) = key(NewKey::default());
+    let (expired, _) = key(NewKey { expires_at: Some(EPOCH), ..NewKey::default() });
+    store.disable(&kid).unwrap();
+    let unknown = ApiKey::mint(&[7; 64]).0.expose().to_owned();
+    Keys { good, grouped, unknown, disabled, expired }
+}
+
+fn gateway_settings(plan: &Plan) -> Settings {
+    let key = Some(Arc::new(ApiKey::parse(UPSTREAM_KEY).unwrap()));
+    let channel = Channel { name: "main".to_owned(), key, models: Vec::new(), weight: 1 };
+    let target = Target::parse("http://upstream.test/v1").unwrap();
+    Settings {
+        limits: Limits { body_bytes: BODY_BYTES, ..Limits::default() },
+        streams: plan.streams,
+        upstreams: vec![Upstream { name: "sim".to_owned(), target, channels: vec![channel] }],
+        timeouts: plan.timeouts,
+        prices: PriceList { models: [("sim:*".to_owned(), PRICE)].into(), fallback: None::<Price> },
+        groups: [("sims".to_owned(), vec!["sim:*".to_owned()])].into(),
+        ..Settings::default()
+    }
+}
+
+/// Lets every client live; what each of its calls got, and when.
+async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(Asking, Got, Duration)> {
+    let mut tasks = JoinSet::new();
+    let began = Instant::now();
+    for session in &plan.sessions {
+        let (gateway, keys, calls, starts, pipe_bytes) =
+            (Arc::clone(gateway), Arc::clone(keys), session.calls.clone(), session.starts, plan.pipe_bytes);
+        tasks.spawn(async move {
+            sleep(starts).await;
+            let (mut near, far) = duplex(pipe_bytes);
+            let mut serving = JoinSet::new();
+            serving.spawn(gateway.serve_connection(far, None));
+            let mut got = Vec::new();
+            let mut open = true;
+            for asking in calls {
+                let (answer, keep) = if open { client::ask(&asking, &keys, &mut near).await } else { Default::default() };
+                open = open && keep;
+                got.push((asking, answer, began.elapsed()));
+            }
+            drop(near);
+            // A connection whose client left must end by itself; the call may go on.
+            let _ = timeout(FROZEN, serving.join_all()).await;
+            got
+        });
+    }
+    if let Some(drain) = plan.drain {
+        sleep(drain.after).await;
+        gateway.drain(drain.grace).await;
+    }
+    tasks.join_all().await.into_iter().flatten().collect()
+}
+
+fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Everything that could be seen, as text: equal for equal seeds.
+fn trace(world: &World) -> String {
+    let mut out = format!("{:?} {:?} dials {:?} drain {:?} credit {}\n", world.plan.timeouts, world.plan.streams, world.plan.dials, world.plan.drain, world.plan.credit.0);
+    for call in &world.calls {
+        let Asking { n, route, stream, model, key, defect, client, asks_usage, .. } = &call.asking;
+        let got = &call.got;
+        let _ = writeln!(
+            out,
+            "call {n} {route:?} stream={stream} usage={asks_usage} {model} {key:?} {defect:?} {client:?} -> {} whole={} left={} {} bytes {:016x} at {:?}",
+            got.status,
+            got.whole,
+            got.left,
+            got.body.len(),
+            fold(&got.body),
+            call.ended
+        );
+    }
+    for stored in &world.records {
+        let _ = writeln!(out, "row {}", serde_json::to_string(&stored.record).unwrap());
+    }
+    for seen in &world.seen {
+        let _ = writeln!(out, "seen {}", serde_json::to_string(seen).unwrap());
+    }
+    let _ = writeln!(out, "balance {} free {} running {} open {}", world.account.balance.0, world.free, world.running, world.open);
+    out
+}
+
+fn fold(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+impl World {
+    /// Whether a call had nothing against it: it must go well.
+    pub(super) fn had_luck(&self, call: &Ran) -> bool {
+        let asking = &call.asking;
+        self.plan.is_kind() && asking.good && asking.defect.is_none() && asking.key.works() && call.got.asked && self.plan.credit == PLENTY
+    }
+}
+
+impl Ran {
+    /// Whether the request was one that reaches a call at all.
+    pub(super) fn reaches_accept(&self) -> bool {
+        self.got.asked && self.asking.defect != Some(Defect::Head)
+    }
+}
