@@ -86,7 +86,7 @@ fn deny(root: &Path) -> Outcome {
 }
 
 /// Where cargo builds, as cargo itself reads it.
-fn target(root: &Path) -> PathBuf {
+pub(crate) fn target(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
 }
 

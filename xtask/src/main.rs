@@ -44,18 +44,11 @@ enum Chore {
     },
     /// Run all tests with 20,000 seeds and 200 kills; SEEDS and KILLS in the environment win
     Nightly,
-    /// Measure weir beside nginx, one core each: requests, delay per event, memory per stream
-    Bench {
-        /// Rounds in turn; the table shows medians
-        #[arg(long, default_value_t = 5)]
-        rounds: usize,
-        /// Seconds of each measure of requests
-        #[arg(long, default_value_t = 3)]
-        seconds: u64,
-    },
-    /// One end of the bench; started by it
+    /// Measure weir beside nginx and print one table
+    Bench(bench::Arguments),
+    /// The load and the fake upstream of the bench
     #[command(hide = true)]
-    BenchPeer { arguments: Vec<String> },
+    BenchPeer { key: String },
 }
 
 fn main() -> ExitCode {
@@ -68,8 +61,8 @@ fn main() -> ExitCode {
         Chore::Ci => chores::ci(&root),
         Chore::Sim { seeds } => chores::sim(&root, seeds),
         Chore::Nightly => chores::nightly(&root),
-        Chore::Bench { rounds, seconds } => bench::run(&root, rounds, seconds),
-        Chore::BenchPeer { arguments } => bench::peer(&arguments),
+        Chore::Bench(arguments) => bench::run(&root, &arguments),
+        Chore::BenchPeer { key } => bench::peer(&key),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
