@@ -45,7 +45,8 @@ impl Default for Limits {
             event_bytes: 16 << 20,
             head_bytes: 64 << 10,
             connections: 20_000,
-            header_read: Duration::from_secs(10),
+            // It also bounds how long a connection may rest between two requests; clients pool theirs for up to a minute.
+            header_read: Duration::from_secs(75),
             body_read: Duration::from_secs(60),
         }
     }
