@@ -20,7 +20,7 @@ use weir_store::{Books, BooksSettings, CallFilter, NewKey, Store};
 use crate::{Channel, Dice, Gateway, PriceList, Settings, Upstream};
 
 const UPSTREAM_KEY: &str = "relay.Q7wZ9xT3k2Lm8pVb4nRc6yHd1sJf5gAe0uOi";
-const FOREIGN_KEY: &str = "sk-proj-wK3vN8rT5yB1mX7cQ2zL9pF4hD6jG0sA3eU8iO5tR1nY7bV2";
+const FOREIGN_KEY: &str = "sk-proj-wK3vN8rT5yB1mX7cQ2zL12345678A3eU8iO5tR1nY7bV2";
 const PROMPT_EN: &str = "the violet lantern hums over the seventh quay";
 const PROMPT_ZH: &str = "海上灯塔编号七十三在夜里熄灭";
 

@@ -31,7 +31,7 @@ use crate::weir::Home;
 /// The upstream's key: of no vendor's shape, so that only its registration can find it.
 const UPSTREAM: &str = "relay.Q7wZ9xT3k2Lm8pVb4nRc6yHd1sJf5gAe0uOi";
 /// Somebody else's key, pasted where it does not belong.
-const FOREIGN: &str = "sk-proj-wK3vN8rT5yB1mX7cQ2zL9pF4hD6jG0sA3eU8iO5tR1nY7bV2";
+const FOREIGN: &str = "sk-proj-wK3vN8rT5yB1mX7cQ2zL12345678A3eU8iO5tR1nY7bV2";
 /// What an administrator's tool would hold, in a cookie, a header and the environment.
 const ADMIN: &str = "adm_7Yx2Rk9Tq4Wn8Bv3Mc6Zp1Ld5Hs0Jf";
 const PROMPT_EN: &str = "the violet lantern hums over the seventh quay";
