@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -75,8 +75,9 @@ impl Wire {
 
     /// Whether another exchange may begin. Asks the socket, so a peer that closed in the meantime is noticed before anything is sent.
     pub(crate) async fn is_ready(&mut self) -> bool {
-        std::future::poll_fn(|cx| {
-            self.drive(cx);
+        std::future::poll_fn(|_| {
+            // Nobody waits for an idle connection: whoever takes it out of the pool asks again.
+            self.drive(&mut beside());
             Poll::Ready(!self.closed && self.send.is_ready())
         })
         .await
@@ -94,23 +95,19 @@ impl Wire {
     }
 
     async fn answer(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, WireError> {
-        let mut answer = std::pin::pin!(self.send.try_send_request(request));
+        // Unconstrained: a budget that ends here would be told to nobody, see `beside`.
+        let mut answer = std::pin::pin!(tokio::task::unconstrained(self.send.try_send_request(request)));
         let (driver, closed) = (&mut self.driver, &mut self.closed);
         std::future::poll_fn(move |cx| {
-            loop {
-                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(answer.map_err(|mut error| match error.take_message() {
-                        Some(_) => WireError::Unsent,
-                        None if error.error().is_parse() => WireError::NotHttp,
-                        None => WireError::Silent,
-                    }));
-                }
-                if *closed {
-                    return Poll::Ready(Err(WireError::Silent));
-                }
-                // A finished driver has told the answer why: ask the answer once more.
-                let _ = ready!(driver.as_mut().poll(cx));
-                *closed = true;
+            *closed = *closed || driver.as_mut().poll(cx).is_ready();
+            match answer.as_mut().poll(&mut beside()) {
+                Poll::Ready(answer) => Poll::Ready(answer.map_err(|mut error| match error.take_message() {
+                    Some(_) => WireError::Unsent,
+                    None if error.error().is_parse() => WireError::NotHttp,
+                    None => WireError::Silent,
+                })),
+                Poll::Pending if *closed => Poll::Ready(Err(WireError::Silent)),
+                Poll::Pending => Poll::Pending,
             }
         })
         .await
@@ -121,7 +118,7 @@ impl Wire {
         // First what is there, then what the socket has, then what that brought.
         for round in 0..2 {
             loop {
-                match Pin::new(&mut *body).poll_frame(cx) {
+                match Pin::new(&mut *body).poll_frame(&mut beside()) {
                     Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                         Ok(data) if data.is_empty() => {}
                         Ok(data) => return Poll::Ready(Some(Ok(data))),
@@ -139,4 +136,10 @@ impl Wire {
         }
         Poll::Pending
     }
+}
+
+/// The context for what only the driver can bring on, and which is polled right after the driver: the driver has the task's waker. A second one
+/// would have each answer and each piece wake the task that is just reading it.
+fn beside() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }

@@ -72,7 +72,7 @@ impl Arrival {
     }
 
     /// Reads the body and finds the model, the stream flag and what bounds the cost.
-    pub(crate) async fn read(self, limits: &Limits) -> Result<Asked, Refusal> {
+    pub(crate) async fn read(&mut self, limits: &Limits) -> Result<Asked, Refusal> {
         let kind = self.head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or("unreadable").to_ascii_lowercase());
         let form = kind.as_deref().is_some_and(|kind| kind.starts_with("multipart/form-data"));
         if form != matches!(self.route, Route::AudioTranscriptions | Route::AudioTranslations) && form
@@ -90,7 +90,7 @@ impl Arrival {
             let refusal = Refusal::of(Verdict::RequestRejected).status(415).code(Some("unsupported_content_encoding"), None);
             return Err(refusal.saying("compressed request bodies are not taken"));
         }
-        let body = match timeout(limits.body_read, collect(self.body, limits.body_bytes)).await {
+        let body = match timeout(limits.body_read, collect(&mut self.body, limits.body_bytes)).await {
             Ok(body) => body?,
             Err(_) => return Err(Refusal::of(Verdict::RequestTooSlow).by(Side::Client)),
         };
@@ -168,7 +168,7 @@ fn known_path(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Refusal> {
     let too_long = || Refusal::of(Verdict::RequestTooLong).saying(format_args!("the body exceeds {limit} bytes"));
     let hint = body.size_hint().lower();
     if hint > limit as u64 {

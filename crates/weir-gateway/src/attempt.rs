@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header, request::Parts};
+use http::{HeaderMap, HeaderName, Request, Uri, header, request::Parts};
 use http_body_util::Full;
 use weir_client::{Answer, AttemptError, AttemptLimits, Sent, WireError};
 use weir_core::{
@@ -21,8 +21,11 @@ use crate::{
 };
 
 /// What is sent upstream, as often as the policy allows.
-pub(crate) struct Outgoing {
-    head: Parts,
+pub(crate) struct Outgoing<'a> {
+    arrival: &'a Parts,
+    route: Route,
+    uri: Uri,
+    lane: &'a Lane,
     body: Bytes,
 }
 
@@ -49,26 +52,38 @@ const HELD_BACK: [HeaderName; 18] = [
     HeaderName::from_static("api-key"),
 ];
 
-impl Outgoing {
-    pub(crate) fn new(arrival: &Parts, route: Route, path: &str, lane: &Lane, body: Bytes) -> Result<Self, Refusal> {
-        let broken = || Refusal::of(Verdict::GatewayInternal);
-        let request = Request::builder().method(arrival.method.clone()).uri(path).body(()).map_err(|_| broken())?;
-        let (mut head, ()) = request.into_parts();
-        for (name, value) in &arrival.headers {
-            if !HELD_BACK.contains(name) && !is_ours(name) {
-                head.headers.append(name.clone(), value.clone());
-            }
-        }
-        head.headers.insert(header::HOST, HeaderValue::from_str(&lane.target.authority()).map_err(|_| broken())?);
-        if let Some(key) = &lane.channel.key {
-            credentials(&mut head.headers, route, key.expose()).map_err(|_| broken())?;
-        }
-        Ok(Self { head, body })
+impl<'a> Outgoing<'a> {
+    pub(crate) fn new(arrival: &'a Parts, route: Route, path: String, lane: &'a Lane, body: Bytes) -> Result<Self, Refusal> {
+        let uri = Uri::try_from(path).map_err(|_| broken())?;
+        Ok(Self { arrival, route, uri, lane, body })
     }
 
-    fn request(&self) -> Request<Full<Bytes>> {
-        Request::from_parts(self.head.clone(), Full::new(self.body.clone()))
+    fn request(&self) -> Result<Request<Full<Bytes>>, Refusal> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        request.method_mut().clone_from(&self.arrival.method);
+        request.uri_mut().clone_from(&self.uri);
+        let headers = request.headers_mut();
+        // Room for what is added: a map that grows hashes every name again.
+        headers.reserve(self.arrival.headers.len() + 3);
+        for (name, value) in &self.arrival.headers {
+            if !HELD_BACK.contains(name) && !is_ours(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        headers.insert(header::HOST, self.lane.host.clone().ok_or_else(broken)?);
+        if self.lane.channel.key.is_some() {
+            let credential = self.lane.credential.as_ref().ok_or_else(broken)?;
+            headers.insert(header::AUTHORIZATION, credential.bearer.clone());
+            if self.route == Route::Messages {
+                headers.insert("x-api-key", credential.bare.clone());
+            }
+        }
+        Ok(request)
     }
+}
+
+fn broken() -> Refusal {
+    Refusal::of(Verdict::GatewayInternal)
 }
 
 fn is_ours(name: &HeaderName) -> bool {
@@ -76,33 +91,21 @@ fn is_ours(name: &HeaderName) -> bool {
     name.starts_with("x-weir-") || name.starts_with("x-forwarded-") || name == "x-real-ip"
 }
 
-fn credentials(headers: &mut HeaderMap, route: Route, key: &str) -> Result<(), header::InvalidHeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {key}"))?;
-    value.set_sensitive(true);
-    headers.insert(header::AUTHORIZATION, value);
-    if route == Route::Messages {
-        let mut value = HeaderValue::from_str(key)?;
-        value.set_sensitive(true);
-        headers.insert("x-api-key", value);
-    }
-    Ok(())
-}
-
 /// Asks the upstream until there is an answer or a reason to stop. Opens a stream early if the answer takes long.
 pub(crate) async fn answer(
     gateway: &Gateway,
-    lane: &Lane,
-    outgoing: &Outgoing,
+    outgoing: &Outgoing<'_>,
     timeouts: &Timeouts,
     vigil: &mut Vigil,
     reply: &mut Reply,
     record: &mut CallRecord,
 ) -> Result<Answer, Refusal> {
+    let lane = outgoing.lane;
     let limits = AttemptLimits { connect: timeouts.connect, first_byte: timeouts.first_byte };
     let mut open_at = record.stream.then(|| reply.last_write + gateway.settings.streams.open_early);
     for n in 1..=u8::MAX {
         let began = reply.last_write.elapsed();
-        let mut asked = std::pin::pin!(Answer::get(gateway.dial.as_ref(), &lane.target, &lane.pool, outgoing.request(), limits));
+        let mut asked = std::pin::pin!(Answer::get(gateway.dial.as_ref(), &lane.target, &lane.pool, outgoing.request()?, limits));
         let outcome = loop {
             match vigil.wait(asked.as_mut(), open_at).await {
                 Wake::Ready(outcome) => break outcome,

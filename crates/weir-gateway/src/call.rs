@@ -50,10 +50,10 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
 }
 
 /// The path of a call that goes well; a refusal leaves it early. What is charged is in the record on every way out.
-async fn path(gateway: &Gateway, arrival: Arrival, hold: &Hold, record: &mut CallRecord, reply: &mut Reply) -> Result<(), Refusal> {
+async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut CallRecord, reply: &mut Reply) -> Result<(), Refusal> {
     arrival.check_method(&gateway.screen)?;
     let principal = admit::principal(gateway, &arrival, record)?;
-    let (head, route, began) = (arrival.head.clone(), arrival.route, arrival.began);
+    let (route, began) = (arrival.route, arrival.began);
     if route == Route::Models {
         return models::list(gateway, &arrival, &principal, record, reply).await;
     }
@@ -65,7 +65,7 @@ async fn path(gateway: &Gateway, arrival: Arrival, hold: &Hold, record: &mut Cal
     let charge = admit::reserve(gateway, hold, &principal, &admitted, &asked.peek, &record.model).await?;
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &timeouts, &gateway.settings.streams);
     let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, began, timeouts };
-    match talk.attempt(&head, route, &mut vigil, record, reply).await {
+    match talk.attempt(&arrival.head, route, &mut vigil, record, reply).await {
         Err(refusal) => {
             record.charge = settle::released(charge);
             Err(refusal)
@@ -126,8 +126,8 @@ impl Talk<'_> {
             if peek.stream && !peek.asked_usage { request::with_include_usage(&self.asked.body, peek) } else { self.asked.body.clone() };
         let take_usage = body != self.asked.body;
         let path = format!("{}{}", lane.target.path, route.path().trim_start_matches("/v1"));
-        let outgoing = Outgoing::new(head, route, &path, lane, body)?;
-        let answer = attempt::answer(self.gateway, lane, &outgoing, &self.timeouts, vigil, reply, record).await?;
+        let outgoing = Outgoing::new(head, route, path, lane, body)?;
+        let answer = attempt::answer(self.gateway, &outgoing, &self.timeouts, vigil, reply, record).await?;
         record.timing.ttfb = Some(millis(self.began.elapsed()));
         Ok((answer, take_usage))
     }

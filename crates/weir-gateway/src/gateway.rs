@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use weir_client::{Dial, Pool, Target};
-use weir_core::{Clock, RequestId};
+use weir_core::{ApiKey, Clock, RequestId};
 use weir_store::Books;
 
 use crate::{Channel, Settings, closer::Closer, screen::Screen, settings::fits};
@@ -20,6 +21,26 @@ pub(crate) struct Lane {
     pub(crate) target: Target,
     pub(crate) channel: Channel,
     pub(crate) pool: Arc<Pool>,
+    /// What every request to it bears, made once: `Host`, and the credential in both forms. `None` if it is no header.
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) credential: Option<Credential>,
+}
+
+/// A channel's key as headers.
+pub(crate) struct Credential {
+    pub(crate) bearer: HeaderValue,
+    pub(crate) bare: HeaderValue,
+}
+
+impl Credential {
+    fn new(key: &ApiKey) -> Option<Self> {
+        let secret = |text: &str| {
+            let mut value = HeaderValue::from_str(text).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        Some(Self { bearer: secret(&format!("Bearer {}", key.expose()))?, bare: secret(key.expose())? })
+    }
 }
 
 /// One gateway. Clones of the `Arc` serve connections side by side.
@@ -58,6 +79,8 @@ impl Gateway {
                     target: upstream.target.clone(),
                     channel: channel.clone(),
                     pool: Arc::default(),
+                    host: HeaderValue::from_str(&upstream.target.authority()).ok(),
+                    credential: channel.key.as_deref().and_then(Credential::new),
                 });
             }
         }

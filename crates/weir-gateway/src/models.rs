@@ -38,11 +38,11 @@ pub(crate) async fn list(
     let outgoing = Outgoing::new(
         &arrival.head,
         Route::Models,
-        &format!("{}{}", lane.target.path, arrival.head.uri.path().trim_start_matches("/v1")),
+        format!("{}{}", lane.target.path, arrival.head.uri.path().trim_start_matches("/v1")),
         lane,
         Bytes::new(),
     )?;
-    let mut answer = attempt::answer(gateway, lane, &outgoing, &timeouts, &mut vigil, reply, record).await?;
+    let mut answer = attempt::answer(gateway, &outgoing, &timeouts, &mut vigil, reply, record).await?;
     let body = whole::collect(&mut answer, Bytes::new(), &mut vigil, gateway.settings.limits.answer_bytes).await?;
     let status = answer.head.status;
     if !status.is_success() {
