@@ -8,6 +8,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::Gather;
+
 /// A connected byte stream.
 pub trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
@@ -108,7 +110,7 @@ impl Dial for Net {
             // Nagle's algorithm would hold a small event until the peer's delayed ACK: 40 ms.
             tcp.set_nodelay(true)?;
             if !target.tls {
-                return Ok(Box::new(tcp) as Box<dyn Io>);
+                return Ok(Box::new(Gather(tcp)) as Box<dyn Io>);
             }
             let connector = self.tls.as_ref().ok_or_else(|| io::Error::other("TLS is not set up"))?;
             let name = rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;

@@ -3,10 +3,12 @@
 
 mod attempt;
 mod dial;
+mod gather;
 mod pool;
 mod wire;
 
 pub use attempt::{Answer, AttemptError, AttemptLimits, Sent};
 pub use dial::{BadBaseUrl, Dial, Dialing, Io, Net, Target};
+pub use gather::Gather;
 pub use pool::Pool;
 pub use wire::WireError;

@@ -13,6 +13,9 @@ use weir_wire::{Peek, headers::client_facts, request};
 
 use crate::{Limits, refusal::Refusal, screen::Screen};
 
+/// Up to this length a body is copied out of the buffer it was read into; the buffer has 8 KiB or more.
+const COPIED_BODY_BYTES: usize = 4096;
+
 /// One HTTP request as it came in.
 pub(crate) struct Arrival {
     pub(crate) id: RequestId,
@@ -95,7 +98,7 @@ impl Arrival {
             Err(_) => return Err(Refusal::of(Verdict::RequestTooSlow).by(Side::Client)),
         };
         let peek = match (form, kind) {
-            (true, Some(kind)) => peek_form(&kind_with_case(&self.head, kind), &body).await,
+            (true, Some(kind)) => Box::pin(peek_form(&kind_with_case(&self.head, kind), &body)).await,
             (_, kind) => request::peek(self.route, kind.as_deref(), &body),
         };
         let mut peek = peek.map_err(|fault| Refusal::of(Verdict::RequestRejected).saying(fault.message).param(fault.param))?;
@@ -194,7 +197,12 @@ async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Refusal> {
             }
         }
     }
-    Ok(first.unwrap_or_else(|| whole.freeze()))
+    Ok(first.map_or_else(|| whole.freeze(), alone))
+}
+
+/// A body as long as a call may last: a small one is copied, since it would keep the whole buffer that it was read into.
+fn alone(body: Bytes) -> Bytes {
+    if body.len() <= COPIED_BODY_BYTES { Bytes::copy_from_slice(&body) } else { body }
 }
 
 /// Finds `model` and `stream` among the fields of a form; the file passes unread.

@@ -1,6 +1,6 @@
 //! The life of one call, on one screen: accept, admit, reserve, attempt, relay, settle, seal.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -36,8 +36,8 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
     };
     let mut record = arrival.record();
     gateway.screen.sender(&mut record);
-    let path = AssertUnwindSafe(path(&gateway, arrival, &hold, &mut record, &mut reply));
-    let refused = match unwound(path).await {
+    let path = path(&gateway, arrival, &hold, &mut record, &mut reply);
+    let refused = match unwound(std::pin::pin!(path)).await {
         Some(Ok(())) => None,
         Some(Err(refusal)) => Some(refusal),
         None => Some(Refusal::of(Verdict::GatewayInternal)),
@@ -55,7 +55,8 @@ async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut
     let principal = admit::principal(gateway, &arrival, record)?;
     let (route, began) = (arrival.route, arrival.began);
     if route == Route::Models {
-        return models::list(gateway, &arrival, &principal, record, reply).await;
+        // Boxed: a rare path must not make room for itself in every call.
+        return Box::pin(models::list(gateway, &arrival, &principal, record, reply)).await;
     }
     let asked = arrival.read(&gateway.settings.limits).await?;
     record.model = gateway.screen.model(&asked.peek.model);
@@ -65,7 +66,7 @@ async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut
     let charge = admit::reserve(gateway, hold, &principal, &admitted, &asked.peek, &record.model).await?;
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &timeouts, &gateway.settings.streams);
     let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, began, timeouts };
-    match talk.attempt(&arrival.head, route, &mut vigil, record, reply).await {
+    match talk.attempt(arrival.head, route, &mut vigil, record, reply).await {
         Err(refusal) => {
             record.charge = settle::released(charge);
             Err(refusal)
@@ -114,7 +115,7 @@ impl Ended {
 impl Talk<'_> {
     async fn attempt(
         &self,
-        head: &http::request::Parts,
+        head: http::request::Parts,
         route: Route,
         vigil: &mut Vigil,
         record: &mut CallRecord,
@@ -126,7 +127,7 @@ impl Talk<'_> {
             if peek.stream && !peek.asked_usage { request::with_include_usage(&self.asked.body, peek) } else { self.asked.body.clone() };
         let take_usage = body != self.asked.body;
         let path = format!("{}{}", lane.target.path, route.path().trim_start_matches("/v1"));
-        let outgoing = Outgoing::new(head, route, path, lane, body)?;
+        let outgoing = Outgoing::new(&head, route, path, lane, body)?;
         let answer = attempt::answer(self.gateway, &outgoing, &self.timeouts, vigil, reply, record).await?;
         record.timing.ttfb = Some(millis(self.began.elapsed()));
         Ok((answer, take_usage))
@@ -222,7 +223,7 @@ impl Talk<'_> {
     /// A stream was asked for and a whole answer came: the client gets the same answer as events.
     async fn as_stream(&self, frames: Vec<Bytes>, answer: &Answer, reply: &mut Reply) -> Result<(), Gone> {
         if !reply.is_open() {
-            reply.open(&whole::passed(&answer.head.headers));
+            reply.open(whole::passed(&answer.head.headers));
         }
         let mut watch = StreamWatch::new(reply.dialect());
         for frame in frames {
@@ -277,8 +278,8 @@ fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, be
 }
 
 /// Runs a future; `None` if it panicked. A broken invariant costs one call, and that call still gets its row.
-async fn unwound<F: Future>(work: AssertUnwindSafe<F>) -> Option<F::Output> {
-    let mut work = std::pin::pin!(work.0);
+/// Takes it pinned: an argument and its pin would both have a place in the call.
+async fn unwound<F: Future>(mut work: Pin<&mut F>) -> Option<F::Output> {
     std::future::poll_fn(move |cx| match std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Some),
         Err(_) => std::task::Poll::Ready(None),

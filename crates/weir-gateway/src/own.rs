@@ -87,7 +87,7 @@ async fn record(gateway: &Arc<Gateway>, id: RequestId, request: &Request<Incomin
 
 /// A stream made here: if its events arrive in one piece, a hop on the way buffers, and no model is to blame.
 async fn echo(reply: &mut Reply) {
-    reply.open(&[]);
+    reply.open(Vec::new());
     for n in 1..=ECHO_EVENTS {
         let event =
             format!("data: {{\"object\":\"weir.echo\",\"n\":{n},\"of\":{ECHO_EVENTS},\"pause_ms\":{}}}\n\n", ECHO_PAUSE.as_millis());

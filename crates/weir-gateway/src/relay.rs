@@ -73,10 +73,11 @@ const AFTER_MARKER: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Relays `answer`, whose first piece is `start`, until something ends it. Sends no last word: that depends on the charge.
 pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vigil: &mut Vigil, reply: &mut Reply) -> Relayed {
+    let headers = whole::passed(&std::mem::take(&mut answer.head.headers));
     let mut stream = Stream {
         watch: StreamWatch::new(reply.dialect()),
         splitter: FrameSplitter::new(terms.gateway.settings.limits.event_bytes),
-        headers: whole::passed(&answer.head.headers),
+        headers,
         terms,
         reply,
         frames: Vec::new(),
@@ -157,7 +158,7 @@ impl Stream<'_, '_> {
         }
         let is_end = matches!(seen, Seen::Marker | Seen::Failed(_));
         if !self.reply.is_open() {
-            self.reply.open(&self.headers);
+            self.reply.open(std::mem::take(&mut self.headers));
         }
         let mut early = std::mem::take(&mut self.early);
         let is_chunk = matches!(seen, Seen::Progress | Seen::Content);
@@ -194,7 +195,7 @@ impl Stream<'_, '_> {
             return;
         }
         if !self.reply.is_open() {
-            self.reply.open(&self.headers);
+            self.reply.open(std::mem::take(&mut self.headers));
         }
         for frame in frames {
             if self.reply.pass(frame, 1).await.is_err() {

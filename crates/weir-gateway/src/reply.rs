@@ -59,10 +59,10 @@ impl Reply {
     }
 
     /// Opens the stream: 200 and the headers that keep hops from buffering it.
-    pub(crate) fn open(&mut self, passed: &[(header::HeaderName, HeaderValue)]) {
+    pub(crate) fn open(&mut self, passed: Vec<(header::HeaderName, HeaderValue)>) {
         let mut head = Response::new(());
         let headers = head.headers_mut();
-        headers.extend(passed.iter().cloned());
+        headers.extend(passed);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -84,7 +84,7 @@ impl Reply {
     /// Fills silence, opening the stream if need be.
     pub(crate) async fn heartbeat(&mut self) -> Result<(), Gone> {
         if !self.is_open() {
-            self.open(&[]);
+            self.open(Vec::new());
         }
         self.outlet.send(HEARTBEAT).await?;
         self.last_write = Instant::now();

@@ -11,6 +11,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
 };
+use weir_client::Gather;
 use weir_core::{Route, Side, Verdict};
 
 use crate::{
@@ -50,7 +51,7 @@ impl Gateway {
                 Ok(place) => drop(tokio::spawn(async move {
                     // An event that waits for the client's delayed ACK is 40 ms late.
                     let _ = io.set_nodelay(true);
-                    gateway.serve_connection(io, Some(peer.ip())).await;
+                    gateway.serve_connection(Gather(io), Some(peer.ip())).await;
                     drop(place);
                 })),
                 Err(_) => drop(tokio::spawn(gateway.turn_away(io))),

@@ -7,6 +7,7 @@ use rand::Rng;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
+    runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
@@ -114,7 +115,10 @@ pub(crate) async fn serve(
 
 /// Runs a serving command to its end.
 pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Fault>>) -> Result<Exit, Fault> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // On one core a second thread for the same work only adds ways between them.
+    let alone = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
+    let mut builder = if alone { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    let runtime = builder.enable_all().build();
     let runtime = runtime.map_err(|error| Fault::new(Exit::Unknown, text!("启动不了:{error}", "cannot start: {error}")))?;
     let done = runtime.block_on(work);
     // Whatever still runs was given its time.
