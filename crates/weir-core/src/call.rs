@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChargeFacts, KeyId, RequestId, Route, Timestamp, Verdict};
+use crate::{ChargeFacts, KeyId, LimitFacts, RequestId, Route, Scenario, Timestamp, Verdict};
 
 /// Who ended something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -77,6 +77,9 @@ pub struct CallRecord {
     pub model: String,
     #[serde(default)]
     pub stream: bool,
+    /// The kind of use, which picked the retry policy.
+    #[serde(default)]
+    pub scenario: Scenario,
     #[serde(default, skip_serializing_if = "ClientFacts::is_empty")]
     pub client: ClientFacts,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +87,9 @@ pub struct CallRecord {
     /// What the upstream or weir said, redacted, ≤ 1,024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_text: Option<String>,
+    /// The limit that refused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitFacts>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptRecord>,
     #[serde(default)]
@@ -125,6 +131,9 @@ pub struct AttemptRecord {
     /// When it began, and how long it took, in milliseconds.
     pub at_ms: u32,
     pub ms: u32,
+    /// How long it was waited for, after the attempt before it, in milliseconds.
+    #[serde(default)]
+    pub wait_ms: u32,
     pub channel: String,
     /// How far it came.
     pub phase: Phase,
@@ -141,6 +150,9 @@ pub struct AttemptRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Timing {
+    /// How long the call waited for a limit before it was admitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queued: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

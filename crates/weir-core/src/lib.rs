@@ -8,6 +8,7 @@ pub mod charge;
 pub mod evidence;
 pub mod id;
 pub mod key;
+pub mod limit;
 pub mod redact;
 pub mod retry;
 pub mod route;
@@ -21,6 +22,7 @@ pub use call::{AttemptRecord, CallRecord, ClientFacts, Phase, Side, StreamEnd, S
 pub use charge::{Charge, ChargeFacts, ChargeRule, Charged, Released, Reserved, Settled};
 pub use id::RequestId;
 pub use key::{ApiKey, KeyId, KeyShapeError};
+pub use limit::{LimitFacts, LimitKind, LimitScope, Limits};
 pub use redact::{Audience, Kind, Leak, RedactStream, Redacted, Redactor};
 pub use route::{Dialect, Route};
 pub use secret::{KeyFingerprint, Secret, mask_foreign};

@@ -52,6 +52,8 @@ impl Arrival {
             client: client_facts(&self.head.headers),
             error_code: None,
             error_text: None,
+            limit: None,
+            scenario: weir_core::Scenario::default(),
             attempts: Vec::new(),
             timing: Timing::default(),
             observed: None,

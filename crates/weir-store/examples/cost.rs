@@ -105,6 +105,8 @@ fn record(id: RequestId, at: Timestamp, by: &Principal, charge: Charge<Reserved>
         },
         error_code: None,
         error_text: None,
+        limit: None,
+        scenario: weir_core::Scenario::default(),
         attempts: vec![AttemptRecord {
             n: 1,
             at_ms: 1,
@@ -114,7 +116,15 @@ fn record(id: RequestId, at: Timestamp, by: &Principal, charge: Charge<Reserved>
             status: Some(200),
             ..AttemptRecord::default()
         }],
-        timing: Timing { connect: Some(1), ttfb: Some(200), first_event: Some(201), last_event: Some(799), gap_max: Some(90), total: 800 },
+        timing: Timing {
+            queued: None,
+            connect: Some(1),
+            ttfb: Some(200),
+            first_event: Some(201),
+            last_event: Some(799),
+            gap_max: Some(90),
+            total: 800,
+        },
         observed: Some(StreamFacts { end: StreamEnd::Done, events: 8, bytes: 1600, finish_reason: Some("stop".to_owned()) }),
     }
 }

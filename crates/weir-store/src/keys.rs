@@ -4,34 +4,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weir_core::{KeyId, Timestamp};
+use weir_core::{KeyId, Limits, Timestamp};
 
 use crate::{StoreError, balance::Purse, pepper::KeyHash, sources::Network};
-
-/// Limits of one key. Stored and shown here; enforced by the gateway's limiter.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct KeyLimits {
-    /// Requests per minute.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rpm: Option<u64>,
-    /// Tokens per minute.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tpm: Option<u64>,
-    /// Calls running at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub daily_requests: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub daily_tokens: Option<u64>,
-    /// Nano-units per civil day.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub daily_amount: Option<u64>,
-    /// The zone of the civil day, such as `Asia/Shanghai`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zone: Option<String>,
-}
 
 /// What a new key shall be able to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,7 +20,8 @@ pub struct NewKey {
     /// Addresses or networks (`10.0.0.0/8`) it may be used from; empty allows all.
     pub sources: Vec<String>,
     pub expires_at: Option<Timestamp>,
-    pub limits: KeyLimits,
+    /// Kept here, enforced by the gateway.
+    pub limits: Limits,
 }
 
 /// Whether a key may be used. `Expired` is told by the time of asking.
@@ -70,7 +46,7 @@ pub struct KeyRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
     pub state: KeyState,
-    pub limits: KeyLimits,
+    pub limits: Limits,
 }
 
 /// Whom an admitted call acts for.
@@ -81,7 +57,7 @@ pub struct Principal {
     pub group: Option<String>,
     /// Models as they are, or `prefix*`; empty allows all of the group.
     pub models: Vec<String>,
-    pub limits: KeyLimits,
+    pub limits: Limits,
     purse: Arc<Purse>,
 }
 

@@ -28,7 +28,7 @@ pub use audit::{AuditReport, Law};
 pub use books::{Books, BooksSettings, Hold, Recovery};
 pub use calls::{CallFilter, CallState, StoredCall};
 pub use error::{Full, KeyRefusal, Spent, StoreError};
-pub use keys::{KeyLimits, KeyRow, KeyState, NewKey, Principal};
+pub use keys::{KeyRow, KeyState, NewKey, Principal};
 pub use store::Store;
 
 #[cfg(test)]

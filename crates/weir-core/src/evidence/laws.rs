@@ -29,6 +29,8 @@ fn record() -> CallRecord {
         client: ClientFacts { name: Some("OpenAI/Python".to_owned()), version: Some("1.52.0".to_owned()), ..ClientFacts::default() },
         error_code: Some("stream_cut".to_owned()),
         error_text: Some("upstream http://10.0.0.3:8080 closed; key sk-abcdefgh12345678 rejected".to_owned()),
+        limit: None,
+        scenario: crate::Scenario::default(),
         attempts: vec![AttemptRecord {
             n: 1,
             channel: "azure-eastus".to_owned(),

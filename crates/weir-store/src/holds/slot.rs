@@ -238,6 +238,8 @@ fn running(id: RequestId, at: Timestamp, path: &str) -> CallRecord {
         client: weir_core::ClientFacts::default(),
         error_code: None,
         error_text: None,
+        limit: None,
+        scenario: weir_core::Scenario::default(),
         attempts: Vec::new(),
         timing: Timing::default(),
         observed: None,

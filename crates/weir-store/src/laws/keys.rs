@@ -1,9 +1,9 @@
 //! Keys, accounts and credits: what may be made, what is refused, and that changes by another process are seen.
 
-use weir_core::{Amount, ApiKey, KeyId, Route, Timestamp};
+use weir_core::{Amount, ApiKey, KeyId, Limits, Route, Timestamp};
 
 use super::{CREDIT, Desk, NOW, block_on, dice, id, record};
-use crate::{Books, KeyLimits, KeyRefusal, KeyState, NewKey, Store, StoreError};
+use crate::{Books, KeyRefusal, KeyState, NewKey, Store, StoreError};
 
 /// The writer looks for changes after each group it wrote: when the second one is written, the look after the first has passed.
 fn let_the_writer_look(books: &Books, first: u64) {
@@ -67,7 +67,7 @@ fn a_key_that_may_not_be_used_says_why() {
 fn a_key_is_kept_as_it_was_asked_for_and_its_secret_nowhere() {
     let desk = Desk::new();
     let store = desk.store();
-    let limits = KeyLimits { rpm: Some(60), daily_tokens: Some(9), zone: Some("Asia/Shanghai".to_owned()), ..KeyLimits::default() };
+    let limits = Limits { rpm: Some(60), daily_tokens: Some(9), zone: Some("Asia/Shanghai".to_owned()), ..Limits::default() };
     let models = vec!["gpt-*".to_owned(), "o1".to_owned()];
     let new = NewKey {
         account: desk.account.clone(),

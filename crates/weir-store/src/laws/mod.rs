@@ -105,6 +105,8 @@ pub(crate) fn record(hold: &Hold, charge: Option<i64>) -> CallRecord {
         client: ClientFacts::default(),
         error_code: None,
         error_text: None,
+        limit: None,
+        scenario: weir_core::Scenario::default(),
         attempts: Vec::new(),
         timing: Timing { total: 12, ..Timing::default() },
         observed: None,

@@ -8,8 +8,8 @@ use std::{
 use clap::{Args, Subcommand};
 use rand::RngCore;
 use serde_json::json;
-use weir_core::{Amount, ApiKey, KeyId, Timestamp, key::MAX_KEY_BYTES};
-use weir_store::{KeyLimits, KeyRow, KeyState, NewKey};
+use weir_core::{Amount, ApiKey, KeyId, Limits, Timestamp, key::MAX_KEY_BYTES};
+use weir_store::{KeyRow, KeyState, NewKey};
 
 use super::words;
 use crate::{
@@ -113,7 +113,7 @@ fn zone(name: &str) -> Result<String, String> {
 
 impl Allowed {
     fn new_key(self, now: Timestamp) -> NewKey {
-        let limits = KeyLimits {
+        let limits = Limits {
             rpm: self.rpm,
             tpm: self.tpm,
             concurrency: self.concurrency,
@@ -172,8 +172,8 @@ fn create(shell: &Shell, allowed: Allowed) -> Result<(), Fault> {
 }
 
 /// Nobody should believe in a limit that is not held.
-fn tell_of_limits(shell: &Shell, limits: &KeyLimits) {
-    if *limits != KeyLimits::default() {
+fn tell_of_limits(shell: &Shell, limits: &Limits) {
+    if *limits != Limits::default() {
         shell.tell(&text!(
             "注意:这些限额已保存,但这一版还不执行",
             "note: these limits are kept, but this release does not enforce them yet"
