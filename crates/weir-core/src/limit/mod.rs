@@ -1,5 +1,19 @@
 //! Limits: what a key, an account, a group or a channel may use, and what a limit did to a call.
 
+mod callers;
+mod day;
+mod gate;
+#[cfg(test)]
+mod laws;
+mod steady;
+mod window;
+
+pub use callers::{CallerUse, Callers};
+pub use day::{Day, DayBook, Spent, zone};
+pub use gate::{Ask, Blocked, Gate, Held, Opens, Standing, Used};
+pub use steady::{Now, Steady};
+pub use window::{MINUTE_MS, Window};
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
