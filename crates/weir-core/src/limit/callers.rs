@@ -88,8 +88,13 @@ impl Callers {
 
     /// A call of `name` is refused until `until`.
     pub fn refused(&mut self, name: &str, now: i64, until: Option<i64>) {
+        self.of(name, now).refused = Some(now);
+        self.told(name, now, until);
+    }
+
+    /// A call of `name` is told to come at `until`, by a limit that is not of this key: nobody here took what it lacks.
+    pub fn told(&mut self, name: &str, now: i64, until: Option<i64>) {
         let caller = self.of(name, now);
-        caller.refused = Some(now);
         if let Some(until) = until {
             let told = caller.told.get_or_insert(Told { at: now, until, early: 0 });
             told.until = told.until.max(until);
@@ -129,6 +134,12 @@ impl Callers {
         let sum: u64 = self.0.iter().map(used).sum();
         let most = self.0.iter().max_by_key(|caller| used(caller))?;
         (sum > 0 && &*most.name != name && used(most) * 2 >= sum).then(|| (&*most.name, used(most) * 100 / sum))
+    }
+
+    /// What a caller has had lately: its calls of the last minute and those that run.
+    #[must_use]
+    pub fn had(&self, name: &str) -> u64 {
+        self.0.iter().find(|caller| &*caller.name == name).map_or(0, |caller| caller.window.sum() + caller.running)
     }
 
     /// Callers seen within the last minute, the busiest first.

@@ -71,6 +71,19 @@ pub enum Opens {
     Turn,
 }
 
+impl Opens {
+    /// The steady instant, for comparing; the end of time for never.
+    #[must_use]
+    pub fn at(self, now: Now) -> i64 {
+        match self {
+            Self::Turn => now.steady,
+            Self::At(at) => at,
+            Self::Tomorrow(end) => now.steady_at(end),
+            Self::Never => i64::MAX,
+        }
+    }
+}
+
 /// How one limit stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -167,7 +180,7 @@ impl Gate {
         let mut blocked: Option<Blocked> = None;
         let mut also = |found: Option<Blocked>| {
             if let Some(found) = found
-                && blocked.is_none_or(|known| later(&known.opens, now) < later(&found.opens, now))
+                && blocked.is_none_or(|known| known.opens.at(now) < found.opens.at(now))
             {
                 blocked = Some(found);
             }
@@ -210,7 +223,7 @@ impl Gate {
         });
         let tokens = limits.tpm.and_then(|tpm| blocks(LimitKind::TokensPerMinute, tpm, self.tokens.fits_at(tpm, ask.tokens(), now.steady)));
         match (requests, tokens) {
-            (Some(a), Some(b)) => Some(if later(&a.opens, now) < later(&b.opens, now) { b } else { a }),
+            (Some(a), Some(b)) => Some(if a.opens.at(now) < b.opens.at(now) { b } else { a }),
             (a, b) => a.or(b),
         }
     }
@@ -332,14 +345,4 @@ impl Gate {
 /// A zone that does not exist was refused where it was written; should one vanish, its day is UTC's.
 fn zone_of(limits: &Limits) -> TimeZone {
     limits.zone.as_deref().and_then(zone).unwrap_or(TimeZone::UTC)
-}
-
-/// Orders by how late a limit opens.
-fn later(opens: &Opens, now: Now) -> i64 {
-    match opens {
-        Opens::Turn => now.steady,
-        Opens::At(at) => *at,
-        Opens::Tomorrow(end) => now.steady_at(*end),
-        Opens::Never => i64::MAX,
-    }
 }
