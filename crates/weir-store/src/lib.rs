@@ -21,6 +21,8 @@ mod schema;
 mod sources;
 mod store;
 mod sweep;
+mod tally;
+mod usage;
 mod writer;
 
 pub use account::{Account, LedgerEntry, LedgerKind};
@@ -30,6 +32,7 @@ pub use calls::{CallFilter, CallState, StoredCall};
 pub use error::{Full, KeyRefusal, Spent, StoreError};
 pub use keys::{KeyRow, KeyState, NewKey, Principal};
 pub use store::Store;
+pub use usage::{CallerUsage, Holder, RecentCall, Used};
 
 #[cfg(test)]
 mod laws;

@@ -23,6 +23,9 @@ const BUSY: Duration = Duration::from_secs(5);
 /// - `calls` is a rowid table with one small index on the id: records of about a kilobyte would spill to a page of their own in a WITHOUT ROWID table.
 /// - `ledger` has no other index than its key: a charge bears the id of its call, so `(id, kind)` is at once the name of a line and the law of one charge.
 /// - Every index costs each call; a call of every key is found by `(kid, id)`, a call that is not well by its verdict.
+/// - `usage` is what each caller of a key did in a quarter of an hour: every zone's midnight lies on one, so a civil day of any zone is a sum of rows.
+///   `totals` is the same for those who have many keys, so that asking what they used today costs no more for many keys than for one.
+/// - `calls.admitted` and `calls.tokens` let a start read the last minutes without parsing a record. `tokens` is null in rows older than `usage`.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE accounts (
     id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,
@@ -44,6 +47,21 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER ledger_is_not_changed BEFORE UPDATE ON ledger BEGIN SELECT raise(ABORT, 'a ledger line is never changed'); END;
 CREATE TRIGGER ledger_is_not_erased BEFORE DELETE ON ledger BEGIN SELECT raise(ABORT, 'a ledger line is never erased'); END;
+", "
+ALTER TABLE accounts ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE keys ADD COLUMN label TEXT;
+ALTER TABLE keys ADD COLUMN parent TEXT REFERENCES keys (kid);
+CREATE INDEX keys_of_parent ON keys (parent) WHERE parent IS NOT NULL;
+ALTER TABLE calls ADD COLUMN admitted INTEGER;
+ALTER TABLE calls ADD COLUMN tokens INTEGER;
+CREATE TABLE usage (
+    kid TEXT NOT NULL, quarter INTEGER NOT NULL, caller TEXT NOT NULL, requests INTEGER NOT NULL, refused INTEGER NOT NULL, early INTEGER NOT NULL,
+    tokens INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (kid, quarter, caller)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE totals (
+    kind TEXT NOT NULL CHECK (kind IN ('family', 'account', 'group')), holder TEXT NOT NULL, quarter INTEGER NOT NULL, requests INTEGER NOT NULL,
+    tokens INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (kind, holder, quarter)
+) STRICT, WITHOUT ROWID;
 "];
 
 /// Makes the data directory if it is not there; one that is there keeps its permissions.
