@@ -8,7 +8,7 @@ use tokio::{
 };
 use weir_core::limit::{Blocked, Held, Now, Opens, Used};
 
-use super::{Denied, Limiter, Permit, Standings, State, Wanted, unseen};
+use super::{Denied, Entered, Limiter, Permit, State, Wanted, unseen};
 
 /// Calls in line at once, of all keys together. A call that finds the line full is refused.
 const LINE: usize = 1_024;
@@ -24,7 +24,7 @@ struct Waiter {
     /// The gates of its holders.
     places: Vec<usize>,
     wake: Arc<Notify>,
-    granted: Option<(Vec<(usize, Held)>, Standings, Now)>,
+    granted: Option<Entered>,
 }
 
 /// All calls in line, in the order in which they came.
@@ -46,17 +46,16 @@ impl State {
     /// `freed`: only those who wait for one of these gates.
     pub(super) fn let_in(&mut self, now: Now, freed: Option<&[(usize, Held)]>) {
         let waits = |waiter: &&Waiter| {
-            waiter.granted.is_none()
-                && freed.is_none_or(|freed| freed.iter().any(|(place, _)| waiter.places.contains(place)))
+            waiter.granted.is_none() && freed.is_none_or(|freed| freed.iter().any(|(place, _)| waiter.places.contains(place)))
         };
         let mut turns: Vec<(u64, u64)> =
             self.line.waiters.iter().filter(waits).map(|waiter| (self.served(waiter), waiter.number)).collect();
         turns.sort_unstable();
         for (_, number) in turns {
             let Some(wanted) = self.line.find(number).map(|waiter| Arc::clone(&waiter.wanted)) else { continue };
-            let Ok((held, standings)) = self.enter(&wanted, now, &unseen) else { continue };
+            let Ok(entered) = self.enter(&wanted, now, &unseen) else { continue };
             if let Some(waiter) = self.line.find(number) {
-                waiter.granted = Some((held, standings, now));
+                waiter.granted = Some(entered);
                 waiter.wake.notify_one();
             }
         }
@@ -115,13 +114,12 @@ impl<'a> Turn<'a> {
     fn look(&self) -> Result<Permit<'a>, Instant> {
         let (mut state, now) = self.limiter.lock();
         state.let_in(now, None);
-        let waiter = state.line.find(self.number);
-        if waiter.as_ref().is_some_and(|waiter| waiter.granted.is_some())
-            && let Some(Waiter { wanted, granted: Some((held, standings, now)), .. }) = state.line.remove(self.number)
-        {
-            return Ok(Permit { limiter: self.limiter, wanted, held, standings, now });
+        let Some(waiter) = state.line.find(self.number) else { return Err(Instant::now() + LOOK_AGAIN) };
+        let wanted = Arc::clone(&waiter.wanted);
+        if let Some(entered) = waiter.granted.take() {
+            state.line.remove(self.number);
+            return Ok(Permit { limiter: self.limiter, wanted, entered });
         }
-        let Some(wanted) = waiter.map(|waiter| Arc::clone(&waiter.wanted)) else { return Err(Instant::now() + LOOK_AGAIN) };
         let wait = match state.blocks(&wanted, now) {
             Some(Blocked { opens: Opens::At(at), .. }) => Duration::from_millis(at.saturating_sub(now.steady).unsigned_abs()),
             _ => LOOK_AGAIN,
@@ -133,7 +131,7 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let (mut state, now) = self.limiter.lock();
-        let Some(Waiter { wanted, granted: Some((held, ..)), .. }) = state.line.remove(self.number) else { return };
+        let Some(Waiter { wanted, granted: Some(Entered { held, .. }), .. }) = state.line.remove(self.number) else { return };
         // Granted, but nobody is there to take it: it goes to the next.
         let unused = Used { asked: false, charged: false, tokens: 0, amount: 0 };
         for ((place, held), holder) in held.iter().zip(&wanted.holders) {

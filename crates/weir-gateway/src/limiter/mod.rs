@@ -20,8 +20,8 @@ use weir_core::{
     Clock, LimitKind, LimitScope, Limits, Timestamp,
     limit::{Ask, Blocked, CallerUse, Day, Gate, Held, Now, Opens, Spent, Standing, Steady, Used},
 };
+use weir_store::RecentCall;
 
-pub(crate) use line::Turn;
 pub(crate) use refuse::refusal;
 pub(crate) use view::limits_view;
 
@@ -83,6 +83,8 @@ struct State {
     steady: Steady,
     gates: Vec<Gate>,
     places: [HashMap<String, usize>; 3],
+    /// Calls of the last minute before this process began, until their holder is first seen.
+    before: HashMap<(LimitScope, String), Vec<(Timestamp, u64)>>,
     line: line::Line,
 }
 
@@ -93,19 +95,40 @@ pub(crate) struct Limiter {
     state: Mutex<State>,
 }
 
-/// What an admitted call holds. Dropped without [`Permit::end`], it keeps what it reserved and frees only its places.
-#[must_use = "an admitted call must end its permit"]
-pub(crate) struct Permit<'a> {
-    limiter: &'a Limiter,
-    wanted: Arc<Wanted>,
+/// What an admission took, by the places of the gates in the order of the holders, and how the limits stood afterwards.
+#[derive(Debug)]
+pub(crate) struct Entered {
     held: Vec<(usize, Held)>,
     pub(crate) standings: Standings,
     pub(crate) now: Now,
 }
 
+/// What an admitted call holds. Dropped without [`Permit::end`], it keeps what it reserved and frees only its places.
+#[must_use = "an admitted call must end its permit"]
+pub(crate) struct Permit<'a> {
+    limiter: &'a Limiter,
+    wanted: Arc<Wanted>,
+    pub(crate) entered: Entered,
+}
+
 impl Limiter {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        let state = State { steady: Steady::new(clock.now(), 0), gates: Vec::new(), places: Default::default(), line: line::Line::default() };
+    /// `before`: calls that were admitted within the last minute by a process that is gone; a crash opens no limit.
+    pub(crate) fn new(clock: Arc<dyn Clock>, before: Vec<RecentCall>) -> Self {
+        let mut by_holder: HashMap<(LimitScope, String), Vec<(Timestamp, u64)>> = HashMap::new();
+        for call in before {
+            let kids = [Some(call.kid), call.parent].into_iter().flatten().map(|kid| (LimitScope::Key, kid.as_str().to_owned()));
+            let group = call.group.map(|group| (LimitScope::Group, group));
+            for holder in kids.chain([(LimitScope::Account, call.account)]).chain(group) {
+                by_holder.entry(holder).or_default().push((call.at, call.tokens));
+            }
+        }
+        let state = State {
+            steady: Steady::new(clock.now(), 0),
+            gates: Vec::new(),
+            places: Default::default(),
+            before: by_holder,
+            line: line::Line::default(),
+        };
         Self { clock, began: Instant::now(), state: Mutex::new(state) }
     }
 
@@ -116,13 +139,6 @@ impl Limiter {
         (state, now)
     }
 
-    /// Counts a call that was admitted at `at` before this process began.
-    pub(crate) fn recall(&self, holder: &Holder, at: Timestamp, tokens: u64, recall: Recall<'_>) {
-        let (mut state, now) = self.lock();
-        let place = state.place(holder, now, recall);
-        state.gates[place].recall(now.steady_at(at).min(now.steady), tokens);
-    }
-
     /// Admits a call that has just come, or says what blocks it.
     pub(crate) fn admit(&self, wanted: &Arc<Wanted>, recall: Recall<'_>) -> Result<Permit<'_>, Denied> {
         let (mut state, now) = self.lock();
@@ -130,7 +146,16 @@ impl Limiter {
         state.let_in(now, None);
         let early = state.arrives(wanted, now, recall);
         match state.enter(wanted, now, recall) {
-            Ok((held, standings)) => Ok(Permit { limiter: self, wanted: Arc::clone(wanted), held, standings, now }),
+            Ok(entered) => Ok(Permit { limiter: self, wanted: Arc::clone(wanted), entered }),
+            Err((at, blocked)) => Err(state.denied(wanted, at, blocked, early, now)),
+        }
+    }
+
+    /// Asks once more for a call that gave its place in line up.
+    pub(crate) fn again(&self, wanted: &Arc<Wanted>, early: u32) -> Result<Permit<'_>, Denied> {
+        let (mut state, now) = self.lock();
+        match state.enter(wanted, now, &unseen) {
+            Ok(entered) => Ok(Permit { limiter: self, wanted: Arc::clone(wanted), entered }),
             Err((at, blocked)) => Err(state.denied(wanted, at, blocked, early, now)),
         }
     }
@@ -155,13 +180,6 @@ impl Limiter {
         (standings, first.map(|place| state.gates[place].callers.uses(now.steady)).unwrap_or_default(), now)
     }
 
-    /// Callers seen on a key within the last minute.
-    pub(crate) fn callers(&self, holder: &Holder, recall: Recall<'_>) -> usize {
-        let (mut state, now) = self.lock();
-        let place = state.place(holder, now, recall);
-        state.gates[place].callers.active(now.steady)
-    }
-
     fn end(&self, wanted: &Wanted, held: &[(usize, Held)], used: &Used) {
         let (mut state, now) = self.lock();
         for ((place, held), holder) in held.iter().zip(&wanted.holders) {
@@ -182,8 +200,12 @@ impl State {
             return *place;
         }
         let place = self.gates.len();
-        self.gates.push(Gate::new(&holder.limits, now, |day| recall(holder, day)));
         names.insert(holder.id.clone(), place);
+        let mut gate = Gate::new(&holder.limits, now, |day| recall(holder, day));
+        for (at, tokens) in self.before.remove(&(holder.scope, holder.id.clone())).into_iter().flatten() {
+            gate.recall(now.steady_at(at).min(now.steady), tokens);
+        }
+        self.gates.push(gate);
         place
     }
 
@@ -194,7 +216,7 @@ impl State {
     }
 
     /// Takes from every gate what the call asks for, or from none.
-    fn enter(&mut self, wanted: &Wanted, now: Now, recall: Recall<'_>) -> Result<(Vec<(usize, Held)>, Standings), (usize, Blocked)> {
+    fn enter(&mut self, wanted: &Wanted, now: Now, recall: Recall<'_>) -> Result<Entered, (usize, Blocked)> {
         let mut places = [0; HOLDERS];
         let output = self.prepare(wanted, now, recall, &mut places);
         if let Some(worst) = self.worst(wanted, now, output, &places) {
@@ -207,7 +229,7 @@ impl State {
             held.push((*place, gate.take(&holder.limits, &wanted.ask(holder, output), now)));
             standings.extend(gate.standings(&holder.limits, now).map(|standing| (holder.scope, standing)));
         }
-        Ok((held, standings))
+        Ok(Entered { held, standings, now })
     }
 
     /// What blocks a call now, if anything does.
@@ -285,7 +307,7 @@ fn unseen(_: &Holder, _: Day) -> Spent {
 impl Permit<'_> {
     /// The call ended: what it used takes the place of what it held.
     pub(crate) fn end(mut self, used: &Used) {
-        let held = std::mem::take(&mut self.held);
+        let held = std::mem::take(&mut self.entered.held);
         self.limiter.end(&self.wanted, &held, used);
     }
 }
@@ -293,8 +315,8 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     /// A call that broke: what it may have used stays used, its places are free.
     fn drop(&mut self) {
-        if !self.held.is_empty() {
-            let held = std::mem::take(&mut self.held);
+        if !self.entered.held.is_empty() {
+            let held = std::mem::take(&mut self.entered.held);
             let used = Used { asked: true, charged: true, tokens: held[0].1.tokens, amount: held[0].1.amount };
             self.limiter.end(&self.wanted, &held, &used);
         }
