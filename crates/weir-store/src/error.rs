@@ -25,6 +25,8 @@ pub enum StoreError {
     NoSuchAccount(String),
     #[error("find key {0}")]
     NoSuchKey(String),
+    #[error("split key {kid}: {why}")]
+    NotToSplit { kid: String, why: &'static str },
     #[error("create account {0}: it exists")]
     AccountExists(String),
     #[error("create key: it exists")]
