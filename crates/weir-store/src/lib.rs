@@ -31,7 +31,7 @@ pub use account::{Account, LedgerEntry, LedgerKind};
 pub use audit::{AuditReport, Law};
 pub use books::{Books, BooksSettings, Hold, Recovery};
 pub use calls::{CallFilter, CallState, StoredCall};
-pub use error::{Full, KeyRefusal, Spent, StoreError};
+pub use error::{Full, KeyRefusal, Spent, SplitRefusal, StoreError};
 pub use keys::{KeyRow, KeyState, NewKey, Parent, Principal};
 pub use split::NewChild;
 pub use store::Store;

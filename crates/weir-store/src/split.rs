@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use weir_core::{ApiKey, KeyId, Limits, Timestamp};
 
 use crate::{
-    KeyRow, KeyState, Store, StoreError,
+    KeyRow, KeyState, SplitRefusal, Store, StoreError,
     keys::{NewRow, children_of, find_key, insert_key, is_word},
     limits::check_limits,
 };
@@ -84,10 +84,10 @@ impl Store {
 
 fn may_split(parent: &KeyRow, now: Timestamp) -> Result<(), StoreError> {
     let why = match parent.state {
-        KeyState::Revoked => "it was revoked",
-        KeyState::Disabled => "it is disabled",
-        KeyState::Active if parent.expires.is_some_and(|at| at <= now) => "it has expired",
-        KeyState::Active if parent.parent.is_some() => "it was split from another key; split that one",
+        KeyState::Revoked => SplitRefusal::Revoked,
+        KeyState::Disabled => SplitRefusal::Disabled,
+        KeyState::Active if parent.expires.is_some_and(|at| at <= now) => SplitRefusal::Expired,
+        KeyState::Active if parent.parent.is_some() => SplitRefusal::IsChild,
         KeyState::Active => return Ok(()),
     };
     Err(StoreError::NotToSplit { kid: parent.kid.to_string(), why })

@@ -33,7 +33,7 @@ pub struct Used {
 /// What one caller of a key did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CallerUsage {
-    /// What it calls itself; else its client; `-` without either; `other` for those beyond the first 64 of a day.
+    /// What it calls itself, else its client; else [`CallerUsage::UNNAMED`], or [`CallerUsage::OTHER`].
     pub caller: String,
     /// Calls that were charged.
     pub requests: u64,
@@ -43,6 +43,13 @@ pub struct CallerUsage {
     pub early: u64,
     pub tokens: u64,
     pub amount: Amount,
+}
+
+impl CallerUsage {
+    /// Who calls without a name.
+    pub const UNNAMED: &str = "-";
+    /// Who calls when a key has had 64 other callers on that day.
+    pub const OTHER: &str = "other";
 }
 
 /// A call for which an upstream was asked a short while ago.
