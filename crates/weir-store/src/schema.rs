@@ -26,7 +26,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// - `usage` is what each caller of a key did in a quarter of an hour: every zone's midnight lies on one, so a civil day of any zone is a sum of rows.
 ///   `totals` is the same for those who have many keys, so that asking what they used today costs no more for many keys than for one.
 /// - `calls.admitted` and `calls.tokens` let a start read the last minutes without parsing a record. `tokens` is null in rows older than `usage`.
-const MIGRATIONS: &[&str] = &["
+pub(crate) const MIGRATIONS: &[&str] = &["
 CREATE TABLE accounts (
     id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,
     credits INTEGER NOT NULL DEFAULT 0, settled INTEGER NOT NULL DEFAULT 0, lines INTEGER NOT NULL DEFAULT 0
@@ -71,6 +71,11 @@ pub(crate) fn make_dir(dir: &Path) -> Result<(), StoreError> {
 
 /// A connection to the database of `dir`, which is made and brought up to date if need be.
 pub(crate) fn connect(dir: &Path) -> Result<Connection, StoreError> {
+    connect_at(dir, MIGRATIONS)
+}
+
+/// The same, brought as far as these steps go.
+pub(crate) fn connect_at(dir: &Path, steps: &[&str]) -> Result<Connection, StoreError> {
     let path = dir.join(FILE);
     // Made before SQLite does it, so that nobody else can ever read it; the files beside it inherit its mode.
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
@@ -87,7 +92,7 @@ pub(crate) fn connect(dir: &Path) -> Result<Connection, StoreError> {
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
     )?;
     db.set_prepared_statement_cache_capacity(32);
-    migrate(&mut db, MIGRATIONS)?;
+    migrate(&mut db, steps)?;
     Ok(db)
 }
 

@@ -5,20 +5,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use rusqlite::Transaction;
 use weir_core::{Amount, CallRecord, Charged, KeyId, Timestamp};
 
-use crate::StoreError;
+use crate::{CallerUsage, StoreError};
 
 /// A quarter of an hour, in milliseconds: every zone's midnight of today lies on one.
 pub(crate) const QUARTER_MS: i64 = 900_000;
 /// Quarters of a day, and the days by which callers are counted: UTC's.
 pub(crate) const DAY_QUARTERS: i64 = 96;
-/// Callers of one key and day that are told apart; the rest share [`OTHER`].
-pub(crate) const MAX_CALLERS: usize = 64;
+/// Callers of one key and day that are told apart; the rest share [`CallerUsage::OTHER`].
+const MAX_CALLERS: usize = 64;
 /// Characters of a caller's name that are kept.
 const MAX_CALLER: usize = 64;
-/// Who calls without a name.
-pub(crate) const UNNAMED: &str = "-";
-/// Who calls when a key has more callers than are told apart.
-pub(crate) const OTHER: &str = "other";
 
 /// Which quarter an instant lies in.
 pub(crate) fn quarter(at: Timestamp) -> i64 {
@@ -39,7 +35,7 @@ pub(crate) fn tokens(call: &CallRecord) -> i64 {
 /// Who called, as far as the request says.
 fn caller(call: &CallRecord) -> &str {
     let named = [&call.client.caller, &call.client.name].into_iter().flatten().find(|name| !name.is_empty());
-    let name = named.map_or(UNNAMED, String::as_str);
+    let name = named.map_or(CallerUsage::UNNAMED, String::as_str);
     name.char_indices().nth(MAX_CALLER).map_or(name, |(end, _)| &name[..end])
 }
 
@@ -160,7 +156,7 @@ impl SeenCallers {
     /// Keys of a day that are remembered; with more, all are asked for anew.
     const MAX_KEYS: usize = 4096;
 
-    /// The name under which a caller is counted: its own, or [`OTHER`] if the day has as many as it may.
+    /// The name under which a caller is counted: its own, or [`CallerUsage::OTHER`] if the day has as many as it may.
     fn name<'a>(&mut self, change: &Transaction<'_>, kid: &str, day: i64, caller: &'a str) -> Result<&'a str, StoreError> {
         if !self.days.contains_key(&day) && self.days.len() >= Self::MAX_DAYS {
             self.days.pop_first();
@@ -176,12 +172,12 @@ impl SeenCallers {
             keys.insert(kid.to_owned(), rows.collect::<Result<_, _>>()?);
         }
         let Some(names) = keys.get_mut(kid) else { return Ok(caller) };
-        if caller == OTHER || names.contains(caller) {
+        if caller == CallerUsage::OTHER || names.contains(caller) {
             return Ok(caller);
         }
         // `other` itself does not take the place of a caller.
-        if names.len() - usize::from(names.contains(OTHER)) >= MAX_CALLERS {
-            return Ok(OTHER);
+        if names.len() - usize::from(names.contains(CallerUsage::OTHER)) >= MAX_CALLERS {
+            return Ok(CallerUsage::OTHER);
         }
         names.insert(caller.to_owned());
         Ok(caller)

@@ -33,7 +33,7 @@ pub struct Used {
 /// What one caller of a key did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CallerUsage {
-    /// What it calls itself; else its client; `-` without either; `other` for those beyond the first 64 of a day.
+    /// What it calls itself, else its client; else [`CallerUsage::UNNAMED`], or [`CallerUsage::OTHER`].
     pub caller: String,
     /// Calls that were charged.
     pub requests: u64,
@@ -43,6 +43,13 @@ pub struct CallerUsage {
     pub early: u64,
     pub tokens: u64,
     pub amount: Amount,
+}
+
+impl CallerUsage {
+    /// Who calls without a name.
+    pub const UNNAMED: &str = "-";
+    /// Who calls when a key has had 64 other callers on that day.
+    pub const OTHER: &str = "other";
 }
 
 /// A call for which an upstream was asked a short while ago.
@@ -59,6 +66,11 @@ pub struct RecentCall {
     pub tokens: u64,
 }
 
+pub(crate) const OF_HOLDER: &str = "SELECT requests, tokens, amount FROM totals WHERE kind = ?1 AND holder = ?2 AND quarter >= ?3";
+pub(crate) const OF_KEY: &str = "SELECT requests, tokens, amount FROM usage WHERE kid = ?1 AND quarter >= ?2";
+/// Ids begin with the time of arrival, so what is older is not even looked at.
+pub(crate) const NEWEST: &str = "SELECT admitted, kid, tokens FROM calls WHERE id >= ?1 ORDER BY id DESC LIMIT ?2";
+
 impl Store {
     /// Calls that [`Store::recent`] gives at most, and rows it looks at for them: a start must not take long after a storm of refusals.
     pub const MAX_RECENT: usize = 50_000;
@@ -69,8 +81,6 @@ impl Store {
     /// What was used since an instant, by calls admitted then or later; an instant within a quarter of an hour counts from that quarter's beginning.
     /// What is committed counts: calls that run, or ended within the last moments, are for the asker to add.
     pub fn used(&self, of: &Holder<'_>, since: Timestamp) -> Result<Used, StoreError> {
-        const OF_HOLDER: &str = "SELECT requests, tokens, amount FROM totals WHERE kind = ?1 AND holder = ?2 AND quarter >= ?3";
-        const OF_KEY: &str = "SELECT requests, tokens, amount FROM usage WHERE kid = ?1 AND quarter >= ?2";
         let db = self.db();
         let view = db.unchecked_transaction()?;
         let since = quarter(since);
@@ -118,9 +128,8 @@ impl Store {
         let db = self.db();
         let view = db.unchecked_transaction()?;
         let mut holders = HashMap::new();
-        // Ids begin with the time of arrival, so what is older is not even looked at.
         let first = RequestId::new(Timestamp(since.0.saturating_sub(Self::MAX_QUEUED_MS)), 0).to_bytes();
-        let mut query = view.prepare_cached("SELECT admitted, kid, tokens FROM calls WHERE id >= ?1 ORDER BY id DESC LIMIT ?2")?;
+        let mut query = view.prepare_cached(NEWEST)?;
         let mut rows = query.query((&first[..], Self::MAX_RECENT_ROWS))?;
         let mut calls = Vec::new();
         while let Some(row) = rows.next()? {
