@@ -7,11 +7,10 @@ use weir_core::{Amount, ApiKey, CallRecord, Charge, Price, Reserved, Usage, Verd
 use weir_store::{Hold, KeyRefusal, Principal};
 use weir_wire::{Peek, Scope};
 
-use crate::{Gateway, accept::Arrival, gateway::Lane, refusal::Refusal, settings::fits};
+use crate::{Gateway, accept::Arrival, refusal::Refusal, settings::fits};
 
-/// A call that may go on: whom it acts for, where it goes, what it costs.
-pub(crate) struct Admitted<'a> {
-    pub(crate) lane: &'a Lane,
+/// A call that may go on: what it costs.
+pub(crate) struct Admitted {
     pub(crate) price: Price,
     /// What the request's input is held to be until the upstream counts it.
     pub(crate) input: u64,
@@ -56,15 +55,17 @@ pub(crate) fn may_use(gateway: &Gateway, principal: &Principal, model: &str) -> 
 }
 
 /// Admits a call for a model: allowed, served and priced.
-pub(crate) fn model<'a>(gateway: &'a Gateway, principal: &Principal, peek: &Peek) -> Result<Admitted<'a>, Refusal> {
+pub(crate) fn model(gateway: &Gateway, principal: &Principal, peek: &Peek) -> Result<Admitted, Refusal> {
     let model = peek.model.as_str();
     if !may_use(gateway, principal, model) {
         return Err(Refusal::of(Verdict::GroupModelDenied).scope(Scope::Group).param(Some("model")));
     }
-    let lane = gateway.lane_for(model).ok_or_else(|| Refusal::of(Verdict::ModelNotFound).scope(Scope::Gateway).param(Some("model")))?;
+    if !gateway.lanes.serve(model) {
+        return Err(Refusal::of(Verdict::ModelNotFound).scope(Scope::Gateway).param(Some("model")));
+    }
     let price =
         *gateway.settings.prices.of(model).ok_or_else(|| Refusal::of(Verdict::PriceUnknown).scope(Scope::Gateway).param(Some("model")))?;
-    Ok(Admitted { lane, price, input: peek.input_tokens })
+    Ok(Admitted { price, input: peek.input_tokens })
 }
 
 /// Holds the most that the call may cost before any upstream hears of it.
@@ -72,7 +73,7 @@ pub(crate) async fn reserve(
     gateway: &Gateway,
     hold: &Hold,
     principal: &Principal,
-    admitted: &Admitted<'_>,
+    admitted: &Admitted,
     peek: &Peek,
     shown_model: &str,
 ) -> Result<Charge<Reserved>, Refusal> {
