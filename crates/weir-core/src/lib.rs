@@ -21,10 +21,10 @@ pub mod verdict;
 pub use amount::{Amount, Overflow, Price, Usage, UsageSource};
 pub use call::{AttemptRecord, CallRecord, ClientFacts, Phase, Side, StreamEnd, StreamFacts, Timing};
 pub use charge::{Charge, ChargeFacts, ChargeRule, Charged, Released, Reserved, Settled};
+pub use health::{BreakerTerms, Fitness, Health, Outcome};
 pub use id::RequestId;
 pub use key::{ApiKey, KeyId, KeyShapeError};
 pub use limit::{LimitFacts, LimitKind, LimitScope, Limits};
-pub use health::{BreakerTerms, Fitness, Health, Outcome};
 pub use redact::{Audience, Kind, Leak, RedactStream, Redacted, Redactor};
 pub use retry::{
     Backoff, Blame, BudgetTerms, ChargeTerms, Failure, HighCost, Policies, RetryBudget, RetryDecision, RetryPolicy, Standing, StopReason,

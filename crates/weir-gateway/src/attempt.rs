@@ -136,11 +136,7 @@ pub(crate) async fn ask(
 }
 
 /// Waits for `work` while the client of a stream is kept company. Takes it pinned: an argument and its pin would both have a place in the call.
-pub(crate) async fn attended<T>(
-    mut work: Pin<&mut impl Future<Output = T>>,
-    streams: &Streams,
-    live: &mut Live<'_>,
-) -> Result<T, Limit> {
+pub(crate) async fn attended<T>(mut work: Pin<&mut impl Future<Output = T>>, streams: &Streams, live: &mut Live<'_>) -> Result<T, Limit> {
     loop {
         let pause = if live.reply.is_open() { streams.heartbeat } else { streams.open_early };
         let quiet_at = live.record.stream.then(|| live.reply.last_write + pause);

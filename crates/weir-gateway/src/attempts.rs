@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use weir_core::{
-    Failure, Outcome, RetryDecision, RetryPolicy, Standing, StopReason, Timestamp, Verdict,
-    retry::decide,
-};
+use weir_core::{Failure, Outcome, RetryDecision, RetryPolicy, Standing, StopReason, Timestamp, Verdict, retry::decide};
 use weir_wire::Scope;
 
 use crate::{

@@ -41,7 +41,8 @@ impl Gateway {
     #[must_use]
     pub fn new(settings: Settings, books: Books, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>, dial: Arc<dyn Dial>) -> Self {
         let channels = settings.upstreams.iter().flat_map(|upstream| &upstream.channels);
-        let secrets: Vec<_> = channels.filter_map(|channel| Some(weir_core::Secret::new(channel.key.as_ref()?.expose().to_owned()))).collect();
+        let secrets: Vec<_> =
+            channels.filter_map(|channel| Some(weir_core::Secret::new(channel.key.as_ref()?.expose().to_owned()))).collect();
         let lanes = Lanes::new(&settings.upstreams, settings.budget, settings.breaker, clock.now());
         Self {
             settings,

@@ -144,12 +144,7 @@ fn json_only() -> HeaderMap {
 }
 
 /// One upstream's list, or why there is none.
-async fn told(
-    gateway: &Gateway,
-    lane: &Lane,
-    outgoing: &Outgoing<'_>,
-    within: AttemptLimits,
-) -> (AttemptRecord, Result<Bytes, Failed>) {
+async fn told(gateway: &Gateway, lane: &Lane, outgoing: &Outgoing<'_>, within: AttemptLimits) -> (AttemptRecord, Result<Bytes, Failed>) {
     let mut attempt = AttemptRecord { channel: lane.name.clone(), ..AttemptRecord::default() };
     let began = tokio::time::Instant::now();
     let limit = gateway.settings.limits.answer_bytes;

@@ -103,8 +103,7 @@ impl Talk<'_> {
         live.record.observed = None;
         let mut answer = attempt::ask(self.gateway, outgoing, turn, &self.limits, live).await?;
         live.record.timing.ttfb = Some(millis(self.limits.began.elapsed()));
-        let streams =
-            answer.head.status.is_success() && (self.asked.peek.stream || content_type(&answer).starts_with("text/event-stream"));
+        let streams = answer.head.status.is_success() && (self.asked.peek.stream || content_type(&answer).starts_with("text/event-stream"));
         let start = if streams { self.start(&mut answer, live.vigil).await? } else { Bytes::new() };
         if !streams || !(start.is_empty() || looks_like_events(&start)) {
             let ended = self.whole(&mut answer, start, turn, live).await?;

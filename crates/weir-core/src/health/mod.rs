@@ -41,9 +41,13 @@ impl Spell {
 pub enum Outcome {
     Good,
     /// It failed, and said perhaps when to come back.
-    Failed { told: Option<Timestamp> },
+    Failed {
+        told: Option<Timestamp>,
+    },
     /// A limit refused it.
-    Throttled { told: Option<Timestamp> },
+    Throttled {
+        told: Option<Timestamp>,
+    },
     /// The credential was turned away, whatever the model.
     Denied,
     /// This model was turned away.
