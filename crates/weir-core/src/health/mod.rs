@@ -4,6 +4,8 @@
 //! exception is an instant that the upstream itself told; until then asking is useless.
 
 mod breaker;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -2,6 +2,8 @@
 
 mod budget;
 mod policy;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
