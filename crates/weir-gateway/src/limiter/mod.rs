@@ -17,7 +17,7 @@ use std::{
 
 use tokio::time::Instant;
 use weir_core::{
-    Clock, LimitKind, LimitScope, Limits, Timestamp,
+    Clock, KeyId, LimitKind, LimitScope, Limits, Timestamp,
     limit::{Ask, Blocked, CallerUse, Day, Gate, Held, Now, Opens, Spent, Standing, Steady, Used},
 };
 use weir_store::RecentCall;
@@ -178,6 +178,12 @@ impl Limiter {
         }
         let first = holders.first().map(|holder| state.place(holder, now, recall));
         (standings, first.map(|place| state.gates[place].callers.uses(now.steady)).unwrap_or_default(), now)
+    }
+
+    /// Whether several callers used a key within the last minute.
+    pub(crate) fn is_shared(&self, kid: &KeyId) -> bool {
+        let (state, now) = self.lock();
+        state.places[0].get(kid.as_str()).is_some_and(|place| state.gates[*place].callers.active(now.steady) > 1)
     }
 
     fn end(&self, wanted: &Wanted, held: &[(usize, Held)], used: &Used) {
