@@ -9,7 +9,7 @@ use weir_wire::Scope;
 use crate::{
     Gateway,
     attempt::{CallLimits, attended, limited},
-    lanes::{Choice, Lane},
+    lanes::{Choice, Lane, Tried},
     refusal::Refusal,
     talk::Live,
     vigil::Limit,
@@ -55,14 +55,13 @@ pub(crate) struct Attempts<'a> {
     model: Option<&'a str>,
     limits: CallLimits,
     made: u8,
-    tried: Vec<usize>,
+    tried: Tried,
     waited: Duration,
-    unanswered: bool,
 }
 
 impl<'a> Attempts<'a> {
     pub(crate) fn new(gateway: &'a Gateway, policy: &'a RetryPolicy, model: Option<&'a str>, limits: CallLimits) -> Self {
-        Self { gateway, policy, model, limits, made: 0, tried: Vec::new(), waited: Duration::ZERO, unanswered: false }
+        Self { gateway, policy, model, limits, made: 0, tried: Tried::default(), waited: Duration::ZERO }
     }
 
     /// The first attempt; a refusal where every channel's upstream told to wait.
@@ -89,7 +88,9 @@ impl<'a> Attempts<'a> {
             }
         };
         self.waited = wait;
-        self.unanswered |= failed.failure == Failure::Unanswered;
+        if failed.failure == Failure::Unanswered {
+            self.tried.silent.push(before.lane.at);
+        }
         if !wait.is_zero() {
             pause(self.gateway, wait, live).await?;
         }
@@ -117,7 +118,7 @@ impl<'a> Attempts<'a> {
         let standing = Standing {
             attempts: self.made,
             waited: self.waited,
-            unanswered_before: self.unanswered,
+            unanswered_before: !self.tried.silent.is_empty(),
             elsewhere: other.is_some(),
             remaining: self.limits.answer_by(live.reply).saturating_duration_since(Instant::now()),
             now,
@@ -131,7 +132,8 @@ impl<'a> Attempts<'a> {
             Some(other) => other,
             None => match lanes.choose(self.model, &self.tried, now.after(wait), dice) {
                 Choice::Lane(lane) => lane,
-                Choice::Told(_) | Choice::None => return Err(StopReason::Patience),
+                Choice::Told(_) => return Err(StopReason::Patience),
+                Choice::None => return Err(StopReason::MayCostTwice),
             },
         };
         // What never left has cost no upstream anything: its one other channel is free. Everything else is paid for.
@@ -141,8 +143,8 @@ impl<'a> Attempts<'a> {
 
     fn turn(&mut self, lane: &'a Lane, wait: Duration, now: Timestamp) -> Turn<'a> {
         self.made = self.made.saturating_add(1);
-        if !self.tried.contains(&lane.at) {
-            self.tried.push(lane.at);
+        if !self.tried.all.contains(&lane.at) {
+            self.tried.all.push(lane.at);
         }
         self.gateway.lanes.begin(lane, self.model, now);
         Turn { lane, n: self.made, wait }

@@ -53,12 +53,20 @@ impl Lane {
     }
 }
 
+/// The channels that a call has asked, by their places.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    pub(crate) all: Vec<usize>,
+    /// Those that left a request without an answer: the call must not go there again.
+    pub(crate) silent: Vec<usize>,
+}
+
 /// Which channel is next.
 pub(crate) enum Choice<'a> {
     Lane(&'a Lane),
     /// Every channel of the model was told to wait; the first of them opens then.
     Told(Timestamp),
-    /// No channel serves the model.
+    /// No channel serves the model, or each that does has left the call without an answer.
     None,
 }
 
@@ -105,26 +113,27 @@ impl Lanes {
     }
 
     /// The channel for the next attempt: a fit one that was not tried, else a fit one, else the least bad. Among equals the weight decides.
-    pub(crate) fn choose(&self, model: Option<&str>, tried: &[usize], now: Timestamp, dice: &dyn Dice) -> Choice<'_> {
+    pub(crate) fn choose(&self, model: Option<&str>, tried: &Tried, now: Timestamp, dice: &dyn Dice) -> Choice<'_> {
         let health = self.ailing();
         let mut told: Option<Timestamp> = None;
         let mut best: Option<(u8, Timestamp)> = None;
         let rank = |lane: &Lane| {
-            let is_tried = u8::from(tried.contains(&lane.at));
+            let is_tried = u8::from(tried.all.contains(&lane.at));
             match health.as_ref().map_or(Fitness::Fit, |health| fitness(health, lane, model, now)) {
                 Fitness::Fit | Fitness::Probe => Ok((is_tried, Timestamp(0))),
                 Fitness::Unwell(until) => Ok((2 + is_tried, until)),
                 Fitness::Told(reset) => Err(reset),
             }
         };
-        for lane in self.all.iter().filter(|lane| lane.serves(model)) {
+        let may = |lane: &&Lane| lane.serves(model) && !tried.silent.contains(&lane.at);
+        for lane in self.all.iter().filter(may) {
             match rank(lane) {
                 Ok(rank) => best = Some(best.map_or(rank, |best| best.min(rank))),
                 Err(reset) => told = Some(told.map_or(reset, |told| told.min(reset))),
             }
         }
         let Some(best) = best else { return told.map_or(Choice::None, Choice::Told) };
-        let equals = self.all.iter().filter(|lane| lane.serves(model) && rank(lane) == Ok(best));
+        let equals = self.all.iter().filter(may).filter(|lane| rank(lane) == Ok(best));
         by_weight(equals, dice).map_or(Choice::None, Choice::Lane)
     }
 
@@ -132,7 +141,7 @@ impl Lanes {
     pub(crate) fn elsewhere(
         &self,
         model: Option<&str>,
-        tried: &[usize],
+        tried: &Tried,
         beside: Option<usize>,
         now: Timestamp,
         dice: &dyn Dice,
@@ -140,7 +149,7 @@ impl Lanes {
         let health = self.ailing();
         let is_fit =
             |lane: &Lane| health.as_ref().is_none_or(|health| matches!(fitness(health, lane, model, now), Fitness::Fit | Fitness::Probe));
-        let others = self.all.iter().filter(|lane| !tried.contains(&lane.at) && beside != Some(lane.upstream) && lane.serves(model));
+        let others = self.all.iter().filter(|lane| !tried.all.contains(&lane.at) && beside != Some(lane.upstream) && lane.serves(model));
         by_weight(others.filter(|lane| is_fit(lane)), dice)
     }
 

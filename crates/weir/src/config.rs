@@ -6,6 +6,7 @@ pub(crate) mod fault;
 pub(crate) mod load;
 pub(crate) mod nearest;
 pub(crate) mod origin;
+pub(crate) mod policy;
 pub(crate) mod secret;
 pub(crate) mod settings;
 pub(crate) mod shape;
@@ -20,6 +21,7 @@ pub(crate) use self::{
     allowance::Allowance,
     fault::ConfigFault,
     load::{Loaded, load},
+    policy::{Breaker, PolicyTables, Retry},
     units::{Money, Size, Span},
 };
 
@@ -36,6 +38,10 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) streams: Streams,
     pub(crate) timeouts: Timeouts,
+    /// How calls of each kind of use are retried: `[policy.short_chat]` and so on. A written one holds every value.
+    pub(crate) policy: PolicyTables,
+    pub(crate) retry: Retry,
+    pub(crate) breaker: Breaker,
     pub(crate) prices: Prices,
     /// Which models a key's group may use: `[groups.staff] models = ["gpt-4o-mini"]`.
     pub(crate) groups: BTreeMap<String, Group>,

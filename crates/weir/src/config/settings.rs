@@ -42,6 +42,9 @@ pub(crate) fn settings(config: &Config, variables: &[(String, String)]) -> Resul
         upstreams: config.upstream.iter().map(|one| upstream(one, variables)).collect::<Result<_, _>>()?,
         timeouts,
         timeout_rules: all.rule.iter().map(rule).collect(),
+        policies: config.policy.core(),
+        budget: config.retry.core(),
+        breaker: config.breaker.core(),
         prices: PriceList {
             models: config.prices.models.iter().map(|(model, written)| (model.clone(), price(written))).collect(),
             fallback: (config.prices.unknown == UnknownPrice::Free).then(Price::default),
