@@ -9,6 +9,7 @@ use weir_wire::Scope;
 use crate::{
     Gateway,
     attempt::{CallLimits, attended, limited},
+    door::{Need, Stay},
     lanes::{Choice, Lane, Tried},
     refusal::Refusal,
     talk::Live,
@@ -54,22 +55,57 @@ pub(crate) struct Attempts<'a> {
     /// `None` where any channel will do.
     model: Option<&'a str>,
     limits: CallLimits,
+    /// `None` for what counts against no channel's limits.
+    need: Option<Need>,
+    /// The place of the attempt that runs in its channel's limits.
+    stay: Option<Stay<'a>>,
     made: u8,
     tried: Tried,
     waited: Duration,
 }
 
 impl<'a> Attempts<'a> {
-    pub(crate) fn new(gateway: &'a Gateway, policy: &'a RetryPolicy, model: Option<&'a str>, limits: CallLimits) -> Self {
-        Self { gateway, policy, model, limits, made: 0, tried: Tried::default(), waited: Duration::ZERO }
+    pub(crate) fn new(
+        gateway: &'a Gateway,
+        policy: &'a RetryPolicy,
+        model: Option<&'a str>,
+        limits: CallLimits,
+        need: Option<Need>,
+    ) -> Self {
+        Self { gateway, policy, model, limits, need, stay: None, made: 0, tried: Tried::default(), waited: Duration::ZERO }
     }
 
-    /// The first attempt; a refusal where every channel's upstream told to wait.
+    /// The first attempt; a refusal where every channel's upstream told to wait, or every channel's own limits are used up.
     pub(crate) fn first(&mut self) -> Result<Turn<'a>, Refusal> {
         let now = self.gateway.clock.now();
-        let lane = self.choose(now)?;
-        self.gateway.lanes.deposit(lane);
-        Ok(self.turn(lane, Duration::ZERO, now))
+        // Somebody may be quicker at a channel's last place; then there is another channel, or one to wait for.
+        for _ in self.gateway.lanes.all() {
+            let lane = self.choose(now)?;
+            if self.enter(lane).is_ok() {
+                self.gateway.lanes.deposit(lane);
+                return Ok(self.turn(lane, Duration::ZERO, now));
+            }
+        }
+        self.choose(now).and_then(|_| Err(Refusal::of(Verdict::NoUpstream)))
+    }
+
+    /// The attempt that runs was answered and used so many tokens.
+    pub(crate) fn used(&mut self, tokens: u64) {
+        if let Some(stay) = &mut self.stay {
+            stay.used(tokens);
+        }
+    }
+
+    fn enter(&mut self, lane: &'a Lane) -> Result<(), Timestamp> {
+        if let Some(need) = &self.need {
+            self.stay = lane.door.enter(need, &self.gateway.limiter)?;
+        }
+        Ok(())
+    }
+
+    /// When a channel's own limits admit an attempt, if they do not now.
+    fn opens(&self, lane: &Lane) -> Option<Timestamp> {
+        lane.door.opens(self.need.as_ref()?, &self.gateway.limiter)
     }
 
     /// After a failed attempt: waits for the next, or gives back why there is none.
@@ -80,6 +116,7 @@ impl<'a> Attempts<'a> {
         let now = self.gateway.clock.now();
         self.gateway.lanes.note(before.lane, self.model, failed.failure.into(), now, self.gateway.dice.as_ref());
         live.vigil.rest();
+        self.stay = None;
         let (lane, wait) = match self.plan(before.lane, failed.failure, live, now) {
             Ok(planned) => planned,
             Err(reason) => {
@@ -104,6 +141,7 @@ impl<'a> Attempts<'a> {
             pause(self.gateway, rest, live).await?;
             now = self.gateway.clock.now();
         }
+        self.enter(lane).map_err(|reset| throttled(reset, now))?;
         Ok(self.turn(lane, wait, now))
     }
 
@@ -114,7 +152,7 @@ impl<'a> Attempts<'a> {
             return Err(StopReason::Useless);
         }
         let beside = (!seen.is_of_the_channel()).then_some(before.upstream);
-        let other = lanes.elsewhere(self.model, &self.tried, beside, now, dice);
+        let other = lanes.elsewhere(self.model, &self.tried, beside, |lane| self.opens(lane), now, dice);
         let standing = Standing {
             attempts: self.made,
             waited: self.waited,
@@ -130,7 +168,7 @@ impl<'a> Attempts<'a> {
         };
         let lane = match other {
             Some(other) => other,
-            None => match lanes.choose(self.model, &self.tried, now.after(wait), dice) {
+            None => match lanes.choose(self.model, &self.tried, |lane| self.opens(lane), now.after(wait), dice) {
                 Choice::Lane(lane) => lane,
                 Choice::Told(_) => return Err(StopReason::Patience),
                 Choice::None => return Err(StopReason::MayCostTwice),
@@ -159,7 +197,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn choose(&self, now: Timestamp) -> Result<&'a Lane, Refusal> {
-        match self.gateway.lanes.choose(self.model, &self.tried, now, self.gateway.dice.as_ref()) {
+        match self.gateway.lanes.choose(self.model, &self.tried, |lane| self.opens(lane), now, self.gateway.dice.as_ref()) {
             Choice::Lane(lane) => Ok(lane),
             Choice::Told(reset) => Err(throttled(reset, now)),
             Choice::None => Err(Refusal::of(Verdict::NoUpstream)),

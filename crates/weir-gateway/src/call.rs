@@ -71,7 +71,7 @@ async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut
             return Err(refusal);
         }
     };
-    let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, policy, limits };
+    let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, policy, limits, need: wanted.need() };
     let ended = talk.run(&arrival.head, Live { vigil: &mut vigil, record, reply }).await;
     record.charge = settle::end(charge, &admitted.price, &ended.used);
     permit.end(&admit::used(record));

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    allowance::Allowance,
+    allowance::{Allowance, ChannelLimits},
     fault::ConfigFault,
     load::{Loaded, load},
     policy::{Breaker, PolicyTables, Retry},
@@ -306,6 +306,9 @@ pub(crate) struct Channel {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) weight: u32,
+    /// `[upstream.channel.limits]`: what it may ask of the upstream; calls beyond go to other channels, or are told when to come back.
+    #[serde(default)]
+    pub(crate) limits: ChannelLimits,
 }
 
 const fn one() -> u32 {

@@ -25,6 +25,8 @@ use weir_store::RecentCall;
 pub(crate) use refuse::refusal;
 pub(crate) use view::limits_view;
 
+use crate::door::Need;
+
 /// A key, its parent, its account and its group.
 const HOLDERS: usize = 4;
 
@@ -50,6 +52,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// What each attempt takes of its channel's limits.
+    pub(crate) fn need(&self) -> Need {
+        Need { input: self.input, output: self.output, unbounded: self.unbounded }
+    }
+
     fn ask<'a>(&self, holder: &'a Holder, output: u64) -> Ask<'a> {
         Ask { caller: &holder.caller, input: self.input, output, unbounded: self.unbounded, amount: self.amount }
     }
@@ -137,6 +144,11 @@ impl Limiter {
         let own = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
         let now = state.steady.read(self.clock.now(), own);
         (state, now)
+    }
+
+    /// Both clocks now.
+    pub(crate) fn now(&self) -> Now {
+        self.lock().1
     }
 
     /// Admits a call that has just come, or says what blocks it.

@@ -51,7 +51,6 @@ pub(crate) fn settings(config: &Config, variables: &[(String, String)]) -> Resul
         },
         groups: config.groups.iter().map(|(name, group)| (name.clone(), group.models.clone())).collect(),
         group_limits: config.groups.iter().map(|(name, group)| (name.clone(), group.limits.limits())).collect(),
-        ..Settings::default()
     })
 }
 
@@ -78,6 +77,7 @@ fn upstream(written: &super::Upstream, variables: &[(String, String)]) -> Result
             key: key.map(Arc::new),
             models: written.models.clone(),
             weight: written.weight,
+            limits: written.limits.limits(),
         })
     };
     Ok(Upstream {
