@@ -13,6 +13,8 @@ mod call;
 mod canary;
 mod closer;
 mod edge;
+#[cfg(test)]
+mod failover;
 mod gateway;
 mod lanes;
 mod models;

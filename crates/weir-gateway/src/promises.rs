@@ -35,7 +35,7 @@ impl Dial for Pipes {
     }
 }
 
-struct Paused(tokio::time::Instant);
+pub(crate) struct Paused(pub(crate) tokio::time::Instant);
 
 impl Clock for Paused {
     fn now(&self) -> Timestamp {
@@ -61,26 +61,26 @@ struct Bench {
 }
 
 /// What a client read.
-struct Read {
-    head: String,
-    body: String,
+pub(crate) struct Read {
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Read {
-    fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.head[9..12].parse().unwrap()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.split_once(": ").filter(|(n, _)| *n == name).map(|(_, value)| value))
     }
 
-    fn id(&self) -> RequestId {
+    pub(crate) fn id(&self) -> RequestId {
         self.header("x-request-id").unwrap().parse().unwrap()
     }
 
     /// The error, whether it is the answer or the last event.
-    fn error(&self) -> serde_json::Value {
+    pub(crate) fn error(&self) -> serde_json::Value {
         let last = self.body.trim_end().rsplit("\n\n").next().unwrap();
         let json = last.strip_prefix("data: ").unwrap_or(last);
         serde_json::from_str::<serde_json::Value>(json).unwrap()["error"].clone()
@@ -165,7 +165,7 @@ fn futures_now<F: Future>(work: F) -> F::Output {
     }
 }
 
-fn unchunked(mut body: &str) -> String {
+pub(crate) fn unchunked(mut body: &str) -> String {
     let mut whole = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).unwrap();
@@ -175,7 +175,7 @@ fn unchunked(mut body: &str) -> String {
     whole
 }
 
-fn secs(n: u64) -> Duration {
+pub(crate) fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
