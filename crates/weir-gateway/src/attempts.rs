@@ -77,7 +77,10 @@ impl<'a> Attempts<'a> {
         if let Some(attempt) = live.record.attempts.last_mut() {
             attempt.verdict.get_or_insert(failed.refusal.verdict);
         }
+        #[cfg(test)]
+        let failed = self.gateway.sabotage.misread(failed);
         let now = self.gateway.clock.now();
+        self.tried.all.push(before.lane.at);
         self.gateway.lanes.note(before.lane, self.model, failed.failure.into(), now, self.gateway.dice.as_ref());
         live.vigil.rest();
         let (lane, wait) = match self.plan(before.lane, failed.failure, live, now) {
@@ -87,6 +90,8 @@ impl<'a> Attempts<'a> {
                 return Err(failed.refusal);
             }
         };
+        #[cfg(test)]
+        let wait = self.gateway.sabotage.hurry(self.made, wait);
         self.waited = wait;
         if failed.failure == Failure::Unanswered {
             self.tried.silent.push(before.lane.at);
@@ -143,9 +148,6 @@ impl<'a> Attempts<'a> {
 
     fn turn(&mut self, lane: &'a Lane, wait: Duration, now: Timestamp) -> Turn<'a> {
         self.made = self.made.saturating_add(1);
-        if !self.tried.all.contains(&lane.at) {
-            self.tried.all.push(lane.at);
-        }
         self.gateway.lanes.begin(lane, self.model, now);
         Turn { lane, n: self.made, wait }
     }

@@ -77,8 +77,9 @@ async fn what_waiting_cannot_mend_is_asked_once() {
 
 #[tokio::test(start_paused = true)]
 async fn d2_what_never_left_is_sent_again_and_what_may_have_arrived_never_to_the_same_channel() {
+    type Case = (&'static str, &'static str, [u32; 2], &'static [&'static str], Verdict);
     // How the upstream fails, the kind of use, whether there is a second one that fails alike; then the attempts.
-    let table: [(&str, &str, [u32; 2], &[&str], Verdict); 9] = [
+    let table: [Case; 9] = [
         ("refuses", "short_chat", ONLY_A, &["a/main", "a/main", "a/main"], Verdict::UpstreamConnectTimeout),
         ("refuses", "media_task", ONLY_A, &["a/main", "a/main"], Verdict::UpstreamConnectTimeout),
         ("refuses", "media_task", A_FIRST, &["a/main", "b/main"], Verdict::UpstreamConnectTimeout),
