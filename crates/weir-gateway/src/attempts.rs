@@ -67,9 +67,13 @@ impl<'a> Attempts<'a> {
     /// The first attempt; a refusal where every channel's upstream told to wait.
     pub(crate) fn first(&mut self) -> Result<Turn<'a>, Refusal> {
         let now = self.gateway.clock.now();
-        let lane = self.choose(now)?;
+        let lane = match self.gateway.lanes.enter(self.model, now, self.gateway.dice.as_ref()) {
+            Choice::Lane(lane) => lane,
+            Choice::Told(reset) => return Err(throttled(reset, now)),
+            Choice::None => return Err(Refusal::of(Verdict::NoUpstream)),
+        };
         self.gateway.lanes.deposit(lane);
-        Ok(self.turn(lane, Duration::ZERO, now))
+        Ok(self.turn(lane, Duration::ZERO))
     }
 
     /// After a failed attempt: waits for the next, or gives back why there is none.
@@ -109,7 +113,8 @@ impl<'a> Attempts<'a> {
             pause(self.gateway, rest, live).await?;
             now = self.gateway.clock.now();
         }
-        Ok(self.turn(lane, wait, now))
+        self.gateway.lanes.begin(lane, self.model, now);
+        Ok(self.turn(lane, wait))
     }
 
     /// Which channel is asked next and after what wait, once the policy, the time and the budget allow it.
@@ -146,9 +151,8 @@ impl<'a> Attempts<'a> {
         if free || lanes.withdraw(lane, now) { Ok((lane, wait)) } else { Err(StopReason::Budget) }
     }
 
-    fn turn(&mut self, lane: &'a Lane, wait: Duration, now: Timestamp) -> Turn<'a> {
+    fn turn(&mut self, lane: &'a Lane, wait: Duration) -> Turn<'a> {
         self.made = self.made.saturating_add(1);
-        self.gateway.lanes.begin(lane, self.model, now);
         Turn { lane, n: self.made, wait }
     }
 
@@ -157,14 +161,6 @@ impl<'a> Attempts<'a> {
         let (lanes, clock) = (&self.gateway.lanes, &self.gateway.clock);
         if outcome != Outcome::Good || !lanes.are_sound() {
             lanes.note(lane, self.model, outcome, clock.now(), self.gateway.dice.as_ref());
-        }
-    }
-
-    fn choose(&self, now: Timestamp) -> Result<&'a Lane, Refusal> {
-        match self.gateway.lanes.choose(self.model, &self.tried, now, self.gateway.dice.as_ref()) {
-            Choice::Lane(lane) => Ok(lane),
-            Choice::Told(reset) => Err(throttled(reset, now)),
-            Choice::None => Err(Refusal::of(Verdict::NoUpstream)),
         }
     }
 }

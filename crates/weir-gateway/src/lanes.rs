@@ -114,12 +114,25 @@ impl Lanes {
 
     /// The channel for the next attempt: a fit one that was not tried, else a fit one, else the least bad. Among equals the weight decides.
     pub(crate) fn choose(&self, model: Option<&str>, tried: &Tried, now: Timestamp, dice: &dyn Dice) -> Choice<'_> {
-        let health = self.ailing();
+        self.pick(self.ailing().as_deref(), model, tried, now, dice)
+    }
+
+    /// The channel for a first attempt that begins at once: no two calls take the same place as a probe.
+    pub(crate) fn enter(&self, model: Option<&str>, now: Timestamp, dice: &dyn Dice) -> Choice<'_> {
+        let mut health = self.ailing();
+        let choice = self.pick(health.as_deref(), model, &Tried::default(), now, dice);
+        if let (Choice::Lane(lane), Some(health)) = (&choice, &mut health) {
+            health[lane.at].begin(model.unwrap_or_default(), now);
+        }
+        choice
+    }
+
+    fn pick(&self, health: Option<&Vec<Health>>, model: Option<&str>, tried: &Tried, now: Timestamp, dice: &dyn Dice) -> Choice<'_> {
         let mut told: Option<Timestamp> = None;
         let mut best: Option<(u8, Timestamp)> = None;
         let rank = |lane: &Lane| {
             let is_tried = u8::from(tried.all.contains(&lane.at));
-            match health.as_ref().map_or(Fitness::Fit, |health| fitness(health, lane, model, now)) {
+            match health.map_or(Fitness::Fit, |health| fitness(health, lane, model, now)) {
                 Fitness::Fit | Fitness::Probe => Ok((is_tried, Timestamp(0))),
                 Fitness::Unwell(until) => Ok((2 + is_tried, until)),
                 Fitness::Told(reset) => Err(reset),

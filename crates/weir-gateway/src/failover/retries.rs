@@ -199,6 +199,24 @@ async fn no_retry_makes_an_answer_later_than_the_sdk_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_announces_nothing_is_answered_within_what_its_policy_takes_it_to_wait() {
+    for (stream, client, upstream, most) in
+        [(true, 10, 600, 9_000), (false, 10, 600, 9_000), (false, 600, 20, 20_000), (true, 600, 20, 20_000)]
+    {
+        let pair = Pair::new(A_FIRST, |settings| {
+            let policy = &mut settings.policies.short_chat;
+            (policy.client_timeout, policy.upstream_timeout) = (secs(client), secs(upstream));
+        });
+        for words in ["mute", "hangs", "503,first_byte=8s"] {
+            pair.set(A, words);
+            pair.set(B, words);
+            let (read, record) = pair.asked(words, stream, "").await;
+            assert!(record.timing.total <= most && read.error()["verdict"].is_string(), "{words} {stream} {client}: {:?}", record.timing);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_or_a_stop_ends_the_wait_for_the_next_attempt() {
     let pair = Pair::new(ONLY_A, |_| {});
     pair.set(A, "429_hint=25s");
