@@ -220,7 +220,7 @@ impl CallLimits {
     /// What is left of them for an attempt that begins now.
     fn of_attempt(&self, reply: &Reply) -> AttemptLimits {
         let left = self.answer_by(reply).saturating_duration_since(Instant::now());
-        AttemptLimits { connect: self.timeouts.connect, first_byte: self.timeouts.first_byte.min(left) }
+        AttemptLimits { connect: self.timeouts.connect.min(left), first_byte: self.timeouts.first_byte.min(left) }
     }
 }
 

@@ -63,9 +63,11 @@ impl From<Failure> for Outcome {
             return if seen == Failure::Final { Self::Nothing } else { Self::Failed { told: None } };
         };
         match blame {
-            Blame::Rate | Blame::DailyQuota => Self::Throttled { told },
+            Blame::Rate => Self::Throttled { told },
             Blame::Credential => Self::Denied,
-            Blame::Rights => Self::ModelDenied,
+            // A day's quota without a told end is gone for longer than a moment's cooling.
+            Blame::DailyQuota if told.is_some() => Self::Throttled { told },
+            Blame::DailyQuota | Blame::Rights => Self::ModelDenied,
             Blame::Request => Self::Nothing,
             // A lock or an early request is no sign of ill health; only time-outs and rates are among the 4xx.
             Blame::Upstream if matches!(status, 400..=407 | 409..=428 | 430..=499) => Self::Nothing,

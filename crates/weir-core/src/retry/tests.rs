@@ -231,7 +231,7 @@ proptest! {
             } else {
                 retries += u64::from(budget.withdraw(now));
             }
-            let passed = u64::try_from(now.since(NOW).as_secs()).unwrap_or(u64::MAX) / FLOOR_EVERY.as_secs();
+            let passed = now.since(NOW).as_secs() / FLOOR_EVERY.as_secs();
             let most = firsts * u64::from(percent) / 100 + u64::from(floor) + if floor == 0 { 0 } else { passed };
             prop_assert!(retries <= most, "{retries} retries of {firsts} calls, {most} at most");
         }
@@ -275,7 +275,8 @@ fn what_a_failure_says_about_its_channel() {
         (status(408), Outcome::Failed { told: None }),
         (status(409), Outcome::Nothing),
         (status(429), Outcome::Throttled { told: None }),
-        (refused(429, Blame::DailyQuota), Outcome::Throttled { told: None }),
+        (refused(429, Blame::DailyQuota), Outcome::ModelDenied),
+        (Failure::Refused { status: 429, blame: Blame::DailyQuota, told: Some(NOW) }, Outcome::Throttled { told: Some(NOW) }),
         (refused(401, Blame::Credential), Outcome::Denied),
         (refused(503, Blame::Rights), Outcome::ModelDenied),
         (refused(400, Blame::Request), Outcome::Nothing),
