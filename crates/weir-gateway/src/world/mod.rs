@@ -5,9 +5,12 @@
 
 mod chance;
 mod client;
+mod docs;
 mod events;
 mod laws;
+mod matrix;
 mod plan;
+mod rig;
 mod run;
 mod scenarios;
 mod upstream;
