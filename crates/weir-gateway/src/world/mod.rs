@@ -12,7 +12,9 @@ mod matrix;
 mod plan;
 mod rig;
 mod run;
+mod saw;
 mod scenarios;
+mod storm;
 mod upstream;
 
 use std::collections::BTreeSet;

@@ -75,7 +75,6 @@ pub(super) struct Rig {
     pub(super) hosts: Vec<Host>,
     /// The whole key of its one caller.
     pub(super) key: String,
-    pub(super) kid: KeyId,
     clock: Arc<Paused>,
     /// What serves its clients' connections; each ends by itself when its client has left.
     connections: Mutex<JoinSet<()>>,
@@ -86,7 +85,7 @@ impl Rig {
     pub(super) fn new(order: Order) -> Self {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let clock = Arc::new(Paused::now_on());
-        let (key, kid) = payer(dir.path(), &order);
+        let key = payer(dir.path(), &order);
         let books = BooksSettings { slots: order.slots, inline: true };
         let (books, _) = Books::open(Store::open(dir.path()).unwrap(), &books, clock.clone()).unwrap();
         let host = |always: Scenario| {
@@ -98,7 +97,7 @@ impl Rig {
         let pipes = Pipes::new(named.collect(), PIPE_BYTES);
         let mut gateway = Gateway::new(order.settings, books, clock.clone(), Arc::new(Seeded::new(order.seed)), Arc::new(pipes));
         gateway.tells_date = false;
-        Self { gateway: Arc::new(gateway), hosts, key, kid, clock, connections: Mutex::default(), _dir: dir }
+        Self { gateway: Arc::new(gateway), hosts, key, clock, connections: Mutex::default(), _dir: dir }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -129,7 +128,7 @@ impl Rig {
 }
 
 /// An account that pays, and its key.
-fn payer(dir: &Path, order: &Order) -> (String, KeyId) {
+fn payer(dir: &Path, order: &Order) -> String {
     let store = Store::open(dir).unwrap();
     let account = store.create_account("payer", EPOCH).unwrap().id;
     if order.credit.0 > 0 {
@@ -139,7 +138,7 @@ fn payer(dir: &Path, order: &Order) -> (String, KeyId) {
     let dice = std::array::from_fn(|_| chance.next().to_le_bytes()[0]);
     let (key, kid) = store.create_key(&order.key, &dice, EPOCH).unwrap();
     (order.spoil)(&store, &kid);
-    (key.expose().to_owned(), kid)
+    key.expose().to_owned()
 }
 
 /// One connection of a client. Dropping it is hanging up.

@@ -10,6 +10,7 @@ use tokio::{
     io::{AsyncWriteExt, DuplexStream, duplex},
     sync::watch,
     task::JoinSet,
+    time::Instant,
 };
 use weir_client::{Dial, Dialing, Io, Target};
 use weir_core::Route;
@@ -55,12 +56,12 @@ struct State {
     /// What becomes of those after them.
     lasting: Fate,
     served: JoinSet<()>,
-    dialled: u64,
+    dials: Vec<Instant>,
 }
 
 impl Host {
     pub(super) fn new(sim: Sim, fates: &[Fate]) -> Self {
-        let state = State { next: fates.iter().copied().collect(), lasting: Fate::Good, served: JoinSet::new(), dialled: 0 };
+        let state = State { next: fates.iter().copied().collect(), lasting: Fate::Good, served: JoinSet::new(), dials: Vec::new() };
         Self { sim, state: Arc::new(Mutex::new(state)), frozen: Arc::new(watch::channel(false).0) }
     }
 
@@ -68,7 +69,7 @@ impl Host {
     pub(super) async fn connect(&self, pipe_bytes: usize) -> io::Result<DuplexStream> {
         let fate = {
             let mut state = self.state.lock().unwrap();
-            state.dialled += 1;
+            state.dials.push(Instant::now());
             state.next.pop_front().unwrap_or(state.lasting)
         };
         match fate {
@@ -101,9 +102,9 @@ impl Host {
         self.frozen.send_replace(frozen);
     }
 
-    /// Connections that were asked for so far.
-    pub(super) fn dialled(&self) -> u64 {
-        self.state.lock().unwrap().dialled
+    /// When connections were asked for.
+    pub(super) fn dials(&self) -> Vec<Instant> {
+        self.state.lock().unwrap().dials.clone()
     }
 }
 

@@ -13,9 +13,9 @@ use super::{
     super::{
         client::{FROZEN, Got},
         rig::{Order, Rig, in_simulated_time},
+        saw,
     },
     faults::{Fault, Meanwhile, Presented, Scene},
-    saw,
 };
 
 /// The one caller whose call is looked at; others have other names.
@@ -69,9 +69,8 @@ async fn cell(scene: &Scene, stream: bool, scenario: Scenario) -> Cell {
     rig.hosts[0].meet(scene.fates.0, scene.fates.1);
     let mut others = JoinSet::new();
     if let Meanwhile::Others(count) = scene.meanwhile {
-        for n in 0..count {
-            let (mut line, request) =
-                (rig.line(), request(scene, &rig, "other", &format!("sim:tokens=8,interval=5s,ids,stall={n}s"), true));
+        for _ in 0..count {
+            let (mut line, request) = (rig.line(), request(scene, &rig, "other", LONG, true));
             others.spawn(async move { line.ask(&request).await });
         }
         sleep(Duration::from_secs(1)).await;

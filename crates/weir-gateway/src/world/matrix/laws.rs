@@ -2,7 +2,7 @@
 
 use weir_core::{Charged, Verdict};
 
-use super::{cell::Cell, saw::Stream};
+use super::{super::saw::Stream, cell::Cell};
 
 type Law = Result<(), String>;
 

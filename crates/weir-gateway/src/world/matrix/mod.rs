@@ -8,7 +8,6 @@ mod faults;
 mod laws;
 mod own;
 mod page;
-mod saw;
 
 use weir_core::Scenario;
 

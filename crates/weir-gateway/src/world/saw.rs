@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::client::Got;
+use super::client::Got;
 
 /// weir's own comment line.
 const HEARTBEAT: &str = ": weir";
@@ -40,7 +40,7 @@ pub(super) fn error(got: &Got) -> Option<Value> {
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     heartbeats: bool,
-    events: usize,
+    pub(super) events: usize,
     /// Events whose data is no JSON.
     unreadable: usize,
     finished: bool,
