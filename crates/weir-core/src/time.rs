@@ -28,6 +28,14 @@ impl Timestamp {
         jiff::Timestamp::from_millisecond(self.0).map_or_else(|_| "unknown".to_owned(), |at| format!("{at:.3}"))
     }
 
+    /// RFC 3339 with the offset that `zone` has then: whole seconds where it is one, milliseconds otherwise.
+    #[must_use]
+    pub fn rfc3339_in(self, zone: &jiff::tz::TimeZone) -> String {
+        let form = if self.0 % 1000 == 0 { "%Y-%m-%dT%H:%M:%S%:z" } else { "%Y-%m-%dT%H:%M:%S%.3f%:z" };
+        let at = jiff::Timestamp::from_millisecond(self.0).map(|at| at.to_zoned(zone.clone()).strftime(form).to_string());
+        at.unwrap_or_else(|_| "unknown".to_owned())
+    }
+
     /// Reads RFC 3339 with any offset.
     #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
@@ -50,6 +58,16 @@ mod tests {
         assert_eq!(at.rfc3339(), "2025-11-23T08:00:00.123Z");
         assert_eq!(Timestamp::from_rfc3339(&at.rfc3339()), Some(at));
         assert_eq!(Timestamp::from_rfc3339("2025-11-23T16:00:00.123+08:00"), Some(at));
+    }
+
+    #[test]
+    fn an_instant_is_told_in_a_zone_and_stays_the_same_instant() {
+        let shanghai = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+        let midnight = Timestamp(1_795_363_200_000);
+        assert_eq!(midnight.rfc3339_in(&shanghai), "2026-11-23T00:00:00+08:00");
+        let later = Timestamp(midnight.0 + 7);
+        assert_eq!(later.rfc3339_in(&shanghai), "2026-11-23T00:00:00.007+08:00");
+        assert_eq!(Timestamp::from_rfc3339(&later.rfc3339_in(&shanghai)), Some(later));
     }
 
     #[test]

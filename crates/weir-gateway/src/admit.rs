@@ -3,11 +3,26 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
-use weir_core::{Amount, ApiKey, CallRecord, Charge, Price, Reserved, Usage, Verdict};
+use jiff::tz::TimeZone;
+use tokio::time::Instant;
+use weir_core::{
+    Amount, ApiKey, CallRecord, Charge, Charged, Dialect, LimitScope, Price, Reserved, Route, Usage, Verdict,
+    limit::{self, Day, Opens, Spent},
+};
 use weir_store::{Hold, KeyRefusal, Principal};
-use weir_wire::{Peek, Scope};
+use weir_wire::{Peek, Scope, limits::limit_headers};
 
-use crate::{Gateway, accept::Arrival, gateway::Lane, refusal::Refusal, settings::fits};
+use crate::{
+    Gateway,
+    accept::Arrival,
+    attempt::{limited, millis},
+    gateway::Lane,
+    limiter::{self, Denied, Holder, Permit, Wanted},
+    refusal::Refusal,
+    reply::Reply,
+    settings::fits,
+    vigil::{Vigil, Wake},
+};
 
 /// A call that may go on: whom it acts for, where it goes, what it costs.
 pub(crate) struct Admitted<'a> {
@@ -67,18 +82,166 @@ pub(crate) fn model<'a>(gateway: &'a Gateway, principal: &Principal, peek: &Peek
     Ok(Admitted { lane, price, input: peek.input_tokens })
 }
 
+/// The most that a call may use and cost.
+pub(crate) fn most(admitted: &Admitted<'_>, peek: &Peek) -> Result<(Usage, Amount), Refusal> {
+    let output = peek.max_output.unwrap_or(DEFAULT_OUTPUT).saturating_mul(u64::from(peek.choices.max(1)));
+    let most = Usage { input: admitted.input, output, images: 0, cached: 0, seconds: 0 };
+    let amount = admitted.price.of(&most).map_err(|_| Refusal::of(Verdict::BalanceSpent).scope(Scope::Account))?;
+    Ok((most, amount))
+}
+
 /// Holds the most that the call may cost before any upstream hears of it.
 pub(crate) async fn reserve(
     gateway: &Gateway,
     hold: &Hold,
     principal: &Principal,
-    admitted: &Admitted<'_>,
     peek: &Peek,
+    amount: Amount,
     shown_model: &str,
 ) -> Result<Charge<Reserved>, Refusal> {
-    let output = peek.max_output.unwrap_or(DEFAULT_OUTPUT).saturating_mul(u64::from(peek.choices.max(1)));
-    let most = Usage { input: admitted.input, output, images: 0, cached: 0, seconds: 0 };
-    let spent = || Refusal::of(Verdict::BalanceSpent).scope(Scope::Account);
-    let amount: Amount = admitted.price.of(&most).map_err(|_| spent())?;
-    gateway.books.reserve(hold, principal, shown_model, peek.stream, amount).await.map_err(|_| spent())
+    let spent = |_| Refusal::of(Verdict::BalanceSpent).scope(Scope::Account);
+    gateway.books.reserve(hold, principal, shown_model, peek.stream, amount).await.map_err(spent)
+}
+
+/// Whose limits a call of this key must meet, the key's first.
+pub(crate) fn holders(gateway: &Gateway, principal: &Principal, caller: Option<&str>) -> Vec<Holder> {
+    let kid = principal.kid.as_str();
+    let holder = |scope, id: &str, limits: &limit::Limits, caller: &str| Holder {
+        scope,
+        id: id.to_owned(),
+        limits: limits.clone(),
+        caller: caller.to_owned(),
+    };
+    let mut holders = vec![holder(LimitScope::Key, kid, &principal.limits, caller.unwrap_or(UNNAMED))];
+    if let Some(group) = &principal.group
+        && let Some(limits) = gateway.settings.group_limits.get(group)
+    {
+        holders.push(holder(LimitScope::Group, group, limits, &principal.account));
+    }
+    holders
+}
+
+/// The caller that tells nothing of itself.
+const UNNAMED: &str = "-";
+
+/// What was used of a holder's day before this process saw it.
+pub(crate) fn recall(gateway: &Gateway) -> impl Fn(&Holder, Day) -> Spent {
+    move |holder, day| {
+        let kid = weir_core::KeyId::new(&holder.id);
+        let of = match (holder.scope, &kid) {
+            (LimitScope::Key, Some(kid)) => weir_store::Holder::Key(kid),
+            (LimitScope::Account, _) => weir_store::Holder::Account(&holder.id),
+            (LimitScope::Group, _) => weir_store::Holder::Group(&holder.id),
+            _ => return Spent::default(),
+        };
+        // A store that cannot be read now cannot be written either: such calls are refused further on.
+        let used = gateway.books.used(&of, day.start).unwrap_or_default();
+        Spent { requests: used.requests, tokens: used.tokens, amount: used.amount.0.unsigned_abs() }
+    }
+}
+
+/// What a call asks of its limits.
+pub(crate) fn wanted(gateway: &Gateway, principal: &Principal, peek: &Peek, most: (Usage, Amount), record: &CallRecord) -> Arc<Wanted> {
+    let caller = record.client.caller.as_deref().or(record.client.name.as_deref());
+    // What answers with vectors or scores uses no output tokens.
+    let speaks = record.route.dialect() != Dialect::Plain || record.route == Route::AudioTranslations;
+    Arc::new(Wanted {
+        holders: holders(gateway, principal, caller),
+        input: most.0.input,
+        output: if speaks { most.0.output } else { 0 },
+        unbounded: speaks && peek.max_output.is_none(),
+        amount: most.1.0.unsigned_abs(),
+    })
+}
+
+/// Stage 1b: every limit admits the call, at once or after a short wait, or it is refused and told when to come back.
+pub(crate) async fn limits<'a>(
+    gateway: &'a Gateway,
+    wanted: &Arc<Wanted>,
+    vigil: &mut Vigil,
+    reply: &mut Reply,
+    record: &mut CallRecord,
+) -> Result<Permit<'a>, Refusal> {
+    let recall = recall(gateway);
+    let permit = match gateway.limiter.admit(wanted, &recall) {
+        Ok(permit) => permit,
+        Err(denied) => {
+            let began = Instant::now();
+            let admitted = in_line(gateway, wanted, denied, vigil, reply, record).await;
+            record.timing.queued = Some(millis(began.elapsed()));
+            match admitted? {
+                Ok(permit) => permit,
+                Err(mut denied) => {
+                    gateway.limiter.tell(wanted, &mut denied);
+                    record.limit = Some(denied.facts());
+                    let (standings, _, now) = gateway.limiter.standings(&wanted.holders, &recall);
+                    let binding = denied.reset_at.map(|at| (denied.scope, denied.blocked.kind, at));
+                    reply.limits = limit_headers(&standings, binding, now.wall);
+                    return Err(limiter::refusal(&denied));
+                }
+            }
+        }
+    };
+    reply.limits = limit_headers(&permit.entered.standings, None, permit.entered.now.wall);
+    Ok(permit)
+}
+
+/// Stands in line if waiting is allowed and may help; the inner error is the denial that remains.
+async fn in_line<'a>(
+    gateway: &'a Gateway,
+    wanted: &Arc<Wanted>,
+    denied: Denied,
+    vigil: &mut Vigil,
+    reply: &mut Reply,
+    record: &CallRecord,
+) -> Result<Result<Permit<'a>, Denied>, Refusal> {
+    let now = Instant::now();
+    let most = gateway.settings.limits.max_wait;
+    let deadline = match denied.blocked.opens {
+        // It came at the time that it had been told: it waits for its place as long as it may wait for an answer.
+        Opens::Turn => vigil.total_at(),
+        // How soon a place is free is not known; every other limit says when.
+        _ if denied.blocked.kind == limit::LimitKind::Concurrency => now + most,
+        Opens::At(at) if at.saturating_sub(denied.now.steady).unsigned_abs() <= u64::from(millis(most)) => now + most,
+        _ => now,
+    };
+    if deadline <= now {
+        return Ok(Err(denied));
+    }
+    let Some(turn) = gateway.limiter.stand(wanted, &denied) else { return Ok(Err(denied)) };
+    let mut turn = std::pin::pin!(turn.wait(deadline));
+    let mut quiet_at = record.stream.then(|| reply.last_write + gateway.settings.streams.open_early);
+    loop {
+        match vigil.wait(turn.as_mut(), quiet_at).await {
+            Wake::Ready(Some(permit)) => return Ok(Ok(permit)),
+            Wake::Ready(None) => {
+                return Ok(gateway.limiter.again(wanted, denied.early));
+            }
+            Wake::Limit(crate::vigil::Limit::Total) => return Ok(Err(denied)),
+            Wake::Limit(limit) => return Err(limited(limit)),
+            Wake::Quiet => {
+                let _ = reply.heartbeat().await;
+                quiet_at = Some(reply.last_write + gateway.settings.streams.heartbeat);
+            }
+        }
+    }
+}
+
+/// What an ended call used, by its record.
+pub(crate) fn used(record: &CallRecord) -> limit::Used {
+    let usage = &record.charge.usage;
+    limit::Used {
+        asked: !record.attempts.is_empty(),
+        charged: record.charge.charged == Charged::Yes,
+        tokens: usage.input.saturating_add(usage.output),
+        amount: record.charge.amount.0.unsigned_abs(),
+    }
+}
+
+/// A call that asked no upstream leaves no trace in its limits.
+pub(crate) const UNUSED: limit::Used = limit::Used { asked: false, charged: false, tokens: 0, amount: 0 };
+
+/// The zone in which a key's times are told.
+pub(crate) fn zone(principal: &Principal) -> TimeZone {
+    principal.limits.zone.as_deref().and_then(limit::zone).unwrap_or(TimeZone::UTC)
 }

@@ -63,17 +63,28 @@ async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut
     record.stream = asked.peek.stream;
     let timeouts = attempt::timeouts(gateway, route, record, &asked.peek.model);
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
-    let charge = admit::reserve(gateway, hold, &principal, &admitted, &asked.peek, &record.model).await?;
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &timeouts, &gateway.settings.streams);
+    let most = admit::most(&admitted, &asked.peek)?;
+    let wanted = admit::wanted(gateway, &principal, &asked.peek, most, record);
+    let permit = admit::limits(gateway, &wanted, &mut vigil, reply, record).await?;
+    let charge = match admit::reserve(gateway, hold, &principal, &asked.peek, most.1, &record.model).await {
+        Ok(charge) => charge,
+        Err(refusal) => {
+            permit.end(&admit::UNUSED);
+            return Err(refusal);
+        }
+    };
     let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, began, timeouts };
     match talk.attempt(arrival.head, route, &mut vigil, record, reply).await {
         Err(refusal) => {
             record.charge = settle::released(charge);
+            permit.end(&admit::used(record));
             Err(refusal)
         }
         Ok((mut answer, take_usage)) => {
             let used = talk.relay(&mut answer, take_usage, &mut vigil, record, reply).await;
             record.charge = settle::end(charge, &admitted.price, &used.used);
+            permit.end(&admit::used(record));
             used.last_word(record, reply).await
         }
     }

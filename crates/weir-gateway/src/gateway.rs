@@ -7,7 +7,7 @@ use weir_client::{Dial, Pool, Target};
 use weir_core::{ApiKey, Clock, RequestId};
 use weir_store::Books;
 
-use crate::{Channel, Settings, closer::Closer, screen::Screen, settings::fits};
+use crate::{Channel, Settings, closer::Closer, limiter::Limiter, screen::Screen, settings::fits};
 
 /// Where chance comes from: real dice in service, a seed in tests.
 pub trait Dice: Send + Sync {
@@ -48,6 +48,7 @@ pub struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) books: Books,
+    pub(crate) limiter: Limiter,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dice: Arc<dyn Dice>,
     pub(crate) dial: Arc<dyn Dial>,
@@ -84,9 +85,13 @@ impl Gateway {
                 });
             }
         }
+        let minute_ago = weir_core::Timestamp(clock.now().0.saturating_sub(weir_core::limit::MINUTE_MS));
+        // What cannot be read is not known; the rates then begin anew.
+        let before = books.recent(minute_ago).unwrap_or_default();
         Self {
             settings,
             lanes,
+            limiter: Limiter::new(Arc::clone(&clock), before),
             books,
             clock,
             dice,

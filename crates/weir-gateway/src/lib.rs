@@ -13,6 +13,7 @@ mod canary;
 mod closer;
 mod edge;
 mod gateway;
+mod limiter;
 mod models;
 mod outlet;
 mod own;

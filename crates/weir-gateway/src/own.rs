@@ -7,13 +7,16 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use weir_core::{ApiKey, RequestId, Route, Verdict};
 
-use crate::{Gateway, outlet::Outlet, refusal::Refusal, reply::Reply, view::call_view};
+use weir_store::Principal;
+
+use crate::{Gateway, admit, limiter::limits_view, outlet::Outlet, refusal::Refusal, reply::Reply, view::call_view};
 
 /// One of weir's own answers.
 pub(crate) enum Own {
     Health,
     Ready,
     Record(RequestId),
+    Limits,
     Echo,
 }
 
@@ -28,6 +31,7 @@ impl Own {
             "/healthz" | "/livez" => Some(Self::Health),
             "/readyz" => Some(Self::Ready),
             "/v1/weir/echo" => Some(Self::Echo),
+            "/v1/weir/limits" => Some(Self::Limits),
             _ => path.strip_prefix("/v1/weir/calls/")?.parse().ok().map(Self::Record),
         }
     }
@@ -40,6 +44,7 @@ pub(crate) async fn answer(gateway: Arc<Gateway>, own: Own, request: Request<Inc
         Own::Health => Ok(plain(StatusCode::OK, "text/plain; charset=utf-8", Bytes::from_static(b"ok\n"))),
         Own::Ready => Ok(ready(&gateway)),
         Own::Record(id) => record(&gateway, id, &request).await,
+        Own::Limits => limits(&gateway, &request),
         Own::Echo => return echo(&mut reply).await,
     };
     let _ = match answered {
@@ -65,12 +70,27 @@ fn ready(gateway: &Gateway) -> (Response<()>, Bytes) {
     plain(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
 }
 
+/// Whose key a request for one of weir's own paths bears.
+fn owner(gateway: &Gateway, request: &Request<Incoming>) -> Result<Arc<Principal>, Refusal> {
+    let unknown = || Refusal::of(Verdict::KeyUnknown);
+    let text = admit::presented(request.headers()).ok_or_else(unknown)?;
+    let key = ApiKey::parse(text).map_err(|_| unknown())?;
+    gateway.books.principal(&key, None, gateway.clock.now()).map_err(|_| unknown())
+}
+
+/// What is left of this key's limits, and when it resets. Asking costs nothing and counts nowhere.
+fn limits(gateway: &Gateway, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
+    let principal = owner(gateway, request)?;
+    let holders = admit::holders(gateway, &principal, None);
+    let (standings, callers, now) = gateway.limiter.standings(&holders, &admit::recall(gateway));
+    let view = limits_view(&principal.kid, &standings, &callers, now, &admit::zone(&principal));
+    let body = serde_json::to_vec(&view).map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
+    Ok(plain(StatusCode::OK, "application/json", body.into()))
+}
+
 /// The record, for the key that made the call and no other.
 async fn record(gateway: &Arc<Gateway>, id: RequestId, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
-    let unknown = || Refusal::of(Verdict::KeyUnknown);
-    let text = crate::admit::presented(request.headers()).ok_or_else(unknown)?;
-    let key = ApiKey::parse(text).map_err(|_| unknown())?;
-    let principal = gateway.books.principal(&key, None, gateway.clock.now()).map_err(|_| unknown())?;
+    let principal = owner(gateway, request)?;
     // Sealed a moment ago counts: the row must be there before it is looked for.
     gateway.books.flush().await;
     let missing = || Refusal::of(Verdict::NotTheApi).saying("no call of this key has that id").code(Some("call_not_found"), None);

@@ -7,7 +7,7 @@ use tokio::{
     task::JoinSet,
 };
 use weir_client::{Dial, Dialing, Io, Target};
-use weir_core::{Amount, ApiKey, CallRecord, Charged, Clock, Price, RequestId, Side, StreamEnd, Timeouts, Timestamp, Verdict};
+use weir_core::{Amount, ApiKey, CallRecord, Charged, Clock, Limits, Price, RequestId, Side, StreamEnd, Timeouts, Timestamp, Verdict};
 use weir_sim::{Ended, Sim, SimSettings};
 use weir_store::{Books, BooksSettings, NewKey, Store};
 
@@ -53,34 +53,34 @@ impl Dice for Counted {
 }
 
 /// A gateway, its upstream and one key.
-struct Bench {
-    gateway: Arc<Gateway>,
-    sim: Sim,
+pub(crate) struct Bench {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) sim: Sim,
     key: ApiKey,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// What a client read.
-struct Read {
-    head: String,
-    body: String,
+pub(crate) struct Read {
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Read {
-    fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.head[9..12].parse().unwrap()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.split_once(": ").filter(|(n, _)| *n == name).map(|(_, value)| value))
     }
 
-    fn id(&self) -> RequestId {
+    pub(crate) fn id(&self) -> RequestId {
         self.header("x-request-id").unwrap().parse().unwrap()
     }
 
     /// The error, whether it is the answer or the last event.
-    fn error(&self) -> serde_json::Value {
+    pub(crate) fn error(&self) -> serde_json::Value {
         let last = self.body.trim_end().rsplit("\n\n").next().unwrap();
         let json = last.strip_prefix("data: ").unwrap_or(last);
         serde_json::from_str::<serde_json::Value>(json).unwrap()["error"].clone()
@@ -88,37 +88,63 @@ impl Read {
 }
 
 impl Bench {
-    fn new(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn new(change: impl FnOnce(&mut Settings)) -> Self {
         Self::with(false, change)
     }
 
     fn with(deaf: bool, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::limited(deaf, Limits::default(), change)
+    }
+
+    /// The key has these limits.
+    pub(crate) fn limited(deaf: bool, limits: Limits, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Paused(tokio::time::Instant::now()));
         let store = Store::open(dir.path()).unwrap();
         let account = store.create_account("test", clock.now()).unwrap();
-        store.credit(&account.id, Amount(1_000_000), "test", clock.now()).unwrap();
-        let new = NewKey { account: account.id, ..NewKey::default() };
+        store.credit(&account.id, Amount(1_000_000_000_000), "test", clock.now()).unwrap();
+        let new = NewKey { account: account.id, group: Some("staff".to_owned()), limits, ..NewKey::default() };
         let (key, _) = store.create_key(&new, &std::array::from_fn(|i| u8::try_from(i).unwrap()), clock.now()).unwrap();
-        let (books, _) = Books::open(store, &BooksSettings { slots: 64, inline: true }, Arc::clone(&clock)).unwrap();
+        Self::on(dir, store, key, clock, Sim::new(SimSettings::default()), deaf, change)
+    }
+
+    /// A gateway on a store that is there.
+    fn on(
+        dir: tempfile::TempDir,
+        store: Store,
+        key: ApiKey,
+        clock: Arc<dyn Clock>,
+        sim: Sim,
+        deaf: bool,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let (books, _) = Books::open(store, &BooksSettings { slots: 4_096, inline: true }, Arc::clone(&clock)).unwrap();
         let channel = Channel { name: "main".into(), key: None, models: Vec::new(), weight: 1 };
         let upstream = Upstream { name: "sim".into(), target: Target::parse("http://sim/v1").unwrap(), channels: vec![channel] };
         let price = Price { input: 1, output: 10, ..Price::default() };
         let prices = PriceList { fallback: Some(price), ..PriceList::default() };
         let mut settings = Settings { upstreams: vec![upstream], prices, ..Settings::default() };
         change(&mut settings);
-        let sim = Sim::new(SimSettings::default());
         let pipes = Pipes { sim: sim.clone(), served: std::sync::Mutex::default(), deaf };
         let mut gateway = Gateway::new(settings, books, clock, Arc::new(Counted::default()), Arc::new(pipes));
         gateway.tells_date = false;
-        Self { gateway: Arc::new(gateway), sim, key, _dir: dir }
+        Self { gateway: Arc::new(gateway), sim, key, dir }
+    }
+
+    /// The gateway dies with whatever runs, and another begins on what it left.
+    pub(crate) fn killed(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let clock = Arc::clone(&self.gateway.clock);
+        let Self { gateway, sim, key, dir } = self;
+        drop(gateway);
+        let store = Store::open(dir.path()).unwrap();
+        Self::on(dir, store, key, clock, sim, false, change)
     }
 
     /// Opens a connection and sends one chat request.
-    fn open(&self, path: &str, body: &str) -> (DuplexStream, impl Future<Output = ()> + use<>) {
+    fn open(&self, method: &str, path: &str, extra: &str, body: &str) -> (DuplexStream, impl Future<Output = ()> + use<>) {
         let (mut near, far) = duplex(1 << 20);
         let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\naccept-encoding: gzip\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\n{extra}host: weir\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\naccept-encoding: gzip\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             self.key.expose(),
             body.len()
         );
@@ -133,8 +159,13 @@ impl Bench {
 
     /// Asks and reads to the end.
     async fn ask(&self, path: &str, body: &str) -> Read {
-        let (mut near, connection) = self.open(path, body);
-        let read = async {
+        self.send("POST", path, "", body).await
+    }
+
+    /// The same with a method and header lines of one's own.
+    pub(crate) async fn send(&self, method: &str, path: &str, extra: &str, body: &str) -> Read {
+        let (mut near, connection) = self.open(method, path, extra, body);
+        let read = async move {
             let mut bytes = Vec::new();
             near.read_to_end(&mut bytes).await.unwrap();
             bytes
@@ -146,12 +177,12 @@ impl Bench {
         Read { head: head.to_owned(), body: if chunked { unchunked(body) } else { body.to_owned() } }
     }
 
-    async fn chat(&self, model: &str) -> Read {
+    pub(crate) async fn chat(&self, model: &str) -> Read {
         self.ask("/v1/chat/completions", &format!(r#"{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"hi"}}]}}"#))
             .await
     }
 
-    fn record(&self, id: RequestId) -> CallRecord {
+    pub(crate) fn record(&self, id: RequestId) -> CallRecord {
         self.gateway.books().call(id).unwrap().unwrap().record
     }
 }
@@ -255,7 +286,7 @@ async fn r18_three_calls_without_a_retry_mark_are_three_charges() {
     }
     assert!(sum > 0);
     let account = bench.gateway.books().store().accounts().unwrap().remove(0);
-    assert_eq!(account.balance, Amount(1_000_000 - sum));
+    assert_eq!(account.balance, Amount(1_000_000_000_000 - sum));
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,7 +316,7 @@ async fn a_slow_first_byte_opens_the_stream_with_heartbeats_and_a_late_error_is_
 async fn a_client_that_leaves_is_charged_for_what_it_got_and_its_upstream_ends_after_the_linger() {
     let bench = Bench::new(|settings| settings.streams = Streams { linger: secs(2), ..Streams::default() });
     let (mut near, connection) =
-        bench.open("/v1/chat/completions", r#"{"model":"sim:tokens=500,interval=100ms","stream":true,"messages":[]}"#);
+        bench.open("POST", "/v1/chat/completions", "", r#"{"model":"sim:tokens=500,interval=100ms","stream":true,"messages":[]}"#);
     let leave = async {
         let mut some = vec![0; 2048];
         near.read_exact(&mut some).await.unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use jiff::tz::TimeZone;
 use weir_core::{CallRecord, Charged, RequestId, Route, Side, Timestamp, Verdict, verdict::Lang};
 use weir_wire::{ErrorBody, Scope};
 
@@ -21,6 +22,7 @@ pub(crate) struct Refusal {
     param: Option<&'static str>,
     scope: Option<Scope>,
     reset_at: Option<Timestamp>,
+    zone: Option<TimeZone>,
     retry_after: Option<Duration>,
     should_retry: Option<bool>,
     pub(crate) ended_by: Side,
@@ -41,6 +43,7 @@ impl Refusal {
             param: None,
             scope: None,
             reset_at: None,
+            zone: None,
             retry_after: None,
             // Only what waiting cannot mend says so; about the rest the SDK's own rules are right.
             should_retry: api.filter(|api| !api.should_retry).map(|_| false),
@@ -115,6 +118,12 @@ impl Refusal {
         self
     }
 
+    /// Says times in this zone.
+    pub(crate) fn in_zone(mut self, zone: TimeZone) -> Self {
+        self.zone = Some(zone);
+        self
+    }
+
     /// The error object; `charged` is what the ledger will say.
     pub(crate) fn body(&self, id: RequestId, charged: Charged) -> ErrorBody {
         ErrorBody {
@@ -125,6 +134,7 @@ impl Refusal {
             verdict: self.verdict,
             scope: self.scope,
             reset_at: self.reset_at,
+            zone: self.zone.clone(),
             retry_after: self.retry_after,
             charged,
             request_id: id,

@@ -21,6 +21,8 @@ pub(crate) struct Reply {
     pub(crate) events: u64,
     pub(crate) bytes: u64,
     pub(crate) last_write: Instant,
+    /// What is left of the call's limits, for the head.
+    pub(crate) limits: Vec<(header::HeaderName, HeaderValue)>,
 }
 
 /// The status in the record of a call whose client left before it had one; nginx's word for it, never sent.
@@ -31,7 +33,7 @@ const HEARTBEAT: Bytes = Bytes::from_static(b": weir\n\n");
 
 impl Reply {
     pub(crate) fn new(outlet: Outlet, id: RequestId, route: Route) -> Self {
-        Self { outlet, id, route, status: None, events: 0, bytes: 0, last_write: Instant::now() }
+        Self { outlet, id, route, status: None, events: 0, bytes: 0, last_write: Instant::now(), limits: Vec::new() }
     }
 
     /// The status the client got.
@@ -49,6 +51,7 @@ impl Reply {
 
     fn head(&mut self, mut head: Response<()>) -> Response<()> {
         self.status = Some(head.status().as_u16());
+        head.headers_mut().extend(std::mem::take(&mut self.limits));
         if let Ok(id) = HeaderValue::from_str(&self.id.to_string()) {
             if self.route == Route::Messages {
                 head.headers_mut().insert("request-id", id.clone());

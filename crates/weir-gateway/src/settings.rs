@@ -17,6 +17,8 @@ pub struct Settings {
     pub prices: PriceList,
     /// Group name → patterns of models it may use: exact, or a prefix and `*`.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Group name → what its keys may use together.
+    pub group_limits: BTreeMap<String, weir_core::Limits>,
 }
 
 /// Bounds of what one client or one call may take.
@@ -35,6 +37,8 @@ pub struct Limits {
     /// The head of a request must arrive within this, its body within the next.
     pub header_read: Duration,
     pub body_read: Duration,
+    /// How long a call may wait for a limit instead of being refused. Zero: not at all.
+    pub max_wait: Duration,
 }
 
 impl Default for Limits {
@@ -48,6 +52,8 @@ impl Default for Limits {
             // It also bounds how long a connection may rest between two requests; clients pool theirs for up to a minute.
             header_read: Duration::from_secs(75),
             body_read: Duration::from_secs(60),
+            // Who is refused learns when to come back; a call that waits in silence looks like a slow model.
+            max_wait: Duration::ZERO,
         }
     }
 }

@@ -64,6 +64,11 @@ impl Vigil {
         self.heard = Some(Instant::now());
     }
 
+    /// When the call's whole time is over.
+    pub(crate) fn total_at(&self) -> Instant {
+        self.total_at
+    }
+
     /// When the client was found to have left.
     pub(crate) fn client_left(&self) -> bool {
         self.gone_at.is_some()

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use weir_core::{Amount, RequestId, Timestamp};
+use weir_core::{Amount, Limits, RequestId, Timestamp};
 
-use crate::StoreError;
+use crate::{StoreError, limits::read_limits};
 
 /// One payer. `balance = credits − settled`; holds of running calls are known to the gateway only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,6 +17,8 @@ pub struct Account {
     pub credits: Amount,
     pub settled: Amount,
     pub balance: Amount,
+    /// What all its keys together may use.
+    pub limits: Limits,
 }
 
 /// What a ledger line does.
@@ -67,7 +69,7 @@ pub(crate) fn line_name(id: RequestId) -> String {
     format!("led_{}", text.strip_prefix("wr_").unwrap_or(&text))
 }
 
-/// Reads `id, name, created, credits, settled`.
+/// Reads `id, name, created, credits, settled, limits`.
 pub(crate) fn read_account(row: &Row<'_>) -> rusqlite::Result<Account> {
     let (credits, settled): (i64, i64) = (row.get(3)?, row.get(4)?);
     Ok(Account {
@@ -77,6 +79,7 @@ pub(crate) fn read_account(row: &Row<'_>) -> rusqlite::Result<Account> {
         credits: Amount(credits),
         settled: Amount(settled),
         balance: Amount(credits.saturating_sub(settled)),
+        limits: read_limits(row.get_ref(5)?.as_str()?, 5)?,
     })
 }
 

@@ -1,11 +1,14 @@
 //! The laws of the ledger, checked on a live store.
 
+mod usage;
+
 use std::collections::HashMap;
 
 use rusqlite::Connection;
 use serde::Serialize;
 use weir_core::RequestId;
 
+use self::usage::usage_law;
 use crate::{Account, Store, StoreError, balance::Sums, holds};
 
 /// One law and what breaks it.
@@ -99,6 +102,7 @@ impl Store {
         (0..damaged).for_each(|_| slots.broken_by(|| "a slot of the holds file".to_owned()));
         report.add(slots);
         report.add(balance_law(&view)?);
+        report.add(usage_law(&view)?);
         for (name, query) in QUERIES {
             let mut law = Law::new(name);
             let mut breakers = view.prepare(query)?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use weir_core::{Amount, ApiKey, CallRecord, Charge, Charged, Clock, RequestId, Reserved, Route, Timestamp, Usage};
 
 use crate::{
-    AuditReport, Full, KeyRefusal, Principal, Spent, Store, StoreError, StoredCall,
+    AuditReport, Full, Holder, KeyRefusal, Principal, RecentCall, Spent, Store, StoreError, StoredCall, Used,
     audit::memory_law,
     balance::Purse,
     desk::Desk,
@@ -97,6 +97,11 @@ impl Hold {
     #[must_use]
     pub fn id(&self) -> RequestId {
         self.id
+    }
+
+    /// Notes how long the call waited for a limit, before it reserves: a call that a crash cuts belongs to the day in which it was admitted.
+    pub fn waited(&self, ms: u32) {
+        self.holds.slot(self.slot).waited(ms);
     }
 
     /// Notes what was delivered so far: whole events, their bytes, what they cost and what they used. A few plain stores; cheap enough for every event.
@@ -191,6 +196,16 @@ impl Books {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// [`Store::used`]: one read of the database, of a length that does not grow. Made for asking once for each holder, when it is first met.
+    pub fn used(&self, of: &Holder<'_>, since: Timestamp) -> Result<Used, StoreError> {
+        self.store.used(of, since)
+    }
+
+    /// [`Store::recent`], for a gateway that starts.
+    pub fn recent(&self, since: Timestamp) -> Result<Vec<RecentCall>, StoreError> {
+        self.store.recent(since)
     }
 
     /// What is free on an account (by id) now: credits − settled − held.

@@ -1,19 +1,20 @@
-//! Who may call, in memory: every key by its hash, and every account's purse. Read on each call, replaced when an administrator changed something.
+//! Who may call, in memory: every key by its hash, with the limits it is under, and every account's purse. Read on each call, replaced when an administrator changed something.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use rusqlite::Connection;
-use weir_core::{Amount, Timestamp};
+use weir_core::{Amount, KeyId, Limits, Timestamp};
 
 use crate::{
-    KeyRefusal, Principal, StoreError,
+    KeyRefusal, Parent, Principal, StoreError,
     balance::Purse,
     keys::{KeyState, read_keys},
+    limits::read_limits,
     pepper::KeyHash,
     sources::Network,
 };
@@ -40,23 +41,32 @@ impl Desk {
     pub(crate) fn reload(&self, db: &Connection) -> Result<(), StoreError> {
         let mut purses = self.purses.lock().unwrap_or_else(PoisonError::into_inner);
         let view = db.unchecked_transaction()?;
-        let mut accounts = view.prepare_cached("SELECT id, credits, settled FROM accounts")?;
+        let mut accounts = view.prepare_cached("SELECT id, credits, settled, limits FROM accounts")?;
         let mut rows = accounts.query([])?;
+        let mut limits = HashMap::new();
         while let Some(row) = rows.next()? {
             let (id, credits, settled): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            limits.insert(id.clone(), read_limits(row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?, 3)?);
             if let Some(purse) = purses.get(&id) {
                 purse.set_credits(Amount(credits));
             } else {
                 purses.insert(id.clone(), Arc::new(Purse::new(id, Amount(credits), Amount(settled))));
             }
         }
+        let rows = read_keys(&view)?;
+        // Children are few beside keys, and parents fewer: only what a child needs is looked up.
+        let wanted: HashSet<KeyId> = rows.iter().filter_map(|(_, row)| row.parent.clone()).collect();
+        let parents: HashMap<KeyId, Limits> =
+            rows.iter().filter(|(_, row)| wanted.contains(&row.kid)).map(|(_, row)| (row.kid.clone(), row.limits.clone())).collect();
         let mut keys = HashMap::new();
-        for (hash, row) in read_keys(&view)? {
+        for (hash, row) in rows {
             let Some(purse) = purses.get(&row.account) else { continue };
             let sources: Vec<Network> = row.sources.iter().filter_map(|text| Network::parse(text)).collect();
             let closed = sources.len() != row.sources.len();
             let (state, expires) = (row.state, row.expires);
-            let principal = Arc::new(Principal::new(row, Arc::clone(purse)));
+            let parent = row.parent.clone().map(|kid| Parent { limits: parents.get(&kid).cloned().unwrap_or_default(), kid });
+            let of_account = limits.get(&row.account).cloned().unwrap_or_default();
+            let principal = Arc::new(Principal::new(row, parent, of_account, Arc::clone(purse)));
             keys.insert(hash, Entry { principal, state, expires, sources, closed });
         }
         self.keys.store(Arc::new(keys));

@@ -25,6 +25,8 @@ pub enum StoreError {
     NoSuchAccount(String),
     #[error("find key {0}")]
     NoSuchKey(String),
+    #[error("split key {kid}: {why}")]
+    NotToSplit { kid: String, why: SplitRefusal },
     #[error("create account {0}: it exists")]
     AccountExists(String),
     #[error("create key: it exists")]
@@ -36,6 +38,19 @@ impl StoreError {
         let path = path.into();
         move |source| Self::File { doing, path, source }
     }
+}
+
+/// Why a key cannot be split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum SplitRefusal {
+    #[error("it was revoked")]
+    Revoked,
+    #[error("it is disabled")]
+    Disabled,
+    #[error("it has expired")]
+    Expired,
+    #[error("it was split from another key")]
+    IsChild,
 }
 
 /// Every slot of the holds file is taken: too many calls run, or their rows cannot be written.

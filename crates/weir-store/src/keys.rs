@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, types::Type};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, types::Type};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use weir_core::{KeyId, Limits, Timestamp};
 
-use crate::{StoreError, balance::Purse, pepper::KeyHash, sources::Network};
+use crate::{
+    StoreError,
+    balance::Purse,
+    limits::{check_limits, limits_text, read_limits},
+    pepper::KeyHash,
+    sources::Network,
+};
 
 /// What a new key shall be able to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,6 +53,19 @@ pub struct KeyRow {
     pub expires: Option<Timestamp>,
     pub state: KeyState,
     pub limits: Limits,
+    /// Who uses it, if it was split from another key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The key from which it was split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<KeyId>,
+}
+
+/// The key from which a principal's key was split: its limits bind all its children and itself together, whether it still may be used or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    pub kid: KeyId,
+    pub limits: Limits,
 }
 
 /// Whom an admitted call acts for.
@@ -58,12 +77,18 @@ pub struct Principal {
     /// Models as they are, or `prefix*`; empty allows all of the group.
     pub models: Vec<String>,
     pub limits: Limits,
+    /// Who uses the key, if it was split from another.
+    pub label: Option<String>,
+    /// Set if the key was split from another: a call counts against its limits, too.
+    pub parent: Option<Parent>,
+    pub account_limits: Limits,
     purse: Arc<Purse>,
 }
 
 impl Principal {
-    pub(crate) fn new(row: KeyRow, purse: Arc<Purse>) -> Self {
-        Self { kid: row.kid, account: row.account, group: row.group, models: row.models, limits: row.limits, purse }
+    pub(crate) fn new(row: KeyRow, parent: Option<Parent>, account_limits: Limits, purse: Arc<Purse>) -> Self {
+        let KeyRow { kid, account, group, models, limits, label, .. } = row;
+        Self { kid, account, group, models, limits, label, parent, account_limits, purse }
     }
 
     pub(crate) fn purse(&self) -> &Arc<Purse> {
@@ -87,8 +112,7 @@ impl NewKey {
     /// Says what cannot be kept as it is.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let refuse = |what, why| Err(StoreError::NotAValue { what, why });
-        let word = |text: &str, more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
-        if self.group.as_ref().is_some_and(|group| group.is_empty() || group.len() > Self::MAX_GROUP || !word(group, "_.-")) {
+        if self.group.as_ref().is_some_and(|group| group.is_empty() || group.len() > Self::MAX_GROUP || !is_word(group, "_.-")) {
             return refuse("a group", "it is 1 to 64 letters, digits, `_`, `.` or `-`");
         }
         if self.models.len() > Self::MAX_ENTRIES || self.sources.len() > Self::MAX_ENTRIES {
@@ -96,7 +120,7 @@ impl NewKey {
         }
         let model = |text: &String| {
             let name = text.strip_suffix('*').unwrap_or(text);
-            text.is_empty() || text.len() > Self::MAX_MODEL || !word(name, "_.:@/=,-")
+            text.is_empty() || text.len() > Self::MAX_MODEL || !is_word(name, "_.:@/=,-")
         };
         if self.models.iter().any(model) {
             return refuse("a model", "it is 1 to 128 letters, digits or `_.:@/=,-`, with one `*` at the end at most");
@@ -104,22 +128,75 @@ impl NewKey {
         if self.sources.iter().any(|source| Network::parse(source).is_none()) {
             return refuse("a source", "it is an address or a network such as 10.0.0.0/8");
         }
-        Ok(())
+        check_limits(&self.limits)
     }
 }
 
-const COLUMNS: &str = "kid, account, grp, models, sources, created, expires, disabled, revoked, limits, hash";
+/// Whether a text has only ASCII letters, digits and `more`.
+pub(crate) fn is_word(text: &str, more: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+}
+
+/// A key about to be kept, without its secret.
+#[derive(Debug)]
+pub(crate) struct NewRow<'a> {
+    /// Id.
+    pub(crate) account: &'a str,
+    pub(crate) group: Option<&'a str>,
+    pub(crate) models: &'a [String],
+    pub(crate) sources: &'a [String],
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) limits: &'a Limits,
+    pub(crate) label: Option<&'a str>,
+    pub(crate) parent: Option<&'a KeyId>,
+}
+
+/// Keeps a key whose values were checked.
+pub(crate) fn insert_key(db: &Connection, kid: &KeyId, hash: &KeyHash, row: &NewRow<'_>, now: Timestamp) -> Result<(), StoreError> {
+    let json = |error| StoreError::Database(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
+    let [models, sources] = [row.models, row.sources].map(serde_json::to_string);
+    let kept = db.execute(
+        "INSERT INTO keys (kid, hash, account, grp, models, sources, created, expires, limits, label, parent)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        (
+            kid.as_str(),
+            &hash[..],
+            row.account,
+            row.group,
+            models.map_err(json)?,
+            sources.map_err(json)?,
+            now.0,
+            row.expires.map(|at| at.0),
+            limits_text(row.limits)?,
+            row.label,
+            row.parent.map(KeyId::as_str),
+        ),
+    );
+    match kept {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Err(StoreError::KeyExists),
+        other => Ok(other.map(|_| ())?),
+    }
+}
+
+const COLUMNS: &str = "kid, account, grp, models, sources, created, expires, disabled, revoked, limits, label, parent, hash";
 
 /// Every key with the hash it is looked up by.
 pub(crate) fn read_keys(db: &Connection) -> Result<Vec<(KeyHash, KeyRow)>, StoreError> {
     let mut keys = db.prepare_cached(&format!("SELECT {COLUMNS} FROM keys ORDER BY created, kid"))?;
-    let rows = keys.query_map([], |row| Ok((row.get(10)?, read_key(row)?)))?;
+    let rows = keys.query_map([], |row| Ok((row.get(12)?, read_key(row)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(crate) fn find_key(db: &Connection, kid: &KeyId) -> Result<Option<KeyRow>, StoreError> {
     let mut key = db.prepare_cached(&format!("SELECT {COLUMNS} FROM keys WHERE kid = ?1"))?;
     Ok(key.query_row([kid.as_str()], read_key).optional()?)
+}
+
+/// The keys that were split from this one, oldest first.
+pub(crate) fn children_of(db: &Connection, parent: &KeyId) -> Result<Vec<KeyRow>, StoreError> {
+    let mut keys = db.prepare_cached(&format!("SELECT {COLUMNS} FROM keys WHERE parent = ?1 ORDER BY created, label, kid"))?;
+    let rows = keys.query_map([parent.as_str()], read_key)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn read_key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
@@ -140,7 +217,9 @@ fn read_key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         created: Timestamp(row.get(5)?),
         expires: row.get::<_, Option<i64>>(6)?.map(Timestamp),
         state,
-        limits: json(row, 9)?,
+        limits: read_limits(row.get_ref(9)?.as_str()?, 9)?,
+        label: row.get(10)?,
+        parent: row.get_ref(11)?.as_str_or_null()?.and_then(KeyId::new),
     })
 }
 

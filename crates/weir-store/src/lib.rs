@@ -13,23 +13,29 @@ mod desk;
 mod error;
 mod holds;
 mod keys;
+mod limits;
 mod lock;
 mod pepper;
 mod queue;
 mod rows;
 mod schema;
 mod sources;
+mod split;
 mod store;
 mod sweep;
+mod tally;
+mod usage;
 mod writer;
 
 pub use account::{Account, LedgerEntry, LedgerKind};
 pub use audit::{AuditReport, Law};
 pub use books::{Books, BooksSettings, Hold, Recovery};
 pub use calls::{CallFilter, CallState, StoredCall};
-pub use error::{Full, KeyRefusal, Spent, StoreError};
-pub use keys::{KeyRow, KeyState, NewKey, Principal};
+pub use error::{Full, KeyRefusal, Spent, SplitRefusal, StoreError};
+pub use keys::{KeyRow, KeyState, NewKey, Parent, Principal};
+pub use split::NewChild;
 pub use store::Store;
+pub use usage::{CallerUsage, Holder, RecentCall, Used};
 
 #[cfg(test)]
 mod laws;

@@ -1,11 +1,14 @@
-//! How ended calls become rows: one transaction for a group of calls, with their charges and their accounts' totals.
+//! How ended calls become rows: one transaction for a group of calls, with their charges, their accounts' totals and what they used.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use weir_core::{Amount, CallRecord, Charged, KeyId, Timestamp};
+use weir_core::{Amount, CallRecord, Charged, KeyId, Timestamp, Verdict};
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    tally::{SeenCallers, Tally, admitted, tokens},
+};
 
 /// The one connection of a gateway that writes calls.
 #[derive(Debug)]
@@ -13,6 +16,7 @@ pub(crate) struct Committer {
     db: Connection,
     /// Reused for every record's JSON.
     json: Vec<u8>,
+    seen: SeenCallers,
 }
 
 /// Which calls of a group had a row already, by their places in it.
@@ -20,7 +24,7 @@ pub(crate) type AlreadyRecorded = Vec<usize>;
 
 impl Committer {
     pub(crate) fn new(db: Connection) -> Self {
-        Self { db, json: Vec::new() }
+        Self { db, json: Vec::new(), seen: SeenCallers::default() }
     }
 
     /// Writes every call that has no row yet, all of them or none.
@@ -29,9 +33,11 @@ impl Committer {
         calls: impl Iterator<Item = &'a CallRecord>,
         now: Timestamp,
     ) -> Result<AlreadyRecorded, StoreError> {
-        let Self { db, json } = self;
+        let Self { db, json, seen } = self;
         let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let known = write(&change, json, calls, now)?;
+        let mut tally = Tally::default();
+        let known = write(&change, json, calls, &mut tally, now)?;
+        tally.write(&change, seen)?;
         change.commit()?;
         Ok(known)
     }
@@ -50,10 +56,12 @@ fn write<'a>(
     change: &Transaction<'_>,
     json: &mut Vec<u8>,
     calls: impl Iterator<Item = &'a CallRecord>,
+    tally: &mut Tally<'a>,
     now: Timestamp,
 ) -> Result<AlreadyRecorded, StoreError> {
     let mut row = change.prepare_cached(
-        "INSERT INTO calls (id, at, kid, account, verdict, status, facts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        "INSERT INTO calls (id, at, kid, account, verdict, status, facts, admitted, tokens) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT DO NOTHING",
     )?;
     let mut line = change.prepare_cached("INSERT INTO ledger (id, kind, account, amount, at) VALUES (?1, 'charge', ?2, ?3, ?4)")?;
     let mut known = Vec::new();
@@ -64,13 +72,16 @@ fn write<'a>(
         let facts = std::str::from_utf8(json).map_err(|_| StoreError::NotAValue { what: "a record", why: "it is not text" })?;
         let id = call.id.to_bytes();
         let kid = call.kid.as_ref().map(KeyId::as_str);
-        let written = row.execute((&id[..], call.at.0, kid, call.account.as_deref(), call.verdict.code(), call.status, facts))?;
+        let (account, verdict) = (call.account.as_deref(), call.verdict.code());
+        let asked = asked(call).then(|| admitted(call).0);
+        let written = row.execute((&id[..], call.at.0, kid, account, verdict, call.status, facts, asked, tokens(call)))?;
         if written == 0 {
             known.push(place);
             continue;
         }
+        tally.add(call);
         if call.charge.charged == Charged::Yes {
-            let account = call.account.as_deref().unwrap_or_default();
+            let account = account.unwrap_or_default();
             line.execute((&id[..], account, call.charge.amount.0, now.0))?;
             let total = totals.entry(account).or_default();
             *total = Amount(total.0.saturating_add(call.charge.amount.0));
@@ -84,4 +95,10 @@ fn write<'a>(
         settle.execute((account, total.0))?;
     }
     Ok(known)
+}
+
+/// Whether an upstream was asked, or may have been: a slot does not list attempts, so a call that a crash cut after its reservation counts.
+fn asked(call: &CallRecord) -> bool {
+    let cut = call.verdict == Verdict::GatewayRestarted && call.kid.is_some();
+    !call.attempts.is_empty() || call.charge.charged == Charged::Yes || cut
 }

@@ -23,7 +23,10 @@ const BUSY: Duration = Duration::from_secs(5);
 /// - `calls` is a rowid table with one small index on the id: records of about a kilobyte would spill to a page of their own in a WITHOUT ROWID table.
 /// - `ledger` has no other index than its key: a charge bears the id of its call, so `(id, kind)` is at once the name of a line and the law of one charge.
 /// - Every index costs each call; a call of every key is found by `(kid, id)`, a call that is not well by its verdict.
-const MIGRATIONS: &[&str] = &["
+/// - `usage` is what each caller of a key did in a quarter of an hour: every zone's midnight lies on one, so a civil day of any zone is a sum of rows.
+///   `totals` is the same for those who have many keys, so that asking what they used today costs no more for many keys than for one.
+/// - `calls.admitted` and `calls.tokens` let a start read the last minutes without parsing a record. `tokens` is null in rows older than `usage`.
+pub(crate) const MIGRATIONS: &[&str] = &["
 CREATE TABLE accounts (
     id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,
     credits INTEGER NOT NULL DEFAULT 0, settled INTEGER NOT NULL DEFAULT 0, lines INTEGER NOT NULL DEFAULT 0
@@ -44,6 +47,21 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER ledger_is_not_changed BEFORE UPDATE ON ledger BEGIN SELECT raise(ABORT, 'a ledger line is never changed'); END;
 CREATE TRIGGER ledger_is_not_erased BEFORE DELETE ON ledger BEGIN SELECT raise(ABORT, 'a ledger line is never erased'); END;
+", "
+ALTER TABLE accounts ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE keys ADD COLUMN label TEXT;
+ALTER TABLE keys ADD COLUMN parent TEXT REFERENCES keys (kid);
+CREATE INDEX keys_of_parent ON keys (parent) WHERE parent IS NOT NULL;
+ALTER TABLE calls ADD COLUMN admitted INTEGER;
+ALTER TABLE calls ADD COLUMN tokens INTEGER;
+CREATE TABLE usage (
+    kid TEXT NOT NULL, quarter INTEGER NOT NULL, caller TEXT NOT NULL, requests INTEGER NOT NULL, refused INTEGER NOT NULL, early INTEGER NOT NULL,
+    tokens INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (kid, quarter, caller)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE totals (
+    kind TEXT NOT NULL CHECK (kind IN ('family', 'account', 'group')), holder TEXT NOT NULL, quarter INTEGER NOT NULL, requests INTEGER NOT NULL,
+    tokens INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (kind, holder, quarter)
+) STRICT, WITHOUT ROWID;
 "];
 
 /// Makes the data directory if it is not there; one that is there keeps its permissions.
@@ -53,6 +71,11 @@ pub(crate) fn make_dir(dir: &Path) -> Result<(), StoreError> {
 
 /// A connection to the database of `dir`, which is made and brought up to date if need be.
 pub(crate) fn connect(dir: &Path) -> Result<Connection, StoreError> {
+    connect_at(dir, MIGRATIONS)
+}
+
+/// The same, brought as far as these steps go.
+pub(crate) fn connect_at(dir: &Path, steps: &[&str]) -> Result<Connection, StoreError> {
     let path = dir.join(FILE);
     // Made before SQLite does it, so that nobody else can ever read it; the files beside it inherit its mode.
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
@@ -69,7 +92,7 @@ pub(crate) fn connect(dir: &Path) -> Result<Connection, StoreError> {
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
     )?;
     db.set_prepared_statement_cache_capacity(32);
-    migrate(&mut db, MIGRATIONS)?;
+    migrate(&mut db, steps)?;
     Ok(db)
 }
 

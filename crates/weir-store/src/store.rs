@@ -6,13 +6,13 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
-use weir_core::{Amount, ApiKey, KeyId, Timestamp};
+use weir_core::{Amount, ApiKey, KeyId, Limits, Timestamp};
 
 use crate::{
     Account, KeyRow, LedgerEntry, LedgerKind, NewKey, StoreError,
     account::{account_id, credit_id, line_name, read_account},
-    keys::{find_key, read_keys},
-    pepper::Pepper,
+    keys::{NewRow, find_key, insert_key, read_keys},
+    pepper::{KeyHash, Pepper},
     schema,
 };
 
@@ -61,7 +61,8 @@ impl Store {
             }
             Err(error) => Err(error.into()),
             Ok(_) => {
-                Ok(Account { id, name: name.to_owned(), created: now, credits: Amount::ZERO, settled: Amount::ZERO, balance: Amount::ZERO })
+                let (credits, settled, balance) = (Amount::ZERO, Amount::ZERO, Amount::ZERO);
+                Ok(Account { id, name: name.to_owned(), created: now, credits, settled, balance, limits: Limits::default() })
             }
         }
     }
@@ -69,7 +70,7 @@ impl Store {
     /// All accounts by name, with what is committed: charges of calls that ended within the last moments may be missing.
     pub fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         let db = self.db();
-        let mut accounts = db.prepare_cached("SELECT id, name, created, credits, settled FROM accounts ORDER BY name")?;
+        let mut accounts = db.prepare_cached("SELECT id, name, created, credits, settled, limits FROM accounts ORDER BY name")?;
         Ok(accounts.query_map([], read_account)?.collect::<Result<_, _>>()?)
     }
 
@@ -124,21 +125,23 @@ impl Store {
 
     fn keep_key(&self, key: &ApiKey, kid: &KeyId, new: &NewKey, now: Timestamp) -> Result<(), StoreError> {
         new.check()?;
-        let json = |error| StoreError::Database(rusqlite::Error::ToSqlConversionFailure(Box::new(error)));
-        let models = serde_json::to_string(&new.models).map_err(json)?;
-        let sources = serde_json::to_string(&new.sources).map_err(json)?;
-        let limits = serde_json::to_string(&new.limits).map_err(json)?;
-        let hash = self.pepper.hash(key);
         let db = self.db();
         let account = find_account(&db, &new.account)?.ok_or_else(|| StoreError::NoSuchAccount(new.account.clone()))?;
-        let kept = db.execute(
-            "INSERT INTO keys (kid, hash, account, grp, models, sources, created, expires, limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            (kid.as_str(), &hash[..], &account.id, &new.group, &models, &sources, now.0, new.expires_at.map(|at| at.0), &limits),
-        );
-        match kept {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Err(StoreError::KeyExists),
-            other => Ok(other.map(|_| ())?),
-        }
+        let row = NewRow {
+            account: &account.id,
+            group: new.group.as_deref(),
+            models: &new.models,
+            sources: &new.sources,
+            expires: new.expires_at,
+            limits: &new.limits,
+            label: None,
+            parent: None,
+        };
+        insert_key(&db, kid, &self.hash(key), &row, now)
+    }
+
+    pub(crate) fn hash(&self, key: &ApiKey) -> KeyHash {
+        self.pepper.hash(key)
     }
 
     /// All keys, oldest first.
@@ -150,7 +153,7 @@ impl Store {
         find_key(&self.db(), kid)
     }
 
-    /// Ends a key for good. A key that was revoked before keeps its first date.
+    /// Ends a key for good. A key that was revoked before keeps its first date. Keys that were split from it go on working, within its limits.
     pub fn revoke(&self, kid: &KeyId, now: Timestamp) -> Result<(), StoreError> {
         self.change_key(kid, "UPDATE keys SET revoked = coalesce(revoked, ?2) WHERE kid = ?1", now.0)
     }
@@ -172,7 +175,7 @@ impl Store {
     }
 }
 
-fn find_account(db: &Connection, account: &str) -> Result<Option<Account>, StoreError> {
-    let mut found = db.prepare_cached("SELECT id, name, created, credits, settled FROM accounts WHERE id = ?1 OR name = ?1")?;
+pub(crate) fn find_account(db: &Connection, account: &str) -> Result<Option<Account>, StoreError> {
+    let mut found = db.prepare_cached("SELECT id, name, created, credits, settled, limits FROM accounts WHERE id = ?1 OR name = ?1")?;
     Ok(found.query_row([account], read_account).optional()?)
 }

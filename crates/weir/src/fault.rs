@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitCode};
 
-use weir_store::StoreError;
+use weir_store::{SplitRefusal, StoreError};
 
 use crate::{
     config::ConfigFault,
@@ -112,6 +112,7 @@ impl From<StoreError> for Fault {
                 .with_hint(text!("`weir key list` 列出全部 key 的编号", "`weir key list` shows the ids of all keys")),
             StoreError::AccountExists(name) => told(Exit::Usage, text!("账号 {name} 已存在", "account {name} exists already")),
             StoreError::KeyExists => told(Exit::Usage, text!("这把 key 已在库中", "this key is in the store already")),
+            StoreError::NotToSplit { kid, why } => not_to_split(kid, *why),
             StoreError::NotAValue { what, why } => told(Exit::Usage, text!("{what} 不能用:{why}", "cannot accept {what}: {why}")),
             StoreError::Locked { pid } => {
                 let who = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
@@ -123,5 +124,26 @@ impl From<StoreError> for Fault {
                 told(Exit::Unknown, text!("存储出错:{line}", "failed to {line}"))
             }
         }
+    }
+}
+
+fn not_to_split(kid: &str, why: SplitRefusal) -> Fault {
+    match why {
+        SplitRefusal::IsChild => Fault::usage(
+            text!("key {kid} 本身就是拆分出来的,不能再拆", "key {kid} was split from another key, and cannot be split again"),
+            text!("拆分它的上级 key,`weir key show {kid}` 显示是哪一把", "split its parent, which `weir key show {kid}` names"),
+        ),
+        SplitRefusal::Disabled => Fault::usage(
+            text!("key {kid} 已停用,不能拆分", "key {kid} is disabled, and cannot be split"),
+            text!("先 `weir key enable {kid}`", "`weir key enable {kid}` first"),
+        ),
+        SplitRefusal::Revoked => Fault::usage(
+            text!("key {kid} 已作废,不能拆分", "key {kid} was revoked, and cannot be split"),
+            text!("`weir key create` 新建一把", "`weir key create` makes a new one"),
+        ),
+        SplitRefusal::Expired => Fault::usage(
+            text!("key {kid} 已过期,不能拆分", "key {kid} has expired, and cannot be split"),
+            text!("`weir key create` 新建一把", "`weir key create` makes a new one"),
+        ),
     }
 }

@@ -1,5 +1,19 @@
 //! Limits: what a key, an account, a group or a channel may use, and what a limit did to a call.
 
+mod callers;
+mod day;
+mod gate;
+#[cfg(test)]
+mod laws;
+mod steady;
+mod window;
+
+pub use callers::{CallerUse, Callers};
+pub use day::{Day, DayBook, Spent, zone};
+pub use gate::{Ask, Blocked, Gate, Held, Opens, Standing, Used};
+pub use steady::{Now, Steady};
+pub use window::{MINUTE_MS, Window};
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -50,6 +64,53 @@ pub enum LimitKind {
     DailyRequests,
     DailyTokens,
     DailyAmount,
+}
+
+impl LimitScope {
+    /// The word of records, headers and JSON.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Account => "account",
+            Self::Group => "group",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl LimitKind {
+    /// The word of records and JSON.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::RequestsPerMinute => "requests_per_minute",
+            Self::TokensPerMinute => "tokens_per_minute",
+            Self::Concurrency => "concurrency",
+            Self::DailyRequests => "daily_requests",
+            Self::DailyTokens => "daily_tokens",
+            Self::DailyAmount => "daily_amount",
+        }
+    }
+
+    /// The word of headers and command-line options.
+    #[must_use]
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::RequestsPerMinute => "rpm",
+            Self::TokensPerMinute => "tpm",
+            Self::Concurrency => "concurrency",
+            Self::DailyRequests => "daily-requests",
+            Self::DailyTokens => "daily-tokens",
+            Self::DailyAmount => "daily-amount",
+        }
+    }
+
+    /// Whether it counts a civil day.
+    #[must_use]
+    pub fn is_daily(self) -> bool {
+        matches!(self, Self::DailyRequests | Self::DailyTokens | Self::DailyAmount)
+    }
 }
 
 /// What a limit did to one call: it refused it.

@@ -28,7 +28,8 @@ const AT_BYTES: usize = 9;
 const AT_DELIVERED: usize = 10;
 const AT_USAGE: usize = 11;
 // The rest: texts, each padded to whole words.
-const AT_TOTAL_MS: usize = 16;
+/// Total milliseconds in the lower half, those waited for a limit in the upper.
+const AT_TIMES: usize = 16;
 const AT_STREAM: usize = 17;
 const VERDICT: Text = Text { at: 18, words: 2, length: 0 };
 const ROUTE: Text = Text { at: 20, words: 4, length: 1 };
@@ -114,6 +115,11 @@ impl<'a> Slot<'a> {
         self.become_state(SlotState::Accepted as u64);
     }
 
+    /// Notes how long the call waited before it was admitted.
+    pub(crate) fn waited(self, ms: u32) {
+        self.put(AT_TIMES, u64::from(ms) << 32);
+    }
+
     pub(crate) fn reserve(self, who: &Who<'_>, stream: bool, held: Amount) {
         self.put_who(who);
         self.put(AT_STREAM, u64::from(stream));
@@ -157,7 +163,7 @@ impl<'a> Slot<'a> {
             self.put(AT_BYTES, seen.bytes);
         }
         self.put_usage(&record.charge.usage);
-        self.put(AT_TOTAL_MS, u64::from(record.timing.total));
+        self.put(AT_TIMES, u64::from(record.timing.total) | u64::from(record.timing.queued.unwrap_or(0)) << 32);
         self.put(AT_AMOUNT, record.charge.amount.0.cast_unsigned());
         self.put(AT_OUTCOME, outcome(record));
         self.become_state(SlotState::Ended as u64);
@@ -208,6 +214,7 @@ pub(super) fn read_slot(words: &Words) -> Result<Option<Found>, DamagedSlot> {
     let mut record = running(RequestId::from_bytes(id), Timestamp(words[AT_AT].cast_signed()), &read_text(words, &ROUTE)?);
     if state != SlotState::Accepted {
         read_who(words, &mut record)?;
+        record.timing.queued = u32::try_from(words[AT_TIMES] >> 32).ok().filter(|ms| *ms > 0);
         let [input, cached, output, images, seconds] = std::array::from_fn(|i| words[AT_USAGE + i]);
         record.charge.usage = Usage { input, cached, output, images, seconds };
         record.charge.held = Amount(words[AT_HELD].cast_signed());
@@ -265,7 +272,7 @@ fn read_outcome(words: &Words, record: &mut CallRecord) -> Result<(), DamagedSlo
     record.charge.usage_source = at_place(&SOURCES, source)?;
     record.charge.amount = Amount(words[AT_AMOUNT].cast_signed());
     record.error_code = some_text(words, &ERROR_CODE)?;
-    record.timing.total = u32::try_from(words[AT_TOTAL_MS]).unwrap_or(u32::MAX);
+    record.timing.total = u32::try_from(words[AT_TIMES] & u64::from(u32::MAX)).unwrap_or(u32::MAX);
     if observed == 0 {
         record.observed = None;
     }

@@ -8,10 +8,10 @@ use std::{
 };
 
 use proptest::prelude::*;
-use weir_core::{Amount, Charged, Route, Usage, Verdict};
+use weir_core::{Amount, Charged, Route, Timestamp, Usage, Verdict};
 
 use super::{CREDIT, Desk, NOW, block_on, id, open, record};
-use crate::{Books, CallFilter, CallState, Hold, Store};
+use crate::{Books, CallFilter, CallState, Hold, Holder, Store};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -96,7 +96,8 @@ impl Life {
                 let charge = charge.filter(|_| known.held.is_some());
                 let number = self.number(&hold);
                 let books = self.books.as_ref().unwrap();
-                let record = record(&hold, charge);
+                let mut record = record(&hold, charge);
+                record.kid = Some(self.desk.kid.clone());
                 books.seal(hold, record);
                 self.ended.insert(number, charge);
             }
@@ -133,6 +134,11 @@ impl Life {
         }
         let account = &books.store().accounts().unwrap()[0];
         assert_eq!(account.balance, Amount(self.free()));
+        let charges: Vec<i64> = self.ended.values().flatten().copied().collect();
+        for holder in [Holder::Key(&self.desk.kid), Holder::Account(&self.desk.account)] {
+            let used = books.used(&holder, Timestamp(0)).unwrap();
+            assert_eq!((used.requests, used.amount), (charges.len() as u64, Amount(charges.iter().sum())), "{holder:?}");
+        }
     }
 }
 
@@ -192,7 +198,8 @@ fn a_slot_whose_call_has_its_row_is_only_freed() {
     let holds = desk.dir.path().join("holds");
     hold.progress(1, 1, Amount(9), Usage::default());
     let before_the_row = std::fs::read(&holds).unwrap();
-    let sealed = record(&hold, Some(7));
+    let mut sealed = record(&hold, Some(7));
+    sealed.kid = Some(desk.kid.clone());
     books.seal(hold, sealed);
     books.close();
     // As if the process had died between the commit and the freeing of the slot.
@@ -200,6 +207,8 @@ fn a_slot_whose_call_has_its_row_is_only_freed() {
     let (books, recovery) = desk.open(true);
     assert_eq!((recovery.freed, recovery.settled), (1, 0));
     assert_eq!(books.balance(&desk.account), Some(Amount(CREDIT.0 - 7)));
+    let used = books.used(&Holder::Key(&desk.kid), Timestamp(0)).unwrap();
+    assert_eq!((used.requests, used.amount), (1, Amount(7)));
     assert!(books.audit().unwrap().ok);
 }
 
@@ -228,6 +237,24 @@ fn a_call_that_ended_without_a_row_keeps_its_own_outcome() {
         (call.record.verdict, call.record.status, call.record.charge, call.record.error_code, call.record.stream, call.record.timing.total);
     assert_eq!(kept, (Verdict::IdleTimeout, 200, outcome.charge, outcome.error_code, true, 12));
     assert_eq!(call.ledger[0].amount, Amount(33));
+}
+
+#[test]
+fn a_call_that_waited_over_midnight_belongs_to_the_day_in_which_it_was_admitted_though_a_crash_cut_it() {
+    const MIDNIGHT: Timestamp = Timestamp(NOW.0 - NOW.0 % 86_400_000);
+    let desk = Desk::new();
+    let (books, _) = desk.open(true);
+    let by = desk.principal(&books);
+    let before = weir_core::RequestId::new(Timestamp(MIDNIGHT.0 - 300), 1);
+    let hold = books.accept(before, Route::ChatCompletions).unwrap();
+    hold.waited(301);
+    let _ = block_on(books.reserve(&hold, &by, "m", true, Amount(50))).unwrap();
+    hold.progress(1, 10, Amount(9), Usage { input: 3, output: 1, ..Usage::default() });
+    drop((hold, books));
+    let (books, _) = desk.open(true);
+    assert_eq!(books.call(before).unwrap().unwrap().record.timing.queued, Some(301));
+    let used = books.used(&Holder::Key(&desk.kid), MIDNIGHT).unwrap();
+    assert_eq!((used.requests, used.tokens, used.amount), (1, 4, Amount(9)));
 }
 
 #[test]
@@ -284,7 +311,8 @@ fn child() {
         };
         let _ = block_on(books.reserve(&hold, &by, "m", true, Amount::ZERO)).unwrap();
         hold.progress(1, 10, Amount(1), Usage::default());
-        let ended = record(&hold, Some(2));
+        let mut ended = record(&hold, Some(2));
+        ended.kid = Some(by.kid.clone());
         books.seal(hold, ended);
         writeln!(out, "sealed {n}").unwrap();
     }
@@ -325,5 +353,6 @@ fn kill_9_at_any_instant_loses_no_charge_and_makes_none_twice() {
     let charged: i64 =
         store.calls(&CallFilter { limit: 10_000, ..CallFilter::default() }).unwrap().iter().map(|call| call.record.charge.amount.0).sum();
     assert_eq!(books.balance(&desk.account), Some(Amount(CREDIT.0 - charged)));
+    assert_eq!(books.used(&Holder::Key(&desk.kid), Timestamp(0)).unwrap().amount, Amount(charged));
     books.close();
 }

@@ -13,7 +13,8 @@ fn damaged_by(change: &str) -> (Desk, rusqlite::Result<()>) {
     for n in 1..=3 {
         let hold = books.accept(id(n), Route::ChatCompletions).unwrap();
         let _ = block_on(books.reserve(&hold, &desk.principal(&books), "m", true, Amount(100))).unwrap();
-        let ended = record(&hold, (n < 3).then_some(40));
+        let mut ended = record(&hold, (n < 3).then_some(40));
+        ended.kid = Some(desk.kid.clone());
         books.seal(hold, ended);
     }
     books.close();
@@ -38,7 +39,10 @@ fn each_kind_of_damage_breaks_the_law_that_names_it() {
             format!("UPDATE ledger SET amount = 39 WHERE id = {first}"),
             vec!["a_balance_is_its_credits_minus_its_charges", "a_charge_is_what_its_record_says"],
         ),
-        (format!("DELETE FROM calls WHERE id = {first}"), vec!["every_charge_has_its_call"]),
+        (format!("DELETE FROM calls WHERE id = {first}"), vec!["what_was_used_is_what_the_calls_say", "every_charge_has_its_call"]),
+        ("UPDATE usage SET refused = 1".to_owned(), vec!["what_was_used_is_what_the_calls_say"]),
+        ("UPDATE totals SET amount = amount + 1".to_owned(), vec!["what_was_used_is_what_the_calls_say"]),
+        ("DELETE FROM usage".to_owned(), vec!["what_was_used_is_what_the_calls_say"]),
         (
             format!("DELETE FROM ledger WHERE id = {first}"),
             vec!["a_balance_is_its_credits_minus_its_charges", "every_charged_call_has_its_charge"],

@@ -4,6 +4,9 @@ mod crash;
 mod damage;
 mod keys;
 mod queries;
+mod recent;
+mod split;
+mod usage;
 
 use std::{
     future::Future,
@@ -38,6 +41,7 @@ pub(crate) struct Desk {
     pub(crate) dir: TempDir,
     pub(crate) account: String,
     pub(crate) key: weir_core::ApiKey,
+    pub(crate) kid: weir_core::KeyId,
 }
 
 impl Desk {
@@ -46,8 +50,8 @@ impl Desk {
         let store = Store::open(dir.path()).unwrap();
         let account = store.create_account("payer", NOW).unwrap().id;
         store.credit(&account, CREDIT, "first", NOW).unwrap();
-        let (key, _) = store.create_key(&NewKey { account: account.clone(), ..NewKey::default() }, &dice(1), NOW).unwrap();
-        Self { dir, account, key }
+        let (key, kid) = store.create_key(&NewKey { account: account.clone(), ..NewKey::default() }, &dice(1), NOW).unwrap();
+        Self { dir, account, key, kid }
     }
 
     pub(crate) fn open(&self, inline: bool) -> (Books, Recovery) {

@@ -6,6 +6,7 @@ mod tests;
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
+use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 use weir_core::{Charged, Dialect, RequestId, Route, Timestamp, Verdict};
 
@@ -31,8 +32,10 @@ pub struct ErrorBody {
     pub param: Option<Cow<'static, str>>,
     pub verdict: Verdict,
     pub scope: Option<Scope>,
-    /// When a retry may succeed; shown in UTC.
+    /// When a retry may succeed.
     pub reset_at: Option<Timestamp>,
+    /// The zone in which that is said; UTC without one.
+    pub zone: Option<TimeZone>,
     /// The same as a wait; shown in whole milliseconds, rounded up.
     pub retry_after: Option<Duration>,
     pub charged: Charged,
@@ -70,7 +73,7 @@ impl ErrorBody {
             code: &self.code,
             verdict: self.verdict,
             scope: self.scope,
-            reset_at: self.reset_at.map(Timestamp::rfc3339),
+            reset_at: self.reset_at.map(|at| self.zone.as_ref().map_or_else(|| at.rfc3339(), |zone| at.rfc3339_in(zone))),
             retry_after_ms: self.retry_after.map(|wait| u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)),
             charged: ChargedWord(self.charged),
             request_id: self.request_id,

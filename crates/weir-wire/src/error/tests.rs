@@ -18,6 +18,7 @@ fn quota() -> ErrorBody {
         verdict: Verdict::QuotaSpent,
         scope: Some(Scope::Key),
         reset_at: Some(Timestamp(1_795_363_200_000)),
+        zone: None,
         retry_after: Some(Duration::from_millis(13_230_000)),
         charged: Charged::No,
         request_id: RequestId::new(Timestamp(1_795_349_970_000), 7),
@@ -34,6 +35,7 @@ fn cut() -> ErrorBody {
         verdict: Verdict::StreamCut,
         scope: None,
         reset_at: None,
+        zone: None,
         retry_after: None,
         charged: Charged::Pending,
         ..quota()

@@ -1,6 +1,7 @@
-//! How long an upstream told us to wait, in whatever words: headers, fields of a body, prose.
+//! How long an upstream told us to wait, in whatever words: headers, fields of a body, prose; and how weir tells it.
 
 mod moment;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use weir_core::Timestamp;
 
 pub use moment::told_moment;
 use moment::{LONGEST, millis, span};
+pub use tell::{go_duration, limit_headers};
 
 /// Longest body looked at, in bytes.
 const BODY_BYTES: usize = 64 * 1024;

@@ -2,23 +2,37 @@
 
 use clap::Subcommand;
 use serde_json::json;
-use weir_core::Amount;
+use weir_core::{Amount, Limits};
+use weir_store::StoreError;
 
-use super::words;
+use super::{
+    key::limits::{ChangedLimits, GivenLimits, lines},
+    words,
+};
 use crate::{
     fault::{Exit, Fault},
     lang::text,
     shell::Shell,
-    table::table,
+    table::{pairs, table},
 };
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Account {
     /// Make an account
-    #[command(after_help = "Example:\n  weir account create team-a")]
+    #[command(after_help = "Example:\n  weir account create team-a --rpm 600")]
     Create {
         /// A name of your own
         name: String,
+        #[command(flatten)]
+        limits: GivenLimits,
+    },
+    /// Change limits that all keys of an account have together; those not named stay as they are
+    #[command(after_help = "Example:\n  weir account limit team-a --daily-amount 25.00 --rpm none")]
+    Limit {
+        /// Id or name
+        account: String,
+        #[command(flatten)]
+        changed: ChangedLimits,
     },
     /// List the accounts and their balances
     #[command(after_help = "Example:\n  weir account list --json")]
@@ -40,7 +54,8 @@ pub(crate) enum Account {
 impl Account {
     pub(crate) fn run(self, shell: &Shell) -> Result<Exit, Fault> {
         match self {
-            Self::Create { name } => create(shell, &name),
+            Self::Create { name, limits } => create(shell, &name, &limits.limits()),
+            Self::Limit { account, changed } => limit(shell, &account, changed),
             Self::List => list(shell),
             Self::Credit { account, amount, note } => credit(shell, &account, amount, &note),
         }?;
@@ -48,8 +63,13 @@ impl Account {
     }
 }
 
-fn create(shell: &Shell, name: &str) -> Result<(), Fault> {
-    let account = shell.store_or_new()?.create_account(name, shell.now())?;
+fn create(shell: &Shell, name: &str, limits: &Limits) -> Result<(), Fault> {
+    let store = shell.store_or_new()?;
+    let mut account = store.create_account(name, shell.now())?;
+    if *limits != Limits::default() {
+        store.set_account_limits(&account.id, limits)?;
+        account.limits = limits.clone();
+    }
     if shell.flags.json {
         return shell.print_json(&account);
     }
@@ -59,6 +79,20 @@ fn create(shell: &Shell, name: &str) -> Result<(), Fault> {
         "已建账号 {name}({id}),余额 0。下一步:weir account credit {name} 10,再 weir key create --account {name}",
         "made account {name} ({id}), balance 0. next: weir account credit {name} 10, then weir key create --account {name}"
     ));
+    Ok(())
+}
+
+fn limit(shell: &Shell, account: &str, changed: ChangedLimits) -> Result<(), Fault> {
+    let store = shell.store()?;
+    let mut account = store.account(account)?.ok_or_else(|| Fault::from(StoreError::NoSuchAccount(account.to_owned())))?;
+    changed.apply(&mut account.limits);
+    store.set_account_limits(&account.id, &account.limits)?;
+    if shell.flags.json {
+        return shell.print_json(&account);
+    }
+    shell.print(&pairs(&lines(shell, &account.limits, None)))?;
+    let name = &account.name;
+    shell.tell(&text!("账号 {name} 的限额已更新,一秒内生效", "the limits of account {name} are changed, within a second"));
     Ok(())
 }
 

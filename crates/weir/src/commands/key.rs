@@ -1,5 +1,9 @@
 //! `weir key`: a key is shown once, when it is made; afterwards only its id is.
 
+pub(crate) mod limits;
+mod show;
+mod split;
+
 use std::{
     io::{IsTerminal, Read, stdin},
     time::Duration,
@@ -8,17 +12,20 @@ use std::{
 use clap::{Args, Subcommand};
 use rand::RngCore;
 use serde_json::json;
-use weir_core::{Amount, ApiKey, KeyId, Limits, Timestamp, key::MAX_KEY_BYTES};
-use weir_store::{KeyRow, KeyState, NewKey};
+use weir_core::{ApiKey, KeyId, Timestamp, key::MAX_KEY_BYTES};
+use weir_store::{KeyRow, KeyState, NewKey, Store, StoreError};
 
-use super::words;
+use self::{
+    limits::{ChangedLimits, GivenLimits},
+    split::Split,
+};
 use crate::{
     args::span,
     config::secret,
     fault::{Exit, Fault},
     lang::text,
     shell::Shell,
-    table::{pairs, table},
+    table::pairs,
 };
 
 #[derive(Debug, Subcommand)]
@@ -40,13 +47,27 @@ pub(crate) enum Key {
     /// List the keys
     #[command(after_help = "Example:\n  weir key list --json")]
     List,
-    /// Show one key's account, models and limits
+    /// Show one key's account, models and limits, what it used today and who called
     #[command(after_help = "Example:\n  weir key show 0k3m9qtp")]
     Show {
         /// The key's id, as `weir key list` and records show it; never the key
         kid: String,
     },
-    /// End a key for good
+    /// Give each caller of a shared key one of its own; the shared key goes on working
+    #[command(
+        after_help = "Example:\n  weir key split 0k3m9qtp --into web,batch --daily-requests 500\n  weir key split 0k3m9qtp --by-caller\n\n\
+                      Limits are for each new key; those not given are the key's own, divided by the number of new keys."
+    )]
+    Split(Split),
+    /// Change limits of a key; those not named stay as they are
+    #[command(after_help = "Example:\n  weir key limit 0k3m9qtp --rpm 30 --daily-tokens none")]
+    Limit {
+        /// The key's id
+        kid: String,
+        #[command(flatten)]
+        changed: ChangedLimits,
+    },
+    /// End a key for good; keys split from it go on working
     #[command(after_help = "Example:\n  weir key revoke 0k3m9qtp")]
     Revoke {
         /// The key's id
@@ -81,54 +102,22 @@ pub(crate) struct Allowed {
     /// Addresses or networks it may be used from, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     sources: Vec<String>,
-    /// Requests per minute
-    #[arg(long, value_name = "N")]
-    rpm: Option<u64>,
-    /// Tokens per minute
-    #[arg(long, value_name = "N")]
-    tpm: Option<u64>,
-    /// Calls at once
-    #[arg(long, value_name = "N")]
-    concurrency: Option<u64>,
-    /// Requests per civil day
-    #[arg(long, value_name = "N")]
-    daily_requests: Option<u64>,
-    /// Tokens per civil day
-    #[arg(long, value_name = "N")]
-    daily_tokens: Option<u64>,
-    /// Amount per civil day, in units, a decimal
-    #[arg(long, value_name = "N", value_parser = words::parse_amount)]
-    daily_amount: Option<Amount>,
-    /// Time zone of the civil day
-    #[arg(long, value_name = "ZONE", value_parser = zone)]
-    zone: Option<String>,
+    #[command(flatten)]
+    limits: GivenLimits,
     /// How long it lives, such as 30d
     #[arg(long, value_name = "DURATION", value_parser = span)]
     expires: Option<Duration>,
 }
 
-fn zone(name: &str) -> Result<String, String> {
-    jiff::tz::TimeZone::get(name).map(|_| name.to_owned()).map_err(|_| "it is a time zone such as Asia/Shanghai".to_owned())
-}
-
 impl Allowed {
     fn new_key(self, now: Timestamp) -> NewKey {
-        let limits = Limits {
-            rpm: self.rpm,
-            tpm: self.tpm,
-            concurrency: self.concurrency,
-            daily_requests: self.daily_requests,
-            daily_tokens: self.daily_tokens,
-            daily_amount: self.daily_amount.and_then(|amount| u64::try_from(amount.0).ok()),
-            zone: self.zone,
-        };
         NewKey {
             account: self.account,
             group: self.group,
             models: self.models,
             sources: self.sources,
             expires_at: self.expires.map(|life| now.after(life)),
-            limits,
+            limits: self.limits.limits(),
         }
     }
 }
@@ -145,8 +134,10 @@ impl Key {
         match self {
             Self::Create(allowed) => create(shell, allowed),
             Self::Import { allowed, from_env } => import(shell, allowed, from_env.as_deref()),
-            Self::List => list(shell),
-            Self::Show { kid } => show(shell, &kid),
+            Self::List => show::list(shell),
+            Self::Show { kid } => show::show(shell, &kid),
+            Self::Split(split) => split.run(shell),
+            Self::Limit { kid, changed } => limit(shell, &kid, changed),
             Self::Revoke { kid } => change(shell, &kid, KeyState::Revoked),
             Self::Disable { kid } => change(shell, &kid, KeyState::Disabled),
             Self::Enable { kid } => change(shell, &kid, KeyState::Active),
@@ -159,7 +150,6 @@ fn create(shell: &Shell, allowed: Allowed) -> Result<(), Fault> {
     let now = shell.now();
     let new = allowed.new_key(now);
     let (key, kid) = shell.store()?.create_key(&new, &dice(), now)?;
-    tell_of_limits(shell, &new.limits);
     if shell.flags.json {
         return shell.print_json(&json!({ "key": key.expose(), "kid": kid }));
     }
@@ -171,16 +161,6 @@ fn create(shell: &Shell, allowed: Allowed) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Nobody should believe in a limit that is not held.
-fn tell_of_limits(shell: &Shell, limits: &Limits) {
-    if *limits != Limits::default() {
-        shell.tell(&text!(
-            "注意:这些限额已保存,但这一版还不执行",
-            "note: these limits are kept, but this release does not enforce them yet"
-        ));
-    }
-}
-
 fn import(shell: &Shell, allowed: Allowed, variable: Option<&str>) -> Result<(), Fault> {
     let key = match variable {
         Some(name) => secret::from_variable(name, &shell.variables).map_err(|fault| Fault::usage(fault.why, fault.hint))?,
@@ -189,7 +169,6 @@ fn import(shell: &Shell, allowed: Allowed, variable: Option<&str>) -> Result<(),
     let now = shell.now();
     let new = allowed.new_key(now);
     let kid = shell.store()?.import_key(&key, &new, &dice(), now)?;
-    tell_of_limits(shell, &new.limits);
     if shell.flags.json {
         return shell.print_json(&json!({ "kid": kid }));
     }
@@ -244,54 +223,23 @@ fn state(shell: &Shell, key: &KeyRow) -> &'static str {
     }
 }
 
-fn list(shell: &Shell) -> Result<(), Fault> {
-    let keys = shell.store()?.keys()?;
-    if shell.flags.json {
-        return shell.print_json(&json!({ "keys": keys }));
-    }
-    let rows: Vec<_> = keys
-        .iter()
-        .map(|key| {
-            let expires = key.expires.map_or_else(|| "–".to_owned(), words::local_time);
-            let group = key.group.clone().unwrap_or_else(|| "–".to_owned());
-            [key.kid.to_string(), state(shell, key).to_owned(), key.account.clone(), group, words::local_time(key.created), expires]
-        })
-        .collect();
-    let heads = shell.say(["编号", "状态", "账号", "分组", "建立时间", "到期"], ["ID", "STATE", "ACCOUNT", "GROUP", "MADE", "EXPIRES"]);
-    shell.print(&table(heads, &rows))
+/// The key with this id, which must exist.
+fn find(store: &Store, kid: &KeyId) -> Result<KeyRow, Fault> {
+    store.key(kid)?.ok_or_else(|| Fault::from(StoreError::NoSuchKey(kid.to_string())))
 }
 
-fn show(shell: &Shell, typed: &str) -> Result<(), Fault> {
+fn limit(shell: &Shell, typed: &str, changed: ChangedLimits) -> Result<(), Fault> {
     let kid = kid(typed)?;
-    let key = shell.store()?.key(&kid)?.ok_or_else(|| Fault::from(weir_store::StoreError::NoSuchKey(kid.to_string())))?;
+    let store = shell.store()?;
+    let mut limits = find(&store, &kid)?.limits;
+    changed.apply(&mut limits);
+    store.set_key_limits(&kid, &limits)?;
     if shell.flags.json {
-        return shell.print_json(&key);
+        return shell.print_json(&json!({ "kid": kid, "limits": limits }));
     }
-    let all = || shell.say("全部", "all").to_owned();
-    let list = |items: &[String]| if items.is_empty() { all() } else { items.join(", ") };
-    let none = || shell.say("不限", "no limit").to_owned();
-    let number = |limit: Option<u64>| limit.map_or_else(none, |n| n.to_string());
-    let limits = &key.limits;
-    let daily_amount = limits.daily_amount.and_then(|nano| i64::try_from(nano).ok());
-    let rows = [
-        (shell.say("编号", "id"), key.kid.to_string()),
-        (shell.say("显示为", "shown as"), key.kid.mask()),
-        (shell.say("状态", "state"), state(shell, &key).to_owned()),
-        (shell.say("账号", "account"), key.account.clone()),
-        (shell.say("分组", "group"), key.group.clone().unwrap_or_else(|| words::none(shell.lang).to_owned())),
-        (shell.say("模型", "models"), list(&key.models)),
-        (shell.say("来源地址", "sources"), list(&key.sources)),
-        (shell.say("建立时间", "made"), words::local_time_with_zone(key.created)),
-        (shell.say("到期", "expires"), key.expires.map_or_else(|| words::none(shell.lang).to_owned(), words::local_time_with_zone)),
-        (shell.say("每分钟请求", "requests per minute"), number(limits.rpm)),
-        (shell.say("每分钟 token", "tokens per minute"), number(limits.tpm)),
-        (shell.say("并发", "calls at once"), number(limits.concurrency)),
-        (shell.say("每日请求", "requests per day"), number(limits.daily_requests)),
-        (shell.say("每日 token", "tokens per day"), number(limits.daily_tokens)),
-        (shell.say("每日金额", "amount per day"), daily_amount.map_or_else(none, |nano| words::amount(Amount(nano)))),
-        (shell.say("时区", "zone of the day"), limits.zone.clone().unwrap_or_else(|| "UTC".to_owned())),
-    ];
-    shell.print(&pairs(&rows))
+    shell.print(&pairs(&limits::lines(shell, &limits, None)))?;
+    shell.tell(&text!("key {kid} 的限额已更新,一秒内生效", "the limits of key {kid} are changed, within a second"));
+    Ok(())
 }
 
 fn change(shell: &Shell, typed: &str, to: KeyState) -> Result<(), Fault> {

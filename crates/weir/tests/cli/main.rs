@@ -9,5 +9,6 @@ mod kill;
 mod pages;
 mod raw;
 mod running;
+mod shared;
 mod up;
 mod weir;
