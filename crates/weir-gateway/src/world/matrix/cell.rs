@@ -18,10 +18,10 @@ use super::{
     faults::{Fault, Meanwhile, Presented, Scene},
 };
 
-/// The one caller whose call is looked at; others have other names.
-const CALLER: &str = "cell";
-/// What other callers ask for: it runs for 40 s.
-const LONG: &str = "sim:tokens=8,interval=5s";
+/// Who makes the call that is looked at.
+pub(super) const CALLER: &str = "cell";
+/// How long after another call the next one comes.
+const SOON: Duration = Duration::from_secs(1);
 /// Any: the same for every cell, so that a cell does not depend on its neighbours.
 const SEED: u64 = 17;
 
@@ -68,12 +68,12 @@ async fn cell(scene: &Scene, stream: bool, scenario: Scenario) -> Cell {
     let rig = Rig::new(order);
     rig.hosts[0].meet(scene.fates.0, scene.fates.1);
     let mut others = JoinSet::new();
-    if let Meanwhile::Others(count) = scene.meanwhile {
-        for _ in 0..count {
-            let (mut line, request) = (rig.line(), request(scene, &rig, "other", LONG, true));
+    if let Meanwhile::Others { calls, model, caller } = scene.meanwhile {
+        for _ in 0..calls {
+            let (mut line, request) = (rig.line(), request(scene, &rig, caller, model, true));
             others.spawn(async move { line.ask(&request).await });
+            sleep(SOON).await;
         }
-        sleep(Duration::from_secs(1)).await;
     }
     let lines = if scenario == Scenario::Batch { "x-weir-scenario: batch\r\n" } else { "" };
     let asked = with_lines(request(scene, &rig, CALLER, &scene.model, stream), lines);
@@ -93,7 +93,9 @@ async fn cell(scene: &Scene, stream: bool, scenario: Scenario) -> Cell {
     let records: Vec<_> = rig.records().await.into_iter().map(|stored| stored.record).collect();
     let (audit, account) = rig.audit();
     let charged: i64 = records.iter().map(|record| record.charge.amount.0).sum();
-    let records = records.into_iter().filter(|record| record.client.caller.as_deref() == Some(CALLER)).collect();
+    // A client that left without a head was alone.
+    let id = got.header("x-request-id").map(str::to_owned);
+    let records = records.into_iter().filter(|record| id.as_ref().is_none_or(|id| *id == record.id.to_string())).collect();
     let left = matches!(scene.meanwhile, Meanwhile::Leaves(_)) && !got.whole;
     Cell {
         error: saw::error(&got),

@@ -83,8 +83,12 @@ pub(super) enum Meanwhile {
     Leaves(Duration),
     /// The gateway is told to stop, and waits for nobody.
     Drains(Duration),
-    /// Other calls of the same key came first, and still run.
-    Others(usize),
+    /// Other calls of the same key came first, a second apart; they may still run.
+    Others {
+        calls: u32,
+        model: &'static str,
+        caller: &'static str,
+    },
 }
 
 impl Scene {

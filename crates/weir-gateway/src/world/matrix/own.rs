@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use weir_core::Amount;
+use weir_core::{Amount, Limits};
 
 use super::{
-    super::{chance::EPOCH, plan::Fate},
+    super::{chance::EPOCH, plan::Fate, rig::Order},
+    cell::CALLER,
     faults::{Asked, Class, Fault, Meanwhile, Presented, Scene},
 };
 
 const WELL: &str = "sim:tokens=8";
+/// It runs for 40 s.
+const LONG: &str = "sim:tokens=8,interval=5s";
 /// So much likelier than the other upstream that it is asked first.
 const HEAVY: u32 = 1_000_000;
 
@@ -53,7 +56,8 @@ fn connections() -> Vec<Fault> {
     let row = |name, what, scene| fault(Class::Upstream, name, what, scene);
     let fate = |next, lasting| Scene { fates: (next, lasting), ..Scene::of(WELL) };
     let drains = Scene { meanwhile: Meanwhile::Drains(Duration::from_secs(3)), ..Scene::of("sim:tokens=8,interval=1s") };
-    let full = Scene { order: |order| order.slots = 1, meanwhile: Meanwhile::Others(1), ..Scene::of(WELL) };
+    let full = Meanwhile::Others { calls: 1, model: LONG, caller: CALLER };
+    let full = Scene { order: |order| order.slots = 1, meanwhile: full, ..Scene::of(WELL) };
     vec![
         row("connection refused", "nobody listens at the upstream's address", fate(&[], Fate::Refused)),
         row("connection refused, once", "the same, the first time only", fate(&[Fate::Refused], Fate::Good)),
@@ -68,7 +72,7 @@ fn connections() -> Vec<Fault> {
 fn failovers() -> Vec<Fault> {
     let row = |name, what, scene| fault(Class::Upstream, name, what, scene);
     let two = |always| {
-        let order = |order: &mut super::super::rig::Order| order.settings.upstreams[0].channels[0].weight = HEAVY;
+        let order = |order: &mut Order| order.settings.upstreams[0].channels[0].weight = HEAVY;
         Scene { upstreams: 2, order, always, ..Scene::of(WELL) }
     };
     let fate = |lasting| Scene { fates: (&[], lasting), ..two("") };
@@ -89,8 +93,71 @@ fn failovers() -> Vec<Fault> {
 
 /// What a key, an account or a group may still use.
 fn limits() -> Vec<Fault> {
-    let row = |name, what, scene| fault(Class::Request, name, what, scene);
-    vec![row("balance spent", "the account has no credit", Scene { order: |order| order.credit = Amount(0), ..Scene::of(WELL) })]
+    let row = |name, what, order, before| fault(Class::Rate, name, what, Scene { order, meanwhile: before, ..Scene::of(WELL) });
+    let others = |calls, model, caller| Meanwhile::Others { calls, model, caller };
+    let (one, long, dear) = (others(1, WELL, CALLER), others(1, LONG, CALLER), others(1, "sim:tokens=200", CALLER));
+    let mut rows = vec![
+        row("key: requests a minute", "1; another call came a second ago", |order| order.key.limits.rpm = Some(1), one),
+        row("key: tokens a minute", "1,000; another call used 200, this one may use 900", |order| order.key.limits.tpm = Some(1_000), dear),
+        row("key: calls at once", "1; another one runs for 40 s", |order| order.key.limits.concurrency = Some(1), long),
+        row(
+            "key: requests a day",
+            "1; it is midnight in UTC, and the day begins there",
+            |order| order.key.limits.daily_requests = Some(1),
+            one,
+        ),
+        row("key: requests a day, Shanghai", "1; the day ends in 16 hours", shanghai, one),
+        row("key: tokens a day", "1,000; another call used 200", |order| order.key.limits.daily_tokens = Some(1_000), dear),
+        row("key: amount a day", "7,000; another call cost 1,400", |order| order.key.limits.daily_amount = Some(7_000), dear),
+        row("key: larger than its limit", "20 tokens a minute", |order| order.key.limits.tpm = Some(20), Meanwhile::Nothing),
+        row(
+            "key: early for the fourth time",
+            "3 calls before it came too early, too",
+            |order| order.key.limits.rpm = Some(1),
+            others(4, WELL, CALLER),
+        ),
+        row(
+            "key: taken by another caller",
+            "4 a minute; all went to somebody else",
+            |order| order.key.limits.rpm = Some(4),
+            others(4, WELL, "hog"),
+        ),
+        row("account: requests a minute", "1; another call came a second ago", account, one),
+        row("group: requests a minute", "1; another call came a second ago", group, one),
+        row(
+            "in line",
+            "1 call at once, another one runs for 2 s; `max_wait` is 5 s",
+            in_line,
+            others(1, "sim:tokens=4,interval=500ms", CALLER),
+        ),
+    ];
+    rows.push(fault(
+        Class::Request,
+        "balance spent",
+        "the account has no credit",
+        Scene { order: |order| order.credit = Amount(0), ..Scene::of(WELL) },
+    ));
+    rows
+}
+
+fn shanghai(order: &mut Order) {
+    order.key.limits.daily_requests = Some(1);
+    order.key.limits.zone = Some("Asia/Shanghai".to_owned());
+}
+
+fn account(order: &mut Order) {
+    order.spoil = |store, _| store.set_account_limits("payer", &Limits { rpm: Some(1), ..Limits::default() }).unwrap();
+}
+
+fn group(order: &mut Order) {
+    order.key.group = Some("sims".to_owned());
+    order.settings.groups.insert("sims".to_owned(), vec!["sim:*".to_owned()]);
+    order.settings.group_limits.insert("sims".to_owned(), Limits { rpm: Some(1), ..Limits::default() });
+}
+
+fn in_line(order: &mut Order) {
+    order.key.limits.concurrency = Some(1);
+    order.settings.limits.max_wait = Duration::from_secs(5);
 }
 
 fn keys() -> Vec<Fault> {
@@ -116,7 +183,7 @@ fn requests() -> Vec<Fault> {
     let row = |name, what, scene| fault(Class::Request, name, what, scene);
     let ask = |ask| Scene { ask, ..Scene::of(WELL) };
     let plain = Asked::default();
-    let served = |order: &mut super::super::rig::Order| order.settings.upstreams[0].channels[0].models = vec!["other:*".to_owned()];
+    let served = |order: &mut Order| order.settings.upstreams[0].channels[0].models = vec!["other:*".to_owned()];
     vec![
         row("model not served", "no channel has it", Scene { order: served, ..Scene::of(WELL) }),
         row(

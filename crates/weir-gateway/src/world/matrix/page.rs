@@ -87,12 +87,14 @@ fn columns(cell: &Cell) -> String {
     format!("{status} | {code} | {verdict} | {attempts} | {charged} | {told} | {} | {}", seconds(cell.took), cell.saw)
 }
 
-/// Whole seconds above ten, tenths below, nothing where nobody waited.
+/// Tenths of a second below ten, whole seconds below two hours, minutes above; nothing where nobody waited.
 fn seconds(span: Duration) -> String {
     let tenths = span.as_millis().div_ceil(100);
+    let minutes = tenths / 600;
     match tenths {
         0 => "0".to_owned(),
         1..100 => format!("{}.{} s", tenths / 10, tenths % 10),
-        _ => format!("{} s", span.as_millis().div_ceil(1_000)),
+        100..72_000 => format!("{} s", tenths.div_ceil(10)),
+        _ => format!("{} h {:02} min", minutes / 60, minutes % 60),
     }
 }
