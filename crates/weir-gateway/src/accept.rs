@@ -84,11 +84,13 @@ impl Arrival {
             || kind.as_deref().is_some_and(|kind| !form && !is_json(kind))
         {
             let refusal = Refusal::of(Verdict::RequestRejected).status(415).code(Some("unsupported_content_type"), None);
-            return Err(refusal.saying(format_args!(
-                "{} takes {}",
-                self.route.path(),
-                if form { "application/json" } else { "another content type than the one sent" }
-            )));
+            let takes = if matches!(self.route, Route::AudioTranscriptions | Route::AudioTranslations) {
+                "multipart/form-data or application/json"
+            } else {
+                "application/json"
+            };
+            let path = self.route.path();
+            return Err(refusal.saying(format_args!("{path} takes {takes}: send the header Content-Type, curl -d alone sends a form's")));
         }
         let encoded = self.head.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
         if encoded {

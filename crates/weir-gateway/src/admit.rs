@@ -113,6 +113,12 @@ pub(crate) fn holders(gateway: &Gateway, principal: &Principal, caller: Option<&
         caller: caller.to_owned(),
     };
     let mut holders = vec![holder(LimitScope::Key, kid, &principal.limits, caller.unwrap_or(UNNAMED))];
+    if let Some(parent) = &principal.parent {
+        holders.push(holder(LimitScope::Key, parent.kid.as_str(), &parent.limits, principal.label.as_deref().unwrap_or(kid)));
+    }
+    if principal.account_limits != limit::Limits::default() {
+        holders.push(holder(LimitScope::Account, &principal.account, &principal.account_limits, kid));
+    }
     if let Some(group) = &principal.group
         && let Some(limits) = gateway.settings.group_limits.get(group)
     {
@@ -161,6 +167,7 @@ pub(crate) async fn limits<'a>(
     vigil: &mut Vigil,
     reply: &mut Reply,
     record: &mut CallRecord,
+    hold: &Hold,
 ) -> Result<Permit<'a>, Refusal> {
     let recall = recall(gateway);
     let permit = match gateway.limiter.admit(wanted, &recall) {
@@ -168,7 +175,9 @@ pub(crate) async fn limits<'a>(
         Err(denied) => {
             let began = Instant::now();
             let admitted = in_line(gateway, wanted, denied, vigil, reply, record).await;
-            record.timing.queued = Some(millis(began.elapsed()));
+            let queued = millis(began.elapsed());
+            record.timing.queued = Some(queued);
+            hold.waited(queued);
             match admitted? {
                 Ok(permit) => permit,
                 Err(mut denied) => {

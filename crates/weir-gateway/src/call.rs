@@ -66,7 +66,7 @@ async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &timeouts, &gateway.settings.streams);
     let most = admit::most(&admitted, &asked.peek)?;
     let wanted = admit::wanted(gateway, &principal, &asked.peek, most, record);
-    let permit = admit::limits(gateway, &wanted, &mut vigil, reply, record).await?;
+    let permit = admit::limits(gateway, &wanted, &mut vigil, reply, record, hold).await?;
     let charge = match admit::reserve(gateway, hold, &principal, &asked.peek, most.1, &record.model).await {
         Ok(charge) => charge,
         Err(refusal) => {

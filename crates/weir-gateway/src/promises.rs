@@ -35,11 +35,16 @@ impl Dial for Pipes {
     }
 }
 
-struct Paused(tokio::time::Instant);
+/// Simulated time, and a wall that may be set.
+struct Paused {
+    began: tokio::time::Instant,
+    set_ms: std::sync::atomic::AtomicI64,
+}
 
 impl Clock for Paused {
     fn now(&self) -> Timestamp {
-        Timestamp(1_767_225_600_000).after(self.0.elapsed())
+        let set = self.set_ms.load(std::sync::atomic::Ordering::Relaxed);
+        Timestamp(1_767_225_600_000 + set).after(self.began.elapsed())
     }
 }
 
@@ -57,6 +62,7 @@ pub(crate) struct Bench {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) sim: Sim,
     key: ApiKey,
+    clock: Arc<Paused>,
     dir: tempfile::TempDir,
 }
 
@@ -99,7 +105,7 @@ impl Bench {
     /// The key has these limits.
     pub(crate) fn limited(deaf: bool, limits: Limits, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(Paused(tokio::time::Instant::now()));
+        let clock = Arc::new(Paused { began: tokio::time::Instant::now(), set_ms: Default::default() });
         let store = Store::open(dir.path()).unwrap();
         let account = store.create_account("test", clock.now()).unwrap();
         store.credit(&account.id, Amount(1_000_000_000_000), "test", clock.now()).unwrap();
@@ -113,12 +119,12 @@ impl Bench {
         dir: tempfile::TempDir,
         store: Store,
         key: ApiKey,
-        clock: Arc<dyn Clock>,
+        clock: Arc<Paused>,
         sim: Sim,
         deaf: bool,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let (books, _) = Books::open(store, &BooksSettings { slots: 4_096, inline: true }, Arc::clone(&clock)).unwrap();
+        let (books, _) = Books::open(store, &BooksSettings { slots: 4_096, inline: true }, Arc::<Paused>::clone(&clock)).unwrap();
         let channel = Channel { name: "main".into(), key: None, models: Vec::new(), weight: 1 };
         let upstream = Upstream { name: "sim".into(), target: Target::parse("http://sim/v1").unwrap(), channels: vec![channel] };
         let price = Price { input: 1, output: 10, ..Price::default() };
@@ -126,18 +132,22 @@ impl Bench {
         let mut settings = Settings { upstreams: vec![upstream], prices, ..Settings::default() };
         change(&mut settings);
         let pipes = Pipes { sim: sim.clone(), served: std::sync::Mutex::default(), deaf };
-        let mut gateway = Gateway::new(settings, books, clock, Arc::new(Counted::default()), Arc::new(pipes));
+        let mut gateway = Gateway::new(settings, books, Arc::<Paused>::clone(&clock), Arc::new(Counted::default()), Arc::new(pipes));
         gateway.tells_date = false;
-        Self { gateway: Arc::new(gateway), sim, key, dir }
+        Self { gateway: Arc::new(gateway), sim, key, clock, dir }
     }
 
     /// The gateway dies with whatever runs, and another begins on what it left.
     pub(crate) fn killed(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let clock = Arc::clone(&self.gateway.clock);
-        let Self { gateway, sim, key, dir } = self;
+        let Self { gateway, sim, key, clock, dir } = self;
         drop(gateway);
         let store = Store::open(dir.path()).unwrap();
         Self::on(dir, store, key, clock, sim, false, change)
+    }
+
+    /// Somebody sets the wall's clock, by so many milliseconds.
+    pub(crate) fn set_wall(&self, by_ms: i64) {
+        self.clock.set_ms.fetch_add(by_ms, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Opens a connection and sends one chat request.

@@ -1,5 +1,6 @@
 //! `weir.toml`: what an operator may write. Types, defaults and their reasons; nothing here acts.
 
+pub(crate) mod allowance;
 pub(crate) mod check;
 pub(crate) mod fault;
 pub(crate) mod load;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
+    allowance::Allowance,
     fault::ConfigFault,
     load::{Loaded, load},
     units::{Money, Size, Span},
@@ -101,6 +103,8 @@ pub(crate) struct Limits {
     pub(crate) header_read: Span,
     /// How long a client may be silent within its request body.
     pub(crate) body_read: Span,
+    /// How long a call may wait for a limit of its key, account or group instead of being refused.
+    pub(crate) max_wait: Span,
 }
 
 impl Default for Limits {
@@ -115,6 +119,7 @@ impl Default for Limits {
             calls: weir_store::BooksSettings::default().slots,
             header_read: Span(gateway.header_read),
             body_read: Span(gateway.body_read),
+            max_wait: Span(gateway.max_wait),
         }
     }
 }
@@ -249,11 +254,13 @@ pub(crate) struct ModelPrice {
     pub(crate) second: Money,
 }
 
-/// The models that keys of one group may use.
+/// The models that keys of one group may use, and how much of them together.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Group {
     pub(crate) models: Vec<String>,
+    /// `[groups.staff.limits]`: what all keys of the group may use together.
+    pub(crate) limits: Allowance,
 }
 
 /// A provider endpoint.

@@ -49,7 +49,9 @@ impl Steady {
         if wall.0.saturating_add(self.offset).saturating_sub(expected).abs() > SET_MS {
             self.offset = expected.saturating_sub(wall.0);
         }
-        let steady = wall.0.saturating_add(self.offset).max(self.read);
+        // However little it went back: from here on it keeps the wall's pace, so that what is told by the wall stays true.
+        self.offset = self.offset.max(self.read.saturating_sub(wall.0));
+        let steady = wall.0.saturating_add(self.offset);
         (self.read, self.own) = (steady, self.own.max(own));
         Now { steady, wall }
     }

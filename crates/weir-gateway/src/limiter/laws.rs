@@ -168,6 +168,30 @@ async fn a_kill_opens_no_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_opens_no_limit_and_closes_none() {
+    for set_ms in [-86_400_000, -3_600_000, -900, 900, 3_600_000] {
+        let limits = Limits { rpm: Some(2), daily_requests: Some(4), ..Limits::default() };
+        let bench = Bench::limited(false, limits, |_| {});
+        advance(Duration::from_secs(7_200)).await;
+        for _ in 0..2 {
+            assert_eq!(bench.plain().await.status(), 200);
+        }
+        bench.set_wall(set_ms);
+        let refused = bench.plain().await;
+        assert_eq!(refused.error()["code"], "rate_limit_exceeded", "set by {set_ms} ms");
+        let wait = reset_at(&refused).since(bench.now());
+        // A wall set forth by less than a second is taken for one that is being disciplined: the limits move with it.
+        assert!(wait.abs_diff(Duration::from_secs(60)) <= Duration::from_secs(1), "told by the wall as it is now: {wait:?}");
+        advance(wait).await;
+        for _ in 0..2 {
+            assert_eq!(bench.plain().await.status(), 200, "set by {set_ms} ms");
+        }
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(bench.plain().await.error()["code"], "key_daily_quota_exceeded", "set by {set_ms} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_is_not_charged_costs_nothing_of_the_day_and_one_that_asked_no_upstream_nothing_at_all() {
     let bench = Bench::limited(false, Limits { rpm: Some(4), daily_requests: Some(1), ..Limits::default() }, |_| {});
     let failing = r#"{"model":"sim:500","max_tokens":30,"messages":[]}"#;

@@ -23,8 +23,9 @@ pub(crate) fn check(config: &Config, variables: &[(String, String)], faults: &mu
         check_upstream(upstream, &path, variables, faults);
     }
     for (name, group) in &config.groups {
+        let path = super::origin::join("groups", name);
+        group.limits.check(&format!("{path}.limits"), faults);
         if group.models.is_empty() {
-            let path = super::origin::join("groups", name);
             faults.add_with_hint(
                 path,
                 text!("没有列出模型,这个组什么也不能用", "lists no models, so its keys could use nothing"),

@@ -47,6 +47,7 @@ pub(crate) fn settings(config: &Config, variables: &[(String, String)]) -> Resul
             fallback: (config.prices.unknown == UnknownPrice::Free).then(Price::default),
         },
         groups: config.groups.iter().map(|(name, group)| (name.clone(), group.models.clone())).collect(),
+        group_limits: config.groups.iter().map(|(name, group)| (name.clone(), group.limits.limits())).collect(),
     })
 }
 
@@ -61,6 +62,7 @@ fn limits(config: &Config) -> Limits {
         connections: usize::try_from(limits.connections).unwrap_or(usize::MAX),
         header_read: limits.header_read.0,
         body_read: limits.body_read.0,
+        max_wait: limits.max_wait.0,
     }
 }
 

@@ -13,8 +13,8 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use weir_core::{Charged, Price, RequestId, Usage};
-use weir_store::{Store, StoredCall};
+use weir_core::{Charged, KeyId, Price, RequestId, Usage};
+use weir_store::{CallFilter, Store, StoredCall};
 
 use crate::{
     raw::{Wire, address, post},
@@ -272,6 +272,58 @@ fn balances(home: &Home) {
     let account = &listed["accounts"][0];
     let [credits, settled, balance] = ["credits", "settled", "balance"].map(|sum| account[sum].as_i64().unwrap());
     assert!(settled > 0 && balance == credits - settled, "{account}");
+}
+
+/// Calls until the quota is used up.
+fn until_spent(stage: &Stage, key: &str, mut dice: Dice) {
+    loop {
+        let kind = LOAD[usize::try_from(dice.roll(LOAD.len() as u64)).unwrap()];
+        let mut seen = Seen::default();
+        let answered = call(stage, key, kind, 1 + dice.roll(40), &mut seen);
+        if answered.is_ok() && seen.status == 429 {
+            return;
+        }
+    }
+}
+
+/// A zone whose midnight is hours away: a day that ends within the test would be another test.
+fn zone_of_a_long_day() -> &'static str {
+    let hours = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() / 3600 % 24;
+    if (2..22).contains(&hours) { "UTC" } else { "Asia/Shanghai" }
+}
+
+#[test]
+fn r30_a_daily_quota_neither_leaks_nor_overshoots_by_one_whatever_is_killed() {
+    const QUOTA: u64 = 400;
+    // The quota's calls show many more events than so many kills wait for.
+    const KILLS: u64 = 6;
+    let seed = asked("SEED", 1);
+    let (home, sim, _) = house();
+    let zone = zone_of_a_long_day();
+    let made = home.run(&["key", "create", "--account", "demo", "--daily-requests", "400", "--zone", zone, "--json"]).done().json();
+    let (stage, key, kid) = (&Stage::default(), made["key"].as_str().unwrap(), made["kid"].as_str().unwrap());
+    let mut dice = Dice(seed);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|n| scope.spawn(move || until_spent(stage, key, Dice(seed ^ (n << 32))))).collect();
+        for _ in 0..KILLS {
+            let gateway = serve(&home);
+            stage.moved(Some(address(gateway.text("base_url"))));
+            stage.until_seen(1 + dice.roll(SEEN_BETWEEN_KILLS));
+            stage.moved(None);
+            gateway.kill();
+        }
+        let gateway = serve(&home);
+        stage.moved(Some(address(gateway.text("base_url"))));
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        // What failed calls gave back is there to be had, one after the other, until the quota is used up.
+        until_spent(stage, key, dice);
+        assert_eq!(gateway.stop(Signal::TERM), Some(0));
+    });
+    assert_eq!(sim.stop(Signal::TERM), Some(0));
+    let store = Store::open(&home.path().join("data")).unwrap();
+    let filter = CallFilter { kid: KeyId::new(kid), limit: CallFilter::MAX_LIMIT, ..CallFilter::default() };
+    let charged = store.calls(&filter).unwrap().iter().filter(|call| call.record.charge.charged == Charged::Yes).count();
+    assert_eq!(charged as u64, QUOTA);
 }
 
 #[test]
