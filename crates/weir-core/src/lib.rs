@@ -6,6 +6,7 @@ pub mod amount;
 pub mod call;
 pub mod charge;
 pub mod evidence;
+pub mod health;
 pub mod id;
 pub mod key;
 pub mod limit;
@@ -20,10 +21,14 @@ pub mod verdict;
 pub use amount::{Amount, Overflow, Price, Usage, UsageSource};
 pub use call::{AttemptRecord, CallRecord, ClientFacts, Phase, Side, StreamEnd, StreamFacts, Timing};
 pub use charge::{Charge, ChargeFacts, ChargeRule, Charged, Released, Reserved, Settled};
+pub use health::{BreakerTerms, Fitness, Health, Outcome};
 pub use id::RequestId;
 pub use key::{ApiKey, KeyId, KeyShapeError};
 pub use limit::{LimitFacts, LimitKind, LimitScope, Limits};
 pub use redact::{Audience, Kind, Leak, RedactStream, Redacted, Redactor};
+pub use retry::{
+    Backoff, Blame, BudgetTerms, ChargeTerms, Failure, HighCost, Policies, RetryBudget, RetryDecision, RetryPolicy, Standing, StopReason,
+};
 pub use route::{Dialect, Route};
 pub use secret::{KeyFingerprint, Secret, mask_foreign};
 pub use time::{Clock, Timestamp};

@@ -16,7 +16,6 @@ use crate::{
     Gateway,
     accept::Arrival,
     attempt::{limited, millis},
-    gateway::Lane,
     limiter::{self, Denied, Holder, Permit, Wanted},
     refusal::Refusal,
     reply::Reply,
@@ -24,9 +23,8 @@ use crate::{
     vigil::{Vigil, Wake},
 };
 
-/// A call that may go on: whom it acts for, where it goes, what it costs.
-pub(crate) struct Admitted<'a> {
-    pub(crate) lane: &'a Lane,
+/// A call that may go on: what it costs.
+pub(crate) struct Admitted {
     pub(crate) price: Price,
     /// What the request's input is held to be until the upstream counts it.
     pub(crate) input: u64,
@@ -71,19 +69,21 @@ pub(crate) fn may_use(gateway: &Gateway, principal: &Principal, model: &str) -> 
 }
 
 /// Admits a call for a model: allowed, served and priced.
-pub(crate) fn model<'a>(gateway: &'a Gateway, principal: &Principal, peek: &Peek) -> Result<Admitted<'a>, Refusal> {
+pub(crate) fn model(gateway: &Gateway, principal: &Principal, peek: &Peek) -> Result<Admitted, Refusal> {
     let model = peek.model.as_str();
     if !may_use(gateway, principal, model) {
         return Err(Refusal::of(Verdict::GroupModelDenied).scope(Scope::Group).param(Some("model")));
     }
-    let lane = gateway.lane_for(model).ok_or_else(|| Refusal::of(Verdict::ModelNotFound).scope(Scope::Gateway).param(Some("model")))?;
+    if !gateway.lanes.serve(model) {
+        return Err(Refusal::of(Verdict::ModelNotFound).scope(Scope::Gateway).param(Some("model")));
+    }
     let price =
         *gateway.settings.prices.of(model).ok_or_else(|| Refusal::of(Verdict::PriceUnknown).scope(Scope::Gateway).param(Some("model")))?;
-    Ok(Admitted { lane, price, input: peek.input_tokens })
+    Ok(Admitted { price, input: peek.input_tokens })
 }
 
 /// The most that a call may use and cost.
-pub(crate) fn most(admitted: &Admitted<'_>, peek: &Peek) -> Result<(Usage, Amount), Refusal> {
+pub(crate) fn most(admitted: &Admitted, peek: &Peek) -> Result<(Usage, Amount), Refusal> {
     let output = peek.max_output.unwrap_or(DEFAULT_OUTPUT).saturating_mul(u64::from(peek.choices.max(1)));
     let most = Usage { input: admitted.input, output, images: 0, cached: 0, seconds: 0 };
     let amount = admitted.price.of(&most).map_err(|_| Refusal::of(Verdict::BalanceSpent).scope(Scope::Account))?;

@@ -1,31 +1,31 @@
-//! Stage 3: one channel is asked; what was provably never sent is asked once more. Ends at the head of an answer.
+//! Stage 3: one channel is asked once. Ends at the head of an answer; whether there is another attempt is decided in `attempts`.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Uri, header, request::Parts};
 use http_body_util::Full;
-use weir_client::{Answer, AttemptError, AttemptLimits, Sent, WireError};
-use weir_core::{
-    AttemptRecord, CallRecord, Phase, Route, Side, Timeouts, Verdict,
-    retry::{Failure, RetryDecision, decide},
-};
+use tokio::time::Instant;
+use weir_client::{Answer, AttemptError, AttemptLimits, WireError};
+use weir_core::{AttemptRecord, CallRecord, Failure, Phase, RetryPolicy, Route, Scenario, Side, Timeouts, Verdict};
 use weir_wire::Scope;
 
 use crate::{
-    Gateway,
-    gateway::Lane,
+    Gateway, Streams,
+    attempts::{Failed, Turn},
+    lanes::Lane,
     refusal::Refusal,
     reply::Reply,
-    vigil::{Limit, Vigil, Wake},
+    talk::Live,
+    vigil::{Limit, Wake},
 };
 
-/// What is sent upstream, as often as the policy allows.
+/// What is sent upstream, to whichever channel.
 pub(crate) struct Outgoing<'a> {
     arrival: &'a Parts,
     route: Route,
-    uri: Uri,
-    lane: &'a Lane,
+    /// Below the upstream's base.
+    path: &'a str,
     body: Bytes,
 }
 
@@ -53,15 +53,15 @@ const HELD_BACK: [HeaderName; 18] = [
 ];
 
 impl<'a> Outgoing<'a> {
-    pub(crate) fn new(arrival: &'a Parts, route: Route, path: String, lane: &'a Lane, body: Bytes) -> Result<Self, Refusal> {
-        let uri = Uri::try_from(path).map_err(|_| broken())?;
-        Ok(Self { arrival, route, uri, lane, body })
+    /// `path` as the client asked for it, with its `/v1`.
+    pub(crate) fn new(arrival: &'a Parts, route: Route, path: &'a str, body: Bytes) -> Self {
+        Self { arrival, route, path: path.trim_start_matches("/v1"), body }
     }
 
-    fn request(&self) -> Result<Request<Full<Bytes>>, Refusal> {
+    pub(crate) fn request(&self, lane: &Lane) -> Result<Request<Full<Bytes>>, Refusal> {
         let mut request = Request::new(Full::new(self.body.clone()));
         request.method_mut().clone_from(&self.arrival.method);
-        request.uri_mut().clone_from(&self.uri);
+        *request.uri_mut() = Uri::try_from(format!("{}{}", lane.target.path, self.path)).map_err(|_| broken())?;
         let headers = request.headers_mut();
         // Room for what is added: a map that grows hashes every name again.
         headers.reserve(self.arrival.headers.len() + 3);
@@ -70,9 +70,9 @@ impl<'a> Outgoing<'a> {
                 headers.append(name.clone(), value.clone());
             }
         }
-        headers.insert(header::HOST, self.lane.host.clone().ok_or_else(broken)?);
-        if self.lane.channel.key.is_some() {
-            let credential = self.lane.credential.as_ref().ok_or_else(broken)?;
+        headers.insert(header::HOST, lane.host.clone().ok_or_else(broken)?);
+        if lane.channel.key.is_some() {
+            let credential = lane.credential.as_ref().ok_or_else(broken)?;
             headers.insert(header::AUTHORIZATION, credential.bearer.clone());
             if self.route == Route::Messages {
                 headers.insert("x-api-key", credential.bare.clone());
@@ -91,76 +91,79 @@ fn is_ours(name: &HeaderName) -> bool {
     name.starts_with("x-weir-") || name.starts_with("x-forwarded-") || name == "x-real-ip"
 }
 
-/// Asks the upstream until there is an answer or a reason to stop. Opens a stream early if the answer takes long.
-pub(crate) async fn answer(
+/// Asks one channel once. Opens a stream early if the answer takes long. The record gets the attempt, whatever became of it.
+pub(crate) async fn ask(
     gateway: &Gateway,
     outgoing: &Outgoing<'_>,
-    timeouts: &Timeouts,
-    vigil: &mut Vigil,
-    reply: &mut Reply,
-    record: &mut CallRecord,
-) -> Result<Answer, Refusal> {
-    let lane = outgoing.lane;
-    let limits = AttemptLimits { connect: timeouts.connect, first_byte: timeouts.first_byte };
-    let mut open_at = record.stream.then(|| reply.last_write + gateway.settings.streams.open_early);
-    for n in 1..=u8::MAX {
-        let began = reply.last_write.elapsed();
-        let mut asked = std::pin::pin!(Answer::get(gateway.dial.as_ref(), &lane.target, &lane.pool, outgoing.request()?, limits));
-        let outcome = loop {
-            match vigil.wait(asked.as_mut(), open_at).await {
-                Wake::Ready(outcome) => break outcome,
-                Wake::Limit(limit) => {
-                    record.attempts.push(AttemptRecord {
-                        n,
-                        channel: lane.name.clone(),
-                        phase: Phase::FirstByte,
-                        ..AttemptRecord::default()
-                    });
-                    return Err(limited(limit));
-                }
-                // The client is told that it is being heard; a client that left meanwhile is the vigil's to notice.
-                Wake::Quiet => {
-                    let _ = reply.heartbeat().await;
-                    open_at = Some(reply.last_write + gateway.settings.streams.heartbeat);
-                }
-            }
-        };
-        let mut attempt = AttemptRecord { n, channel: lane.name.clone(), at_ms: millis(began), ..AttemptRecord::default() };
-        match outcome {
-            Ok(answer) => {
-                attempt.phase = Phase::Body;
-                attempt.ms = millis(answer.first_byte);
-                attempt.status = Some(answer.head.status.as_u16());
-                attempt.upstream_id = upstream_id(&answer.head.headers).and_then(|id| gateway.screen.id(id));
-                record.timing.connect = Some(millis(answer.connected));
-                record.attempts.push(attempt);
-                return Ok(answer);
-            }
-            Err(error) => {
-                let refusal = failed(&error);
-                attempt.phase = error.phase();
-                attempt.verdict = Some(refusal.verdict);
-                record.attempts.push(attempt);
-                let seen = if error.sent() == Sent::No { Failure::Unsent } else { Failure::Sent };
-                if vigil.client_left() || decide(seen, n) == RetryDecision::Stop {
-                    return Err(refusal);
-                }
+    turn: Turn<'_>,
+    limits: &CallLimits,
+    live: &mut Live<'_>,
+) -> Result<Answer, Failed> {
+    let lane = turn.lane;
+    let began = Instant::now();
+    let mut attempt = AttemptRecord {
+        n: turn.n,
+        at_ms: millis(began.saturating_duration_since(limits.began)),
+        wait_ms: millis(turn.wait),
+        channel: lane.name.clone(),
+        ..AttemptRecord::default()
+    };
+    let request = outgoing.request(lane).map_err(Failed::for_good)?;
+    let asked = Answer::get(gateway.dial.as_ref(), &lane.target, &lane.pool, request, limits.of_attempt(live.reply));
+    let outcome = attended(std::pin::pin!(asked), &gateway.settings.streams, live).await;
+    attempt.ms = millis(began.elapsed());
+    let failed = match outcome {
+        Ok(Ok(answer)) => {
+            attempt.phase = Phase::Body;
+            attempt.status = Some(answer.head.status.as_u16());
+            attempt.upstream_id = upstream_id(&answer.head.headers).and_then(|id| gateway.screen.id(id));
+            live.record.timing.connect = Some(millis(answer.connected));
+            live.record.attempts.push(attempt);
+            return Ok(answer);
+        }
+        Ok(Err(error)) => {
+            attempt.phase = error.phase();
+            failed(&error)
+        }
+        Err(limit) => {
+            attempt.phase = Phase::FirstByte;
+            Failed::for_good(limited(limit))
+        }
+    };
+    attempt.verdict = Some(failed.refusal.verdict);
+    live.record.attempts.push(attempt);
+    Err(failed)
+}
+
+/// Waits for `work` while the client of a stream is kept company. Takes it pinned: an argument and its pin would both have a place in the call.
+pub(crate) async fn attended<T>(mut work: Pin<&mut impl Future<Output = T>>, streams: &Streams, live: &mut Live<'_>) -> Result<T, Limit> {
+    loop {
+        let pause = if live.reply.is_open() { streams.heartbeat } else { streams.open_early };
+        let quiet_at = live.record.stream.then(|| live.reply.last_write + pause);
+        match live.vigil.wait(work.as_mut(), quiet_at).await {
+            Wake::Ready(done) => return Ok(done),
+            Wake::Limit(limit) => return Err(limit),
+            // The client is told that it is being heard; a client that left meanwhile is the vigil's to notice.
+            Wake::Quiet => {
+                let _ = live.reply.heartbeat().await;
             }
         }
     }
-    Err(Refusal::of(Verdict::GatewayInternal))
 }
 
-/// What a failed attempt means for the one who called.
-fn failed(error: &AttemptError) -> Refusal {
+/// What a failed attempt means for the one who called, and for a next one.
+pub(crate) fn failed(error: &AttemptError) -> Failed {
     let say =
         |verdict: Verdict| Refusal::of(verdict).scope(Scope::Upstream).by(Side::Upstream).saying(format_args!("weir failed to {error}"));
+    let unsent = |refusal| Failed { refusal, failure: Failure::Unsent };
     match error {
-        AttemptError::ConnectTimeout { .. } => say(Verdict::UpstreamConnectTimeout).by(Side::Gateway),
-        AttemptError::Connect(_) | AttemptError::Wire(WireError::Unsent) => say(Verdict::UpstreamConnectTimeout),
-        AttemptError::FirstByteTimeout { .. } => say(Verdict::FirstByteTimeout).by(Side::Gateway),
-        AttemptError::Wire(WireError::NotHttp) => say(Verdict::UpstreamError),
-        AttemptError::Wire(WireError::Silent | WireError::Cut) => say(Verdict::OutcomeUnknown).status(502).never_retry(),
+        AttemptError::ConnectTimeout { .. } => unsent(say(Verdict::UpstreamConnectTimeout).by(Side::Gateway)),
+        AttemptError::Connect(_) | AttemptError::Wire(WireError::Unsent) => unsent(say(Verdict::UpstreamConnectTimeout)),
+        AttemptError::FirstByteTimeout { .. } => Failed::unanswered(say(Verdict::FirstByteTimeout).by(Side::Gateway)),
+        AttemptError::Wire(WireError::NotHttp) => Failed::unanswered(say(Verdict::UpstreamError)),
+        AttemptError::Wire(WireError::Silent | WireError::Cut) => {
+            Failed::unanswered(say(Verdict::OutcomeUnknown).status(502).never_retry())
+        }
     }
 }
 
@@ -185,17 +188,44 @@ pub(crate) fn millis(span: Duration) -> u32 {
     u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// The limits of one call: the configured ones, tightened so that an SDK that announced when it gives up gets an answer before.
-pub(crate) fn timeouts(gateway: &Gateway, route: Route, record: &CallRecord, model: &str) -> Timeouts {
-    let mut timeouts = gateway.settings.timeouts_of(route, model);
-    if let Some(announced) = record.client.read_timeout_s {
+/// How long everything of one call may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallLimits {
+    pub(crate) began: Instant,
+    pub(crate) timeouts: Timeouts,
+    /// When a client gives up that has not got a byte.
+    answer_by: Instant,
+}
+
+impl CallLimits {
+    /// The configured limits within the policy's, tightened so that an SDK that announced when it gives up gets an answer before.
+    pub(crate) fn of(gateway: &Gateway, route: Route, record: &CallRecord, model: &str, policy: &RetryPolicy, began: Instant) -> Self {
+        let mut timeouts = gateway.settings.timeouts_of(route, model);
+        let announced = record.client.read_timeout_s.map_or(policy.client_timeout, |seconds| Duration::from_secs(seconds.into()));
         // A tenth of the time, at most two seconds, is left for the answer's way back.
-        let announced = Duration::from_secs(announced.into());
         let before = announced.saturating_sub((announced / 10).min(Duration::from_secs(2)));
+        timeouts.total = timeouts.total.min(policy.upstream_timeout);
         if !record.stream {
             timeouts.total = timeouts.total.min(before);
         }
         timeouts.first_byte = timeouts.first_byte.min(before);
+        Self { began, timeouts, answer_by: began + before.min(timeouts.total) }
     }
-    timeouts
+
+    /// When the client must have heard of an answer or an error. One that hears heartbeats waits as long as the call may last.
+    pub(crate) fn answer_by(&self, reply: &Reply) -> Instant {
+        if reply.is_open() { self.began + self.timeouts.total } else { self.answer_by }
+    }
+
+    /// What is left of them for an attempt that begins now.
+    fn of_attempt(&self, reply: &Reply) -> AttemptLimits {
+        let left = self.answer_by(reply).saturating_duration_since(Instant::now());
+        AttemptLimits { connect: self.timeouts.connect, first_byte: self.timeouts.first_byte.min(left) }
+    }
+}
+
+/// The kind of use, which picks the policy: what the caller says of a request, else what its path tells.
+pub(crate) fn scenario(headers: &HeaderMap) -> Scenario {
+    let said = headers.get("x-weir-scenario").and_then(|label| label.to_str().ok());
+    said.and_then(Scenario::from_label).unwrap_or_default()
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
-use weir_client::{Dial, Pool, Target};
-use weir_core::{ApiKey, Clock, RequestId};
+use weir_client::Dial;
+use weir_core::{Clock, RequestId};
 use weir_store::Books;
 
-use crate::{Channel, Settings, closer::Closer, limiter::Limiter, screen::Screen, settings::fits};
+use crate::{Settings, closer::Closer, lanes::Lanes, limiter::Limiter, screen::Screen};
 
 /// Where chance comes from: real dice in service, a seed in tests.
 pub trait Dice: Send + Sync {
@@ -15,38 +14,10 @@ pub trait Dice: Send + Sync {
     fn roll(&self) -> u128;
 }
 
-/// A channel with its upstream and its idle connections.
-pub(crate) struct Lane {
-    pub(crate) name: String,
-    pub(crate) target: Target,
-    pub(crate) channel: Channel,
-    pub(crate) pool: Arc<Pool>,
-    /// What every request to it bears, made once: `Host`, and the credential in both forms. `None` if it is no header.
-    pub(crate) host: Option<HeaderValue>,
-    pub(crate) credential: Option<Credential>,
-}
-
-/// A channel's key as headers.
-pub(crate) struct Credential {
-    pub(crate) bearer: HeaderValue,
-    pub(crate) bare: HeaderValue,
-}
-
-impl Credential {
-    fn new(key: &ApiKey) -> Option<Self> {
-        let secret = |text: &str| {
-            let mut value = HeaderValue::from_str(text).ok()?;
-            value.set_sensitive(true);
-            Some(value)
-        };
-        Some(Self { bearer: secret(&format!("Bearer {}", key.expose()))?, bare: secret(key.expose())? })
-    }
-}
-
 /// One gateway. Clones of the `Arc` serve connections side by side.
 pub struct Gateway {
     pub(crate) settings: Settings,
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) lanes: Lanes,
     pub(crate) books: Books,
     pub(crate) limiter: Limiter,
     pub(crate) clock: Arc<dyn Clock>,
@@ -62,7 +33,7 @@ pub struct Gateway {
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("lanes", &self.lanes.len()).field("running", &self.closer.running()).finish_non_exhaustive()
+        f.debug_struct("Gateway").field("lanes", &self.lanes.all().len()).field("running", &self.closer.running()).finish_non_exhaustive()
     }
 }
 
@@ -70,21 +41,10 @@ impl Gateway {
     /// A gateway that owns its books; it serves as soon as [`Gateway::serve`] is given a listener.
     #[must_use]
     pub fn new(settings: Settings, books: Books, clock: Arc<dyn Clock>, dice: Arc<dyn Dice>, dial: Arc<dyn Dial>) -> Self {
-        let mut secrets = Vec::new();
-        let mut lanes = Vec::new();
-        for upstream in &settings.upstreams {
-            for channel in &upstream.channels {
-                secrets.extend(channel.key.as_ref().map(|key| weir_core::Secret::new(key.expose().to_owned())));
-                lanes.push(Lane {
-                    name: format!("{}/{}", upstream.name, channel.name),
-                    target: upstream.target.clone(),
-                    channel: channel.clone(),
-                    pool: Arc::default(),
-                    host: HeaderValue::from_str(&upstream.target.authority()).ok(),
-                    credential: channel.key.as_deref().and_then(Credential::new),
-                });
-            }
-        }
+        let channels = settings.upstreams.iter().flat_map(|upstream| &upstream.channels);
+        let secrets: Vec<_> =
+            channels.filter_map(|channel| Some(weir_core::Secret::new(channel.key.as_ref()?.expose().to_owned()))).collect();
+        let lanes = Lanes::new(&settings.upstreams, settings.budget, settings.breaker, clock.now());
         let minute_ago = weir_core::Timestamp(clock.now().0.saturating_sub(weir_core::limit::MINUTE_MS));
         // What cannot be read is not known; the rates then begin anew.
         let before = books.recent(minute_ago).unwrap_or_default();
@@ -118,13 +78,5 @@ impl Gateway {
 
     pub(crate) fn new_id(&self) -> RequestId {
         RequestId::new(self.clock.now(), self.dice.roll())
-    }
-
-    /// The channel that serves a model.
-    pub(crate) fn lane_for(&self, model: &str) -> Option<&Lane> {
-        self.lanes.iter().find(|lane| {
-            let models = &lane.channel.models;
-            models.is_empty() || models.iter().any(|pattern| fits(pattern, model))
-        })
     }
 }

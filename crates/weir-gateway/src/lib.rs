@@ -7,12 +7,14 @@
 mod accept;
 mod admit;
 mod attempt;
+mod attempts;
 mod call;
 #[cfg(test)]
 mod canary;
 mod closer;
 mod edge;
 mod gateway;
+mod lanes;
 mod limiter;
 mod models;
 mod outlet;
@@ -27,6 +29,7 @@ mod screen;
 mod server;
 mod settings;
 mod settle;
+mod talk;
 mod view;
 mod vigil;
 mod whole;

@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 use weir_client::{Answer, WireError};
-use weir_core::{Price, Side, StreamEnd, StreamFacts, Timing, Verdict};
+use weir_core::{Outcome, Price, Side, StreamEnd, StreamFacts, Timing, Verdict};
 use weir_store::Hold;
 use weir_wire::{Eof, FrameSplitter, Scope, Seen, StreamWatch, without_null_usage};
 
 use crate::{
-    Gateway, attempt,
+    Gateway,
     attempt::millis,
+    attempts::{Attempts, Failed},
+    lanes::Lane,
     private::Private,
     refusal::Refusal,
     reply::Reply,
@@ -21,7 +23,9 @@ use crate::{
 /// How a stream went: what ended it, what the client got, what it used.
 pub(crate) struct Relayed {
     /// What the client still has to be told; `None` if the stream came to its own end.
-    pub(crate) refusal: Option<Refusal>,
+    pub(crate) failed: Option<Failed>,
+    /// The client has got a byte of it: no other attempt may follow.
+    pub(crate) committed: bool,
     pub(crate) verdict: Verdict,
     pub(crate) facts: StreamFacts,
     pub(crate) used: Used,
@@ -31,7 +35,8 @@ pub(crate) struct Relayed {
 /// What one relay needs to know about its call.
 pub(crate) struct Terms<'a> {
     pub(crate) gateway: &'a Gateway,
-    pub(crate) host: &'a str,
+    pub(crate) attempts: &'a Attempts<'a>,
+    pub(crate) lane: &'a Lane,
     pub(crate) asked: Private<'a>,
     pub(crate) hold: &'a Hold,
     pub(crate) price: Price,
@@ -48,8 +53,9 @@ struct Stream<'a, 'b> {
     watch: StreamWatch,
     splitter: FrameSplitter,
     frames: Vec<Bytes>,
-    /// Comments that came before the first event, while an error could still be an error status.
+    /// Comments that came before the first event, while another attempt could still be made.
     early: Vec<Bytes>,
+    early_bytes: usize,
     headers: Vec<(http::HeaderName, http::HeaderValue)>,
     /// What the client had got when it left: tokens and whether there was any output.
     left_with: Option<(u64, bool)>,
@@ -71,6 +77,9 @@ enum Stop {
 /// After the family's own end marker an upstream may take this long to close before weir closes for it.
 const AFTER_MARKER: std::time::Duration = std::time::Duration::from_millis(500);
 
+/// Comments held back before the first event, in bytes; beyond that they pass, and the upstream is committed to.
+const EARLY_BYTES: usize = 16 << 10;
+
 /// Relays `answer`, whose first piece is `start`, until something ends it. Sends no last word: that depends on the charge.
 pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vigil: &mut Vigil, reply: &mut Reply) -> Relayed {
     let headers = whole::passed(&std::mem::take(&mut answer.head.headers));
@@ -82,6 +91,7 @@ pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vi
         reply,
         frames: Vec::new(),
         early: Vec::new(),
+        early_bytes: 0,
         left_with: None,
         any_output: false,
         malformed: false,
@@ -127,8 +137,6 @@ impl Stream<'_, '_> {
                 Wake::Limit(limit) => return Stop::Limit(limit),
                 Wake::Quiet if marked_at.is_some() => return Stop::Eof(Eof::Clean),
                 Wake::Quiet => {
-                    let early = std::mem::take(&mut self.early);
-                    self.flush(early).await;
                     if self.reply.heartbeat().await.is_err() {
                         self.leave();
                     }
@@ -146,12 +154,15 @@ impl Stream<'_, '_> {
     async fn frame(&mut self, frame: Bytes, vigil: &mut Vigil) -> Passed {
         let seen = self.watch.see(&frame);
         match seen {
-            Seen::Comment if !self.reply.is_open() => {
+            Seen::Comment if self.reply.events == 0 && self.early_bytes + frame.len() <= EARLY_BYTES => {
+                self.early_bytes += frame.len();
                 self.early.push(frame);
                 return Passed::On;
             }
             Seen::UsageOnly if self.terms.take_usage => return Passed::On,
             Seen::Error(error) => return Passed::Stop(Stop::Told(error)),
+            // The family's own way to fail; with nothing before it, it is a refusal like any other.
+            Seen::Failed(error) if self.reply.events == 0 => return Passed::Stop(Stop::Told(error)),
             Seen::Malformed => self.malformed = true,
             Seen::Content => self.any_output = true,
             _ => {}
@@ -159,6 +170,9 @@ impl Stream<'_, '_> {
         let is_end = matches!(seen, Seen::Marker | Seen::Failed(_));
         if !self.reply.is_open() {
             self.reply.open(std::mem::take(&mut self.headers));
+        }
+        if self.reply.events == 0 {
+            self.terms.attempts.said(self.terms.lane, Outcome::Good);
         }
         let mut early = std::mem::take(&mut self.early);
         let is_chunk = matches!(seen, Seen::Progress | Seen::Content);
@@ -188,20 +202,6 @@ impl Stream<'_, '_> {
         let (amount, usage) = settle::so_far(&self.terms.price, self.terms.input, delivered);
         self.terms.hold.progress(self.reply.events, self.reply.bytes, amount, usage);
         None
-    }
-
-    async fn flush(&mut self, frames: Vec<Bytes>) {
-        if frames.is_empty() {
-            return;
-        }
-        if !self.reply.is_open() {
-            self.reply.open(std::mem::take(&mut self.headers));
-        }
-        for frame in frames {
-            if self.reply.pass(frame, 1).await.is_err() {
-                self.leave();
-            }
-        }
     }
 
     /// Remembers what the client had when it left; what follows is not delivered.
@@ -235,7 +235,7 @@ impl Stream<'_, '_> {
         }
         // An upstream may leave out the last blank line; a whole last line is still an event to every client.
         let rest = std::mem::replace(&mut self.splitter, FrameSplitter::new(0)).finish();
-        let (end, verdict, refusal) = self.ending(stop, &rest);
+        let (end, verdict, failed) = self.ending(stop, &rest);
         let left = self.left_with.is_some();
         let complete = matches!(end, StreamEnd::Done | StreamEnd::EofNoDone);
         let finish = self.terms.gateway.settings.streams.client_gone == crate::ClientGone::Finish;
@@ -247,8 +247,8 @@ impl Stream<'_, '_> {
             (false, false) => Work::Cut,
         };
         let any_output = self.left_with.map_or(self.any_output, |(_, any)| any);
-        let (verdict, refusal) = match (left, work) {
-            (false, _) => (verdict, refusal.map(|refusal| refusal.judged(verdict))),
+        let (verdict, failed) = match (left, work) {
+            (false, _) => (verdict, failed.map(|failed| Failed { refusal: failed.refusal.judged(verdict), ..failed })),
             // Nobody is there to be told; what was made is charged or was delivered in part.
             (true, _) if any_output || work == Work::Finished => (Verdict::ProducedNotDelivered, None),
             (true, _) => (Verdict::ClientLeft, None),
@@ -262,14 +262,15 @@ impl Stream<'_, '_> {
                 finish_reason: self.watch.finish_reason().map(|reason| self.terms.gateway.screen.token(reason)),
             },
             verdict,
-            refusal,
+            failed,
+            committed: self.reply.events > 0,
             timing: self.timing,
         }
     }
 
-    fn ending(&self, stop: Stop, rest: &Bytes) -> (StreamEnd, Verdict, Option<Refusal>) {
-        let refuse = |end, refusal: Refusal| (end, refusal.verdict, Some(refusal));
-        let upstream = |verdict| Refusal::of(verdict).scope(Scope::Upstream).by(Side::Upstream);
+    fn ending(&self, stop: Stop, rest: &Bytes) -> (StreamEnd, Verdict, Option<Failed>) {
+        let refuse = |end, failed: Failed| (end, failed.refusal.verdict, Some(failed));
+        let upstream = |verdict| Failed::unanswered(Refusal::of(verdict).scope(Scope::Upstream).by(Side::Upstream));
         match stop {
             Stop::Eof(how) => {
                 let end = self.watch.end(how);
@@ -295,13 +296,16 @@ impl Stream<'_, '_> {
                 if self.watch.is_complete() && self.watch.end(Eof::Clean) == StreamEnd::Done {
                     return (StreamEnd::Done, self.verdict_of_whole(), None);
                 }
-                refuse(end, attempt::limited(limit))
+                refuse(end, whole::silent(limit))
             }
-            Stop::Oversize => refuse(StreamEnd::Oversize, upstream(Verdict::FramesMalformed).saying("an event exceeds its limit")),
+            Stop::Oversize => {
+                let refusal = Refusal::of(Verdict::FramesMalformed).scope(Scope::Upstream).by(Side::Upstream);
+                refuse(StreamEnd::Oversize, Failed::for_good(refusal.saying("an event exceeds its limit")))
+            }
             Stop::Told(error) => {
-                let refusal = whole::refused_with(self.terms.gateway, self.terms.host, self.terms.asked, &error);
-                let verdict = if self.reply.events > 0 { Verdict::ErrorInStream } else { refusal.verdict };
-                (StreamEnd::UpstreamError, verdict, Some(refusal))
+                let failed = whole::refused_with(self.terms.gateway, &self.terms.lane.target.host, self.terms.asked, &error);
+                let verdict = if self.reply.events > 0 { Verdict::ErrorInStream } else { failed.refusal.verdict };
+                (StreamEnd::UpstreamError, verdict, Some(failed))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use weir_client::Target;
-use weir_core::{ApiKey, Price, Route, Timeouts};
+use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Policies, Price, Route, Timeouts};
 
 /// Everything the gateway needs to know before it starts.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,12 @@ pub struct Settings {
     /// The first rule that fits a call replaces the four limits for it.
     pub timeout_rules: Vec<TimeoutRule>,
     pub prices: PriceList,
+    /// How calls of each scenario are retried.
+    pub policies: Policies,
+    /// What each upstream's retries are worth.
+    pub budget: BudgetTerms,
+    /// When a channel is taken for unwell.
+    pub breaker: BreakerTerms,
     /// Group name → patterns of models it may use: exact, or a prefix and `*`.
     pub groups: BTreeMap<String, Vec<String>>,
     /// Group name → what its keys may use together.

@@ -69,6 +69,11 @@ impl Vigil {
         self.total_at
     }
 
+    /// The upstream need not say anything until it is heard again.
+    pub(crate) fn rest(&mut self) {
+        self.heard = None;
+    }
+
     /// When the client was found to have left.
     pub(crate) fn client_left(&self) -> bool {
         self.gone_at.is_some()

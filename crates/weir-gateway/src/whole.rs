@@ -3,18 +3,19 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use weir_client::Answer;
-use weir_core::{Side, Verdict};
+use weir_core::{Blame, Failure, Side, Timestamp, Verdict};
 use weir_wire::{Scope, UpstreamClass, UpstreamError, Vendor, classify, limits::told_wait};
 
 use crate::{
     Gateway, attempt,
+    attempts::Failed,
     private::Private,
     refusal::Refusal,
-    vigil::{Vigil, Wake},
+    vigil::{Limit, Vigil, Wake},
 };
 
 /// Reads the rest of an answer behind `start`.
-pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil, limit: usize) -> Result<Bytes, Refusal> {
+pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil, limit: usize) -> Result<Bytes, Failed> {
     let mut whole = BytesMut::new();
     let mut first = Some(start).filter(|start| !start.is_empty());
     loop {
@@ -23,13 +24,11 @@ pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil
             Wake::Ready(Some(Ok(piece))) => piece,
             Wake::Ready(None) => return Ok(first.unwrap_or_else(|| whole.freeze())),
             Wake::Ready(Some(Err(_))) => return Err(broke_off()),
-            Wake::Limit(limit) => return Err(attempt::limited(limit)),
+            Wake::Limit(limit) => return Err(silent(limit)),
             Wake::Quiet => continue,
         };
         if whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len() > limit {
-            return Err(Refusal::of(Verdict::UpstreamError)
-                .scope(Scope::Upstream)
-                .saying(format_args!("the answer exceeds {limit} bytes")));
+            return Err(too_long(limit));
         }
         match first.take() {
             None if whole.is_empty() => first = Some(piece),
@@ -43,24 +42,68 @@ pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil
 }
 
 /// The upstream's connection broke in the middle of an answer of which the client has nothing yet.
-pub(crate) fn broke_off() -> Refusal {
+pub(crate) fn broke_off() -> Failed {
     let refusal = Refusal::of(Verdict::StreamCut).scope(Scope::Upstream).by(Side::Upstream);
-    refusal.saying("the upstream broke off in the middle of its answer").status(502)
+    Failed::unanswered(refusal.saying("the upstream broke off in the middle of its answer").status(502))
+}
+
+/// The answer exceeds its limit: another would, too.
+pub(crate) fn too_long(limit: usize) -> Failed {
+    let refusal = Refusal::of(Verdict::UpstreamError).scope(Scope::Upstream);
+    Failed::for_good(refusal.saying(format_args!("the answer exceeds {limit} bytes")))
+}
+
+/// A limit fired while nothing of an answer was passed on: a silent upstream may be given up for another, the rest is the call's end.
+pub(crate) fn silent(limit: Limit) -> Failed {
+    let refusal = attempt::limited(limit);
+    if limit == Limit::Idle { Failed::unanswered(refusal) } else { Failed::for_good(refusal) }
 }
 
 /// What an upstream's error means for the one who called: its own words where they concern the request, weir's where they
 /// concern the operator's credential.
-pub(crate) fn refused(gateway: &Gateway, host: &str, asked: Private<'_>, status: u16, headers: &HeaderMap, body: &[u8]) -> Refusal {
+pub(crate) fn refused(gateway: &Gateway, host: &str, asked: Private<'_>, status: u16, headers: &HeaderMap, body: &[u8]) -> Failed {
     let now = gateway.clock.now();
     // Counters of a limit ride on every answer; they tell a wait only where one was asked for.
     let asks = status == 429 || headers.contains_key(header::RETRY_AFTER) || headers.contains_key("retry-after-ms");
     let wait = if asks { told_wait(headers, Some(body), now) } else { None };
-    refused_with(gateway, host, asked, &UpstreamError::read(status, body)).until(wait, now)
+    judged(gateway, host, asked, &UpstreamError::read(status, body), wait)
 }
 
-/// The same for an error that came inside a stream.
-pub(crate) fn refused_with(gateway: &Gateway, host: &str, asked: Private<'_>, error: &UpstreamError) -> Refusal {
+/// The same for an error that came inside a stream, or inside an answer that was none.
+pub(crate) fn refused_with(gateway: &Gateway, host: &str, asked: Private<'_>, error: &UpstreamError) -> Failed {
+    let is_rate = matches!(classify::class(error, Vendor::of_host(host)), UpstreamClass::RateLimit | UpstreamClass::DailyQuota);
+    let said = error.message.expose().as_bytes();
+    let wait = if is_rate { told_wait(&HeaderMap::new(), Some(said), gateway.clock.now()) } else { None };
+    judged(gateway, host, asked, error, wait)
+}
+
+fn judged(gateway: &Gateway, host: &str, asked: Private<'_>, error: &UpstreamError, wait: Option<Timestamp>) -> Failed {
     let class = classify::class(error, Vendor::of_host(host));
+    let refusal = said(gateway, class, asked, error).until(wait, gateway.clock.now());
+    Failed { refusal, failure: failure(class, error.status, wait) }
+}
+
+/// What an error means for a next attempt.
+fn failure(class: UpstreamClass, status: u16, told: Option<Timestamp>) -> Failure {
+    use UpstreamClass as C;
+    let (blame, meant) = match class {
+        C::RateLimit => (Blame::Rate, 429),
+        C::DailyQuota => (Blame::DailyQuota, 429),
+        C::Auth | C::Balance => (Blame::Credential, 401),
+        C::Group => (Blame::Rights, 403),
+        C::Overloaded => (Blame::Upstream, 503),
+        C::Timeout => (Blame::Upstream, 504),
+        C::Upstream | C::StreamCut => (Blame::Upstream, 500),
+        // A lock, or an early request: their time passes.
+        C::BadRequest if matches!(status, 409 | 425) => (Blame::Upstream, status),
+        C::BadRequest | C::Model | C::ContextLength | C::ContentFilter => (Blame::Request, 400),
+    };
+    // An error inside a 200 has no status of its own but its meaning.
+    Failure::Refused { status: if status < 400 { meant } else { status }, blame, told }
+}
+
+/// The error in the words that the one who called may read.
+fn said(gateway: &Gateway, class: UpstreamClass, asked: Private<'_>, error: &UpstreamError) -> Refusal {
     let refusal = Refusal::of(class.verdict_behind_gateway()).scope(Scope::Upstream).by(Side::Upstream);
     if is_the_operators(class) {
         return refusal;

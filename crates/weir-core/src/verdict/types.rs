@@ -311,6 +311,12 @@ impl Scenario {
             Self::SharedKey => "shared_key",
         }
     }
+
+    /// The scenario with this label.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scenario| scenario.label() == label)
+    }
 }
 
 impl fmt::Display for RetryWord {

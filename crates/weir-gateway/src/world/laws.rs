@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
-use weir_core::{CallRecord, ChargeRule, Charged, Phase, Route, Side, UsageSource, Verdict, retry::MAX_ATTEMPTS};
+use weir_core::{AttemptRecord, CallRecord, ChargeRule, Charged, Phase, RetryPolicy, Route, Side, UsageSource, Verdict};
 
 use super::{
     events,
@@ -83,19 +83,27 @@ impl World {
         Ok(())
     }
 
-    /// No more attempts than the policy allows, none after an answer that was one, and none that the upstream saw twice.
+    /// No more attempts than the policy allows, each later and no sooner after the last than that one was; none that the upstream saw
+    /// twice, none before the told instant, none on a channel that left one unanswered.
     fn attempts(&self) -> Law {
         let (mut answered, mut sent) = (0, 0);
         for stored in &self.records {
-            let attempts = &stored.record.attempts;
-            hold(attempts.len() <= MAX_ATTEMPTS.into(), || format!("{} has {} attempts", stored.record.id, attempts.len()))?;
-            for (at, attempt) in attempts.iter().enumerate() {
+            let record = &stored.record;
+            let of_record = |law: String| format!("{}: {law}", record.id);
+            // A list that several upstreams tell is asked of each of them once.
+            if !(record.route == Route::Models && self.plan.backup) {
+                let policy = RetryPolicy::built_in(record.scenario);
+                let made = record.attempts.len();
+                hold(made <= policy.max_attempts.into(), || of_record(format!("it has {made} attempts")))?;
+                for pair in record.attempts.windows(2) {
+                    follows(&pair[0], &pair[1], told(&record.model)).map_err(of_record)?;
+                }
+                unanswered(&record.attempts).map_err(of_record)?;
+            }
+            for (at, attempt) in record.attempts.iter().enumerate() {
                 hold(usize::from(attempt.n) == at + 1, || format!("attempt {} is called {}", at + 1, attempt.n))?;
-                let unsent = matches!(attempt.phase, Phase::Connect | Phase::Send);
-                let refused = attempt.status.is_some_and(|status| status >= 400);
-                hold(at + 1 == attempts.len() || unsent || refused, || format!("{}: an attempt follows the commit", stored.record.id))?;
                 answered += usize::from(attempt.status.is_some());
-                sent += usize::from(!unsent);
+                sent += usize::from(!matches!(attempt.phase, Phase::Connect | Phase::Send));
             }
         }
         let seen = self.seen.len();
@@ -120,6 +128,34 @@ impl World {
     }
 }
 
+/// What must hold between an attempt and the next one.
+fn follows(before: &AttemptRecord, next: &AttemptRecord, told: Option<u32>) -> Law {
+    hold(before.verdict.is_some(), || format!("attempt {} follows one that did not fail", next.n))?;
+    hold(next.wait_ms >= before.wait_ms, || format!("the waits shrink: {} ms, then {}", before.wait_ms, next.wait_ms))?;
+    let waited = next.at_ms.saturating_sub(before.at_ms + before.ms);
+    hold(waited >= next.wait_ms, || format!("attempt {} came after {waited} ms instead of {}", next.n, next.wait_ms))?;
+    let same = before.channel == next.channel && before.status == Some(429);
+    let asked = next.at_ms - before.at_ms;
+    hold(!same || told.is_none_or(|told| asked >= told), || format!("told to wait {told:?} ms, it was asked again after {asked}"))
+}
+
+/// A channel that left an attempt without an answer gets no other of the same call.
+fn unanswered(attempts: &[AttemptRecord]) -> Law {
+    for (at, attempt) in attempts.iter().enumerate() {
+        let silent = attempt.phase == Phase::FirstByte && attempt.status.is_none();
+        let again = attempts[at + 1..].iter().any(|later| later.channel == attempt.channel);
+        hold(!silent || !again, || format!("attempt {} was left unanswered, and its channel was asked again", attempt.n))?;
+    }
+    Ok(())
+}
+
+/// How long the simulator tells the askers of a model to wait, in milliseconds.
+fn told(model: &str) -> Option<u32> {
+    let word = model.trim_start_matches("sim:").split(',').find(|word| word.starts_with("429_") && word.contains('='))?;
+    let (_, span) = word.split_once('=')?;
+    span.strip_suffix("ms").map_or_else(|| span.strip_suffix('s')?.parse::<u32>().ok()?.checked_mul(1000), |ms| ms.parse().ok())
+}
+
 /// What the client got is what the upstream said, or an error in its family's form.
 fn answer(call: &Ran, record: &CallRecord) -> Law {
     let got = &call.got;
@@ -132,7 +168,14 @@ fn answer(call: &Ran, record: &CallRecord) -> Law {
     }
     if got.status < 300 {
         let straight = &call.straight;
-        let same = if got.whole { got.body == straight.body } else { straight.body.starts_with(&got.body) };
+        let joined = call.asking.route == Route::Models && got.body.starts_with(br#"{"object":"list","data":["#);
+        let same = if joined && got.whole {
+            list(&got.body) == list(&straight.body)
+        } else if got.whole {
+            got.body == straight.body
+        } else {
+            straight.body.starts_with(&got.body)
+        };
         let listed = call.asking.route == Route::Models && call.asking.key == KeyKind::Grouped;
         hold(got.whole || got.left, || "an answer just stopped".to_owned())?;
         return hold(same && straight.status == got.status || listed, || "an answer is not the upstream's".to_owned());
@@ -149,6 +192,10 @@ fn answer(call: &Ran, record: &CallRecord) -> Law {
     };
     hold(form, || format!("an error has another family's form: {body}"))?;
     events::error(&body["error"], call, record)
+}
+
+fn list(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Value>(body).ok().map(|mut list| list["data"].take())
 }
 
 /// Who ended a call, and when.

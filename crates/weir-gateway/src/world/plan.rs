@@ -22,6 +22,8 @@ pub(super) struct Plan {
     /// The gateway's limits of one event and of a whole answer, in bytes.
     pub(super) event_bytes: usize,
     pub(super) answer_bytes: usize,
+    /// There is a second upstream, just like the first.
+    pub(super) backup: bool,
 }
 
 /// The gateway is told to stop in the middle.
@@ -143,6 +145,7 @@ impl Plan {
             pipe_bytes: *chance.pick(&[64, 700, 4_096, 65_536, 65_536]),
             event_bytes: if chance.one_in(8) { *chance.pick(&[260, 320, 1_500]) } else { ROOMY },
             answer_bytes: if chance.one_in(12) { 900 } else { ROOMY },
+            backup: chance.one_in(3),
         }
     }
 

@@ -142,11 +142,16 @@ fn keys(dir: &Path, seed: u64, plan: &Plan) -> Keys {
 fn gateway_settings(plan: &Plan) -> Settings {
     let key = Some(Arc::new(ApiKey::parse(UPSTREAM_KEY).unwrap()));
     let channel = Channel { name: "main".to_owned(), key, models: Vec::new(), weight: 1 };
-    let target = Target::parse("http://upstream.test/v1").unwrap();
+    let upstream = |name: &str| Upstream {
+        name: name.to_owned(),
+        target: Target::parse(&format!("http://{name}.test/v1")).unwrap(),
+        channels: vec![channel.clone()],
+    };
+    let names = if plan.backup { &["sim", "backup"][..] } else { &["sim"] };
     Settings {
         limits: Limits { body_bytes: BODY_BYTES, event_bytes: plan.event_bytes, answer_bytes: plan.answer_bytes, ..Limits::default() },
         streams: plan.streams,
-        upstreams: vec![Upstream { name: "sim".to_owned(), target, channels: vec![channel] }],
+        upstreams: names.iter().map(|name| upstream(name)).collect(),
         timeouts: plan.timeouts,
         prices: PriceList { models: [("sim:*".to_owned(), PRICE)].into(), fallback: None::<Price> },
         groups: [("sims".to_owned(), vec!["sim:*".to_owned()])].into(),

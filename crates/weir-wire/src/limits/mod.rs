@@ -27,8 +27,7 @@ const DEPTH: usize = 12;
 pub fn told_wait(headers: &HeaderMap, body: Option<&[u8]>, now: Timestamp) -> Option<Timestamp> {
     let of_headers = in_headers(headers, now);
     let of_body = body.and_then(|body| in_body(&body[..body.len().min(BODY_BYTES)], now));
-    // A reset of a limit that is not used up binds nobody; but where it is the only hint, it is better than none.
-    of_headers.max(of_body).or_else(|| latest(resets(headers, now).map(|(at, _)| at))).map(|at| at.max(now))
+    of_headers.max(of_body).map(|at| at.max(now))
 }
 
 fn in_headers(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
@@ -38,19 +37,22 @@ fn in_headers(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
         text("retry-after").and_then(|value| told_moment(value, now)),
         text("ratelimit").and_then(|items| in_ratelimit(items, now)),
     ];
-    let spent = resets(headers, now).filter(|(_, is_spent)| *is_spent).map(|(at, _)| at);
-    latest(told.into_iter().flatten().chain(spent))
+    latest(told.into_iter().flatten().chain(resets(headers, now)))
 }
 
-/// Every `…ratelimit…reset…` header, and whether its limit is used up (or keeps silent about it).
-fn resets(headers: &HeaderMap, now: Timestamp) -> impl Iterator<Item = (Timestamp, bool)> {
+/// Every `…ratelimit…reset…` header whose limit is used up, or keeps silent about that. The reset of a limit that has something left
+/// binds nobody: it says when the last of it is back, often a few milliseconds, and is no hint when to come.
+fn resets(headers: &HeaderMap, now: Timestamp) -> impl Iterator<Item = Timestamp> {
     headers.iter().filter_map(move |(name, value)| {
         let name = name.as_str();
         if !(name.contains("ratelimit") && name.contains("reset")) {
             return None;
         }
         let left = headers.get(name.replace("reset", "remaining")).and_then(|left| left.to_str().ok()?.trim().parse::<f64>().ok());
-        Some((told_moment(value.to_str().ok()?, now)?, left.is_none_or(|left| left <= 0.0)))
+        if left.is_some_and(|left| left > 0.0) {
+            return None;
+        }
+        told_moment(value.to_str().ok()?, now)
     })
 }
 

@@ -48,6 +48,7 @@ pub(crate) fn settings(config: &Config, variables: &[(String, String)]) -> Resul
         },
         groups: config.groups.iter().map(|(name, group)| (name.clone(), group.models.clone())).collect(),
         group_limits: config.groups.iter().map(|(name, group)| (name.clone(), group.limits.limits())).collect(),
+        ..Settings::default()
     })
 }
 

@@ -1,0 +1,188 @@
+//! The attempts of one call: which channel is next, after what wait, or why there is none.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use weir_core::{Failure, Outcome, RetryDecision, RetryPolicy, Standing, StopReason, Timestamp, Verdict, retry::decide};
+use weir_wire::Scope;
+
+use crate::{
+    Gateway,
+    attempt::{CallLimits, attended, limited},
+    lanes::{Choice, Lane},
+    refusal::Refusal,
+    talk::Live,
+    vigil::Limit,
+};
+
+/// The wall clock may run behind the timer by as much: what is missing of a told wait then is waited, too.
+const SKEW: Duration = Duration::from_millis(50);
+
+/// An attempt that left the client without a byte of an answer: what it means for the client, and for a next attempt.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) refusal: Refusal,
+    pub(crate) failure: Failure,
+}
+
+impl Failed {
+    /// A failure that no other attempt mends.
+    pub(crate) fn for_good(refusal: Refusal) -> Self {
+        Self { refusal, failure: Failure::Final }
+    }
+
+    /// Bytes were sent and nothing usable came back.
+    pub(crate) fn unanswered(refusal: Refusal) -> Self {
+        Self { refusal, failure: Failure::Unanswered }
+    }
+}
+
+/// One attempt that is about to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn<'a> {
+    pub(crate) lane: &'a Lane,
+    /// 1 for the first.
+    pub(crate) n: u8,
+    /// How long was waited for it.
+    pub(crate) wait: Duration,
+}
+
+/// What one call has tried so far.
+pub(crate) struct Attempts<'a> {
+    gateway: &'a Gateway,
+    policy: &'a RetryPolicy,
+    /// `None` where any channel will do.
+    model: Option<&'a str>,
+    limits: CallLimits,
+    made: u8,
+    tried: Vec<usize>,
+    waited: Duration,
+    unanswered: bool,
+}
+
+impl<'a> Attempts<'a> {
+    pub(crate) fn new(gateway: &'a Gateway, policy: &'a RetryPolicy, model: Option<&'a str>, limits: CallLimits) -> Self {
+        Self { gateway, policy, model, limits, made: 0, tried: Vec::new(), waited: Duration::ZERO, unanswered: false }
+    }
+
+    /// The first attempt; a refusal where every channel's upstream told to wait.
+    pub(crate) fn first(&mut self) -> Result<Turn<'a>, Refusal> {
+        let now = self.gateway.clock.now();
+        let lane = self.choose(now)?;
+        self.gateway.lanes.deposit(lane);
+        Ok(self.turn(lane, Duration::ZERO, now))
+    }
+
+    /// After a failed attempt: waits for the next, or gives back why there is none.
+    pub(crate) async fn next(&mut self, before: Turn<'a>, failed: Failed, live: &mut Live<'_>) -> Result<Turn<'a>, Refusal> {
+        if let Some(attempt) = live.record.attempts.last_mut() {
+            attempt.verdict.get_or_insert(failed.refusal.verdict);
+        }
+        let now = self.gateway.clock.now();
+        self.gateway.lanes.note(before.lane, self.model, failed.failure.into(), now, self.gateway.dice.as_ref());
+        live.vigil.rest();
+        let (lane, wait) = match self.plan(before.lane, failed.failure, live, now) {
+            Ok(planned) => planned,
+            Err(reason) => {
+                tracing::debug!(call.id = %live.record.id, attempts = self.made, ?reason, "no further attempt");
+                return Err(failed.refusal);
+            }
+        };
+        self.waited = wait;
+        self.unanswered |= failed.failure == Failure::Unanswered;
+        if !wait.is_zero() {
+            pause(self.gateway, wait, live).await?;
+        }
+        let mut now = self.gateway.clock.now();
+        if let Some(reset) = self.gateway.lanes.told(lane, self.model, now) {
+            let rest = reset.since(now);
+            if rest > SKEW {
+                // Somebody else was told to wait meanwhile.
+                return Err(throttled(reset, now));
+            }
+            pause(self.gateway, rest, live).await?;
+            now = self.gateway.clock.now();
+        }
+        Ok(self.turn(lane, wait, now))
+    }
+
+    /// Which channel is asked next and after what wait, once the policy, the time and the budget allow it.
+    fn plan(&self, before: &Lane, seen: Failure, live: &Live<'_>, now: Timestamp) -> Result<(&'a Lane, Duration), StopReason> {
+        let (lanes, dice) = (&self.gateway.lanes, self.gateway.dice.as_ref());
+        if live.vigil.client_left() || live.reply.outlet.is_gone() {
+            return Err(StopReason::Useless);
+        }
+        let beside = (!seen.is_of_the_channel()).then_some(before.upstream);
+        let other = lanes.elsewhere(self.model, &self.tried, beside, now, dice);
+        let standing = Standing {
+            attempts: self.made,
+            waited: self.waited,
+            unanswered_before: self.unanswered,
+            elsewhere: other.is_some(),
+            remaining: self.limits.answer_by(live.reply).saturating_duration_since(Instant::now()),
+            now,
+            roll: dice.roll(),
+        };
+        let wait = match decide(self.policy, seen, &standing) {
+            RetryDecision::Stop(reason) => return Err(reason),
+            RetryDecision::Retry { wait, .. } => wait,
+        };
+        let lane = match other {
+            Some(other) => other,
+            None => match lanes.choose(self.model, &self.tried, now.after(wait), dice) {
+                Choice::Lane(lane) => lane,
+                Choice::Told(_) | Choice::None => return Err(StopReason::Patience),
+            },
+        };
+        // What never left has cost no upstream anything: its one other channel is free. Everything else is paid for.
+        let free = other.is_some() && seen == Failure::Unsent;
+        if free || lanes.withdraw(lane, now) { Ok((lane, wait)) } else { Err(StopReason::Budget) }
+    }
+
+    fn turn(&mut self, lane: &'a Lane, wait: Duration, now: Timestamp) -> Turn<'a> {
+        self.made = self.made.saturating_add(1);
+        if !self.tried.contains(&lane.at) {
+            self.tried.push(lane.at);
+        }
+        self.gateway.lanes.begin(lane, self.model, now);
+        Turn { lane, n: self.made, wait }
+    }
+
+    /// What an attempt that was answered says about its channel.
+    pub(crate) fn said(&self, lane: &Lane, outcome: Outcome) {
+        let (lanes, clock) = (&self.gateway.lanes, &self.gateway.clock);
+        if outcome != Outcome::Good || !lanes.are_sound() {
+            lanes.note(lane, self.model, outcome, clock.now(), self.gateway.dice.as_ref());
+        }
+    }
+
+    fn choose(&self, now: Timestamp) -> Result<&'a Lane, Refusal> {
+        match self.gateway.lanes.choose(self.model, &self.tried, now, self.gateway.dice.as_ref()) {
+            Choice::Lane(lane) => Ok(lane),
+            Choice::Told(reset) => Err(throttled(reset, now)),
+            Choice::None => Err(Refusal::of(Verdict::NoUpstream)),
+        }
+    }
+}
+
+/// The upstream itself said that asking is useless until then.
+fn throttled(reset: Timestamp, now: Timestamp) -> Refusal {
+    Refusal::of(Verdict::UpstreamThrottled).scope(Scope::Upstream).until(Some(reset), now)
+}
+
+/// Waits between two attempts. A client that leaves ends it: nobody would hear the answer.
+async fn pause(gateway: &Gateway, wait: Duration, live: &mut Live<'_>) -> Result<(), Refusal> {
+    let outlet = live.reply.outlet.clone();
+    let mut slept = std::pin::pin!(sleep(wait));
+    let slept = std::future::poll_fn(|cx| {
+        if outlet.is_gone() {
+            return std::task::Poll::Ready(false);
+        }
+        slept.as_mut().poll(cx).map(|()| true)
+    });
+    match attended(std::pin::pin!(slept), &gateway.settings.streams, live).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(limited(Limit::Linger)),
+        Err(limit) => Err(limited(limit)),
+    }
+}

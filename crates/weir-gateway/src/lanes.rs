@@ -1,0 +1,218 @@
+//! The channels of all upstreams: which one a call goes to, by weight and health, and what its upstream's budget still allows.
+//!
+//! While every channel is sound, a choice takes no lock.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use http::HeaderValue;
+use weir_client::{Pool, Target};
+use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Fitness, Health, Outcome, RetryBudget, Timestamp};
+
+use crate::{Channel, Upstream, gateway::Dice, settings::fits};
+
+/// A channel with its upstream and its idle connections.
+pub(crate) struct Lane {
+    /// Its place among all.
+    pub(crate) at: usize,
+    /// Its upstream's place among all.
+    pub(crate) upstream: usize,
+    pub(crate) name: String,
+    pub(crate) target: Target,
+    pub(crate) channel: Channel,
+    pub(crate) pool: Arc<Pool>,
+    /// What every request to it bears, made once: `Host`, and the credential in both forms. `None` if it is no header.
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) credential: Option<Credential>,
+}
+
+/// A channel's key as headers.
+pub(crate) struct Credential {
+    pub(crate) bearer: HeaderValue,
+    pub(crate) bare: HeaderValue,
+}
+
+impl Credential {
+    fn new(key: &ApiKey) -> Option<Self> {
+        let secret = |text: &str| {
+            let mut value = HeaderValue::from_str(text).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        Some(Self { bearer: secret(&format!("Bearer {}", key.expose()))?, bare: secret(key.expose())? })
+    }
+}
+
+impl Lane {
+    /// Whether it serves a model; every channel serves what names none.
+    fn serves(&self, model: Option<&str>) -> bool {
+        let models = &self.channel.models;
+        model.is_none_or(|model| models.is_empty() || models.iter().any(|pattern| fits(pattern, model)))
+    }
+}
+
+/// Which channel is next.
+pub(crate) enum Choice<'a> {
+    Lane(&'a Lane),
+    /// Every channel of the model was told to wait; the first of them opens then.
+    Told(Timestamp),
+    /// No channel serves the model.
+    None,
+}
+
+/// All channels, how they are, and what their upstreams may still be asked again.
+pub(crate) struct Lanes {
+    all: Vec<Lane>,
+    /// One for each upstream.
+    budgets: Vec<Mutex<RetryBudget>>,
+    /// One for each channel.
+    health: Mutex<Vec<Health>>,
+    /// Whether any health is of interest: while none is, nobody takes the lock.
+    ailing: AtomicBool,
+    terms: BreakerTerms,
+}
+
+impl Lanes {
+    pub(crate) fn new(upstreams: &[Upstream], budget: BudgetTerms, terms: BreakerTerms, now: Timestamp) -> Self {
+        let mut all = Vec::new();
+        for (index, upstream) in upstreams.iter().enumerate() {
+            for channel in &upstream.channels {
+                all.push(Lane {
+                    at: all.len(),
+                    upstream: index,
+                    name: format!("{}/{}", upstream.name, channel.name),
+                    target: upstream.target.clone(),
+                    channel: channel.clone(),
+                    pool: Arc::default(),
+                    host: HeaderValue::from_str(&upstream.target.authority()).ok(),
+                    credential: channel.key.as_deref().and_then(Credential::new),
+                });
+            }
+        }
+        let budgets = upstreams.iter().map(|_| Mutex::new(RetryBudget::new(budget, now))).collect();
+        let health = Mutex::new(vec![Health::default(); all.len()]);
+        Self { all, budgets, health, ailing: AtomicBool::new(false), terms }
+    }
+
+    pub(crate) fn all(&self) -> &[Lane] {
+        &self.all
+    }
+
+    pub(crate) fn serve(&self, model: &str) -> bool {
+        self.all.iter().any(|lane| lane.serves(Some(model)))
+    }
+
+    /// The channel for the next attempt: a fit one that was not tried, else a fit one, else the least bad. Among equals the weight decides.
+    pub(crate) fn choose(&self, model: Option<&str>, tried: &[usize], now: Timestamp, dice: &dyn Dice) -> Choice<'_> {
+        let health = self.ailing();
+        let mut told: Option<Timestamp> = None;
+        let mut best: Option<(u8, Timestamp)> = None;
+        let rank = |lane: &Lane| {
+            let is_tried = u8::from(tried.contains(&lane.at));
+            match health.as_ref().map_or(Fitness::Fit, |health| fitness(health, lane, model, now)) {
+                Fitness::Fit | Fitness::Probe => Ok((is_tried, Timestamp(0))),
+                Fitness::Unwell(until) => Ok((2 + is_tried, until)),
+                Fitness::Told(reset) => Err(reset),
+            }
+        };
+        for lane in self.all.iter().filter(|lane| lane.serves(model)) {
+            match rank(lane) {
+                Ok(rank) => best = Some(best.map_or(rank, |best| best.min(rank))),
+                Err(reset) => told = Some(told.map_or(reset, |told| told.min(reset))),
+            }
+        }
+        let Some(best) = best else { return told.map_or(Choice::None, Choice::Told) };
+        let equals = self.all.iter().filter(|lane| lane.serves(model) && rank(lane) == Ok(best));
+        by_weight(equals, dice).map_or(Choice::None, Choice::Lane)
+    }
+
+    /// A fit channel that was not tried. After a failure that concerns its whole upstream (`beside` is its place) one of another upstream.
+    pub(crate) fn elsewhere(
+        &self,
+        model: Option<&str>,
+        tried: &[usize],
+        beside: Option<usize>,
+        now: Timestamp,
+        dice: &dyn Dice,
+    ) -> Option<&Lane> {
+        let health = self.ailing();
+        let is_fit =
+            |lane: &Lane| health.as_ref().is_none_or(|health| matches!(fitness(health, lane, model, now), Fitness::Fit | Fitness::Probe));
+        let others = self.all.iter().filter(|lane| !tried.contains(&lane.at) && beside != Some(lane.upstream) && lane.serves(model));
+        by_weight(others.filter(|lane| is_fit(lane)), dice)
+    }
+
+    /// When the upstream may be asked again, if it told so and that is still to come.
+    pub(crate) fn told(&self, lane: &Lane, model: Option<&str>, now: Timestamp) -> Option<Timestamp> {
+        match fitness(self.ailing().as_ref()?, lane, model, now) {
+            Fitness::Told(reset) => Some(reset),
+            Fitness::Fit | Fitness::Probe | Fitness::Unwell(_) => None,
+        }
+    }
+
+    /// An attempt goes to `lane`.
+    pub(crate) fn begin(&self, lane: &Lane, model: Option<&str>, now: Timestamp) {
+        if let Some(mut health) = self.ailing() {
+            health[lane.at].begin(model.unwrap_or_default(), now);
+        }
+    }
+
+    /// An attempt on `lane` ended so.
+    pub(crate) fn note(&self, lane: &Lane, model: Option<&str>, outcome: Outcome, now: Timestamp, dice: &dyn Dice) {
+        if matches!(outcome, Outcome::Good | Outcome::Nothing) && self.are_sound() {
+            return;
+        }
+        let mut health = self.health();
+        health[lane.at].note(model.unwrap_or_default(), outcome, now, dice.roll(), &self.terms);
+        self.ailing.store(!health.iter().all(Health::is_sound), Ordering::Release);
+    }
+
+    /// Whether nothing is known against any channel.
+    pub(crate) fn are_sound(&self) -> bool {
+        !self.ailing.load(Ordering::Acquire)
+    }
+
+    /// A call's first attempt goes to `lane`: its upstream earns a share of a retry.
+    pub(crate) fn deposit(&self, lane: &Lane) {
+        self.budget(lane).deposit();
+    }
+
+    /// Whether `lane`'s upstream may be asked once more.
+    pub(crate) fn withdraw(&self, lane: &Lane, now: Timestamp) -> bool {
+        self.budget(lane).withdraw(now)
+    }
+
+    fn budget(&self, lane: &Lane) -> MutexGuard<'_, RetryBudget> {
+        self.budgets[lane.upstream].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn health(&self) -> MutexGuard<'_, Vec<Health>> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ailing(&self) -> Option<MutexGuard<'_, Vec<Health>>> {
+        (!self.are_sound()).then(|| self.health())
+    }
+}
+
+fn fitness(health: &[Health], lane: &Lane, model: Option<&str>, now: Timestamp) -> Fitness {
+    health[lane.at].fitness(model.unwrap_or_default(), now)
+}
+
+/// One of `lanes` by its weight. Of a single one nobody rolls.
+fn by_weight<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, dice: &dyn Dice) -> Option<&'a Lane> {
+    let mut rest = lanes.clone();
+    let (first, None) = (rest.next()?, rest.next()) else {
+        let sum: u128 = lanes.clone().map(|lane| u128::from(lane.channel.weight.max(1))).sum();
+        let mut at = dice.roll() % sum;
+        return lanes.into_iter().find(|lane| {
+            let weight = u128::from(lane.channel.weight.max(1));
+            let here = at < weight;
+            at = at.saturating_sub(weight);
+            here
+        });
+    };
+    Some(first)
+}
