@@ -6,6 +6,7 @@
 mod chance;
 mod client;
 mod docs;
+mod dying;
 mod events;
 mod laws;
 mod matrix;

@@ -10,7 +10,6 @@ use tokio::{
     io::{AsyncWriteExt, DuplexStream, duplex},
     sync::watch,
     task::JoinSet,
-    time::Instant,
 };
 use weir_client::{Dial, Dialing, Io, Target};
 use weir_core::Route;
@@ -56,12 +55,11 @@ struct State {
     /// What becomes of those after them.
     lasting: Fate,
     served: JoinSet<()>,
-    dials: Vec<Instant>,
 }
 
 impl Host {
     pub(super) fn new(sim: Sim, fates: &[Fate]) -> Self {
-        let state = State { next: fates.iter().copied().collect(), lasting: Fate::Good, served: JoinSet::new(), dials: Vec::new() };
+        let state = State { next: fates.iter().copied().collect(), lasting: Fate::Good, served: JoinSet::new() };
         Self { sim, state: Arc::new(Mutex::new(state)), frozen: Arc::new(watch::channel(false).0) }
     }
 
@@ -69,7 +67,6 @@ impl Host {
     pub(super) async fn connect(&self, pipe_bytes: usize) -> io::Result<DuplexStream> {
         let fate = {
             let mut state = self.state.lock().unwrap();
-            state.dials.push(Instant::now());
             state.next.pop_front().unwrap_or(state.lasting)
         };
         match fate {
@@ -100,11 +97,6 @@ impl Host {
     /// Holds every connection still, or lets it go on: a machine that hangs, and comes back.
     pub(super) fn freeze(&self, frozen: bool) {
         self.frozen.send_replace(frozen);
-    }
-
-    /// When connections were asked for.
-    pub(super) fn dials(&self) -> Vec<Instant> {
-        self.state.lock().unwrap().dials.clone()
     }
 }
 
