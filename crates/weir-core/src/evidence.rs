@@ -2,6 +2,7 @@
 //! from typed fields; unknown is the word `unknown`, not applicable is `null`, and what was removed is listed.
 
 mod field;
+mod limits;
 mod make;
 mod record;
 mod text;

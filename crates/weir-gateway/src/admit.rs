@@ -1,12 +1,12 @@
 //! Stages 1 and 2: who asks, whether this key may use this model, and a hold on the balance for what it may cost.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, header};
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
 use weir_core::{
-    Amount, ApiKey, CallRecord, Charge, Charged, Dialect, LimitScope, Price, Reserved, Route, Usage, Verdict,
+    Amount, ApiKey, CallRecord, Charge, Charged, Dialect, LimitKind, LimitScope, Price, Reserved, Route, Usage, Verdict,
     limit::{self, Day, Opens, Spent},
 };
 use weir_store::{Hold, KeyRefusal, Principal};
@@ -15,12 +15,12 @@ use weir_wire::{Peek, Scope, limits::limit_headers};
 use crate::{
     Gateway,
     accept::Arrival,
-    attempt::{limited, millis},
+    attempt::{attended, limited, millis},
     limiter::{self, Denied, Holder, Permit, Wanted},
     refusal::Refusal,
-    reply::Reply,
     settings::fits,
-    vigil::{Vigil, Wake},
+    talk::Live,
+    vigil::Limit,
 };
 
 /// A call that may go on: what it costs.
@@ -164,76 +164,64 @@ pub(crate) fn wanted(gateway: &Gateway, principal: &Principal, peek: &Peek, most
 pub(crate) async fn limits<'a>(
     gateway: &'a Gateway,
     wanted: &Arc<Wanted>,
-    vigil: &mut Vigil,
-    reply: &mut Reply,
-    record: &mut CallRecord,
     hold: &Hold,
+    live: &mut Live<'_>,
 ) -> Result<Permit<'a>, Refusal> {
     let recall = recall(gateway);
     let permit = match gateway.limiter.admit(wanted, &recall) {
         Ok(permit) => permit,
-        Err(denied) => {
-            let began = Instant::now();
-            let admitted = in_line(gateway, wanted, denied, vigil, reply, record).await;
-            let queued = millis(began.elapsed());
-            record.timing.queued = Some(queued);
-            hold.waited(queued);
-            match admitted? {
-                Ok(permit) => permit,
-                Err(mut denied) => {
-                    gateway.limiter.tell(wanted, &mut denied);
-                    record.limit = Some(denied.facts());
-                    let (standings, _, now) = gateway.limiter.standings(&wanted.holders, &recall);
-                    let binding = denied.reset_at.map(|at| (denied.scope, denied.blocked.kind, at));
-                    reply.limits = limit_headers(&standings, binding, now.wall);
-                    return Err(limiter::refusal(&denied));
-                }
-            }
-        }
+        // Boxed: waiting must not make room for itself in every call.
+        Err(denied) => Box::pin(in_line(gateway, wanted, denied, hold, live)).await?,
     };
-    reply.limits = limit_headers(&permit.entered.standings, None, permit.entered.now.wall);
+    live.reply.limits = limit_headers(&permit.entered.standings, None, permit.entered.now.wall);
     Ok(permit)
 }
 
-/// Stands in line if waiting is allowed and may help; the inner error is the denial that remains.
+/// Stands in line if waiting is allowed and may help; else, or if it did not help, the call is refused.
 async fn in_line<'a>(
     gateway: &'a Gateway,
     wanted: &Arc<Wanted>,
-    denied: Denied,
-    vigil: &mut Vigil,
-    reply: &mut Reply,
-    record: &CallRecord,
-) -> Result<Result<Permit<'a>, Denied>, Refusal> {
+    mut denied: Denied,
+    hold: &Hold,
+    live: &mut Live<'_>,
+) -> Result<Permit<'a>, Refusal> {
+    let began = Instant::now();
+    if let Some(deadline) = waits_until(&denied, gateway.settings.limits.max_wait, live.vigil.total_at())
+        && let Some(turn) = gateway.limiter.stand(wanted, &denied)
+    {
+        let waited = attended(std::pin::pin!(turn.wait(deadline)), &gateway.settings.streams, live).await;
+        let queued = millis(began.elapsed());
+        live.record.timing.queued = Some(queued);
+        hold.waited(queued);
+        denied = match waited {
+            Ok(Some(permit)) => return Ok(permit),
+            Ok(None) | Err(Limit::Total) => match gateway.limiter.again(wanted, denied.early) {
+                Ok(permit) => return Ok(permit),
+                Err(denied) => denied,
+            },
+            Err(limit) => return Err(limited(limit)),
+        };
+    }
+    gateway.limiter.tell(wanted, &mut denied);
+    live.record.limit = Some(denied.facts());
+    let (standings, _, now) = gateway.limiter.standings(&wanted.holders, &recall(gateway));
+    let binding = denied.reset_at.map(|at| (denied.scope, denied.blocked.kind, at));
+    live.reply.limits = limit_headers(&standings, binding, now.wall);
+    Err(limiter::refusal(&denied))
+}
+
+/// How long a denied call stands in line; `None` if not at all.
+fn waits_until(denied: &Denied, most: Duration, total_at: Instant) -> Option<Instant> {
     let now = Instant::now();
-    let most = gateway.settings.limits.max_wait;
-    let deadline = match denied.blocked.opens {
+    let opens_soon = match denied.blocked.opens {
         // It came at the time that it had been told: it waits for its place as long as it may wait for an answer.
-        Opens::Turn => vigil.total_at(),
-        // How soon a place is free is not known; every other limit says when.
-        _ if denied.blocked.kind == limit::LimitKind::Concurrency => now + most,
-        Opens::At(at) if at.saturating_sub(denied.now.steady).unsigned_abs() <= u64::from(millis(most)) => now + most,
-        _ => now,
+        Opens::Turn => return Some(total_at),
+        Opens::At(at) => at.saturating_sub(denied.now.steady).unsigned_abs() <= u64::from(millis(most)),
+        Opens::Tomorrow(_) | Opens::Never => false,
     };
-    if deadline <= now {
-        return Ok(Err(denied));
-    }
-    let Some(turn) = gateway.limiter.stand(wanted, &denied) else { return Ok(Err(denied)) };
-    let mut turn = std::pin::pin!(turn.wait(deadline));
-    let mut quiet_at = record.stream.then(|| reply.last_write + gateway.settings.streams.open_early);
-    loop {
-        match vigil.wait(turn.as_mut(), quiet_at).await {
-            Wake::Ready(Some(permit)) => return Ok(Ok(permit)),
-            Wake::Ready(None) => {
-                return Ok(gateway.limiter.again(wanted, denied.early));
-            }
-            Wake::Limit(crate::vigil::Limit::Total) => return Ok(Err(denied)),
-            Wake::Limit(limit) => return Err(limited(limit)),
-            Wake::Quiet => {
-                let _ = reply.heartbeat().await;
-                quiet_at = Some(reply.last_write + gateway.settings.streams.heartbeat);
-            }
-        }
-    }
+    // How soon a place is free nobody knows; every other limit says when.
+    let may_help = opens_soon || denied.blocked.kind == LimitKind::Concurrency;
+    (may_help && most > Duration::ZERO).then(|| total_at.min(now + most))
 }
 
 /// What an ended call used, by its record.

@@ -224,8 +224,8 @@ impl CallLimits {
     }
 }
 
-/// The kind of use, which picks the policy: what the caller says of a request, else what its path tells.
-pub(crate) fn scenario(headers: &HeaderMap) -> Scenario {
+/// The kind of use, which picks the policy: what the caller says of a request, else whether its key is shared.
+pub(crate) fn scenario(headers: &HeaderMap, shared: impl FnOnce() -> bool) -> Scenario {
     let said = headers.get("x-weir-scenario").and_then(|label| label.to_str().ok());
-    said.and_then(Scenario::from_label).unwrap_or_default()
+    said.and_then(Scenario::from_label).unwrap_or_else(|| if shared() { Scenario::SharedKey } else { Scenario::ShortChat })
 }

@@ -9,7 +9,8 @@ use weir_wire::Scope;
 use crate::{
     Gateway,
     attempt::{CallLimits, attended, limited},
-    lanes::{Choice, Lane},
+    door::{Need, Stay},
+    lanes::{Choice, Lane, Tried},
     refusal::Refusal,
     talk::Live,
     vigil::Limit,
@@ -54,23 +55,57 @@ pub(crate) struct Attempts<'a> {
     /// `None` where any channel will do.
     model: Option<&'a str>,
     limits: CallLimits,
+    /// `None` for what counts against no channel's limits.
+    need: Option<Need>,
+    /// The place of the attempt that runs in its channel's limits.
+    stay: Option<Stay<'a>>,
     made: u8,
-    tried: Vec<usize>,
+    tried: Tried,
     waited: Duration,
-    unanswered: bool,
 }
 
 impl<'a> Attempts<'a> {
-    pub(crate) fn new(gateway: &'a Gateway, policy: &'a RetryPolicy, model: Option<&'a str>, limits: CallLimits) -> Self {
-        Self { gateway, policy, model, limits, made: 0, tried: Vec::new(), waited: Duration::ZERO, unanswered: false }
+    pub(crate) fn new(
+        gateway: &'a Gateway,
+        policy: &'a RetryPolicy,
+        model: Option<&'a str>,
+        limits: CallLimits,
+        need: Option<Need>,
+    ) -> Self {
+        Self { gateway, policy, model, limits, need, stay: None, made: 0, tried: Tried::default(), waited: Duration::ZERO }
     }
 
-    /// The first attempt; a refusal where every channel's upstream told to wait.
+    /// The first attempt; a refusal where every channel's upstream told to wait, or every channel's own limits are used up.
     pub(crate) fn first(&mut self) -> Result<Turn<'a>, Refusal> {
         let now = self.gateway.clock.now();
-        let lane = self.choose(now)?;
-        self.gateway.lanes.deposit(lane);
-        Ok(self.turn(lane, Duration::ZERO, now))
+        // Somebody may be quicker at a channel's last place; then there is another channel, or one to wait for.
+        for _ in self.gateway.lanes.all() {
+            let lane = self.choose(now)?;
+            if self.enter(lane).is_ok() {
+                self.gateway.lanes.deposit(lane);
+                return Ok(self.turn(lane, Duration::ZERO, now));
+            }
+        }
+        self.choose(now).and_then(|_| Err(Refusal::of(Verdict::NoUpstream)))
+    }
+
+    /// The attempt that runs was answered and used so many tokens.
+    pub(crate) fn used(&mut self, tokens: u64) {
+        if let Some(stay) = &mut self.stay {
+            stay.used(tokens);
+        }
+    }
+
+    fn enter(&mut self, lane: &'a Lane) -> Result<(), Timestamp> {
+        if let Some(need) = &self.need {
+            self.stay = lane.door.enter(need, &self.gateway.limiter)?;
+        }
+        Ok(())
+    }
+
+    /// When a channel's own limits admit an attempt, if they do not now.
+    fn opens(&self, lane: &Lane) -> Option<Timestamp> {
+        lane.door.opens(self.need.as_ref()?, &self.gateway.limiter)
     }
 
     /// After a failed attempt: waits for the next, or gives back why there is none.
@@ -81,6 +116,7 @@ impl<'a> Attempts<'a> {
         let now = self.gateway.clock.now();
         self.gateway.lanes.note(before.lane, self.model, failed.failure.into(), now, self.gateway.dice.as_ref());
         live.vigil.rest();
+        self.stay = None;
         let (lane, wait) = match self.plan(before.lane, failed.failure, live, now) {
             Ok(planned) => planned,
             Err(reason) => {
@@ -89,7 +125,9 @@ impl<'a> Attempts<'a> {
             }
         };
         self.waited = wait;
-        self.unanswered |= failed.failure == Failure::Unanswered;
+        if failed.failure == Failure::Unanswered {
+            self.tried.silent.push(before.lane.at);
+        }
         if !wait.is_zero() {
             pause(self.gateway, wait, live).await?;
         }
@@ -103,6 +141,7 @@ impl<'a> Attempts<'a> {
             pause(self.gateway, rest, live).await?;
             now = self.gateway.clock.now();
         }
+        self.enter(lane).map_err(|reset| throttled(reset, now))?;
         Ok(self.turn(lane, wait, now))
     }
 
@@ -113,11 +152,11 @@ impl<'a> Attempts<'a> {
             return Err(StopReason::Useless);
         }
         let beside = (!seen.is_of_the_channel()).then_some(before.upstream);
-        let other = lanes.elsewhere(self.model, &self.tried, beside, now, dice);
+        let other = lanes.elsewhere(self.model, &self.tried, beside, |lane| self.opens(lane), now, dice);
         let standing = Standing {
             attempts: self.made,
             waited: self.waited,
-            unanswered_before: self.unanswered,
+            unanswered_before: !self.tried.silent.is_empty(),
             elsewhere: other.is_some(),
             remaining: self.limits.answer_by(live.reply).saturating_duration_since(Instant::now()),
             now,
@@ -129,9 +168,10 @@ impl<'a> Attempts<'a> {
         };
         let lane = match other {
             Some(other) => other,
-            None => match lanes.choose(self.model, &self.tried, now.after(wait), dice) {
+            None => match lanes.choose(self.model, &self.tried, |lane| self.opens(lane), now.after(wait), dice) {
                 Choice::Lane(lane) => lane,
-                Choice::Told(_) | Choice::None => return Err(StopReason::Patience),
+                Choice::Told(_) => return Err(StopReason::Patience),
+                Choice::None => return Err(StopReason::MayCostTwice),
             },
         };
         // What never left has cost no upstream anything: its one other channel is free. Everything else is paid for.
@@ -141,8 +181,8 @@ impl<'a> Attempts<'a> {
 
     fn turn(&mut self, lane: &'a Lane, wait: Duration, now: Timestamp) -> Turn<'a> {
         self.made = self.made.saturating_add(1);
-        if !self.tried.contains(&lane.at) {
-            self.tried.push(lane.at);
+        if !self.tried.all.contains(&lane.at) {
+            self.tried.all.push(lane.at);
         }
         self.gateway.lanes.begin(lane, self.model, now);
         Turn { lane, n: self.made, wait }
@@ -157,7 +197,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn choose(&self, now: Timestamp) -> Result<&'a Lane, Refusal> {
-        match self.gateway.lanes.choose(self.model, &self.tried, now, self.gateway.dice.as_ref()) {
+        match self.gateway.lanes.choose(self.model, &self.tried, |lane| self.opens(lane), now, self.gateway.dice.as_ref()) {
             Choice::Lane(lane) => Ok(lane),
             Choice::Told(reset) => Err(throttled(reset, now)),
             Choice::None => Err(Refusal::of(Verdict::NoUpstream)),

@@ -56,14 +56,14 @@ async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut
     let asked = arrival.read(&gateway.settings.limits).await?;
     record.model = gateway.screen.model(&asked.peek.model);
     record.stream = asked.peek.stream;
-    record.scenario = attempt::scenario(&arrival.head.headers);
+    record.scenario = attempt::scenario(&arrival.head.headers, || gateway.limiter.is_shared(&principal.kid));
     let policy = gateway.settings.policies.of(record.scenario);
     let limits = CallLimits::of(gateway, route, record, &asked.peek.model, policy, began);
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &limits.timeouts, &gateway.settings.streams);
     let most = admit::most(&admitted, &asked.peek)?;
     let wanted = admit::wanted(gateway, &principal, &asked.peek, most, record);
-    let permit = admit::limits(gateway, &wanted, &mut vigil, reply, record, hold).await?;
+    let permit = admit::limits(gateway, &wanted, hold, &mut Live { vigil: &mut vigil, record, reply }).await?;
     let charge = match admit::reserve(gateway, hold, &principal, &asked.peek, most.1, &record.model).await {
         Ok(charge) => charge,
         Err(refusal) => {
@@ -71,7 +71,7 @@ async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut
             return Err(refusal);
         }
     };
-    let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, policy, limits };
+    let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, policy, limits, need: wanted.need() };
     let ended = talk.run(&arrival.head, Live { vigil: &mut vigil, record, reply }).await;
     record.charge = settle::end(charge, &admitted.price, &ended.used);
     permit.end(&admit::used(record));

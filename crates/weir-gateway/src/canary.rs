@@ -70,8 +70,13 @@ fn gateway(dir: &Path, dial: Arc<dyn Dial>) -> (Gateway, ApiKey) {
     store.create_account("demo", Noon.now()).unwrap();
     let (key, _) = store.create_key(&NewKey { account: "demo".to_owned(), ..NewKey::default() }, &[7; 64], Noon.now()).unwrap();
     let books = Books::open(store, &BooksSettings { slots: 64, inline: true }, Arc::new(Noon)).unwrap().0;
-    let channel =
-        Channel { name: "main".to_owned(), key: Some(Arc::new(ApiKey::parse(UPSTREAM_KEY).unwrap())), models: Vec::new(), weight: 1 };
+    let channel = Channel {
+        name: "main".to_owned(),
+        key: Some(Arc::new(ApiKey::parse(UPSTREAM_KEY).unwrap())),
+        models: Vec::new(),
+        weight: 1,
+        limits: weir_core::Limits::default(),
+    };
     let settings = Settings {
         upstreams: vec![Upstream { name: "sim".to_owned(), target: Target::parse("http://sim.test/v1").unwrap(), channels: vec![channel] }],
         prices: PriceList { fallback: Some(Price::default()), ..PriceList::default() },

@@ -44,14 +44,15 @@ impl Gateway {
         let channels = settings.upstreams.iter().flat_map(|upstream| &upstream.channels);
         let secrets: Vec<_> =
             channels.filter_map(|channel| Some(weir_core::Secret::new(channel.key.as_ref()?.expose().to_owned()))).collect();
-        let lanes = Lanes::new(&settings.upstreams, settings.budget, settings.breaker, clock.now());
         let minute_ago = weir_core::Timestamp(clock.now().0.saturating_sub(weir_core::limit::MINUTE_MS));
         // What cannot be read is not known; the rates then begin anew.
         let before = books.recent(minute_ago).unwrap_or_default();
+        let limiter = Limiter::new(Arc::clone(&clock), before);
+        let lanes = Lanes::new(&settings.upstreams, settings.budget, settings.breaker, limiter.now());
         Self {
             settings,
             lanes,
-            limiter: Limiter::new(Arc::clone(&clock), before),
+            limiter,
             books,
             clock,
             dice,

@@ -9,9 +9,9 @@ use std::sync::{
 
 use http::HeaderValue;
 use weir_client::{Pool, Target};
-use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Fitness, Health, Outcome, RetryBudget, Timestamp};
+use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Fitness, Health, Outcome, RetryBudget, Timestamp, limit::Now};
 
-use crate::{Channel, Upstream, gateway::Dice, settings::fits};
+use crate::{Channel, Upstream, door::Door, gateway::Dice, settings::fits};
 
 /// A channel with its upstream and its idle connections.
 pub(crate) struct Lane {
@@ -26,6 +26,7 @@ pub(crate) struct Lane {
     /// What every request to it bears, made once: `Host`, and the credential in both forms. `None` if it is no header.
     pub(crate) host: Option<HeaderValue>,
     pub(crate) credential: Option<Credential>,
+    pub(crate) door: Door,
 }
 
 /// A channel's key as headers.
@@ -53,12 +54,20 @@ impl Lane {
     }
 }
 
+/// The channels that a call has asked, by their places.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    pub(crate) all: Vec<usize>,
+    /// Those that left a request without an answer: the call must not go there again.
+    pub(crate) silent: Vec<usize>,
+}
+
 /// Which channel is next.
 pub(crate) enum Choice<'a> {
     Lane(&'a Lane),
     /// Every channel of the model was told to wait; the first of them opens then.
     Told(Timestamp),
-    /// No channel serves the model.
+    /// No channel serves the model, or each that does has left the call without an answer.
     None,
 }
 
@@ -75,7 +84,7 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    pub(crate) fn new(upstreams: &[Upstream], budget: BudgetTerms, terms: BreakerTerms, now: Timestamp) -> Self {
+    pub(crate) fn new(upstreams: &[Upstream], budget: BudgetTerms, terms: BreakerTerms, now: Now) -> Self {
         let mut all = Vec::new();
         for (index, upstream) in upstreams.iter().enumerate() {
             for channel in &upstream.channels {
@@ -88,10 +97,11 @@ impl Lanes {
                     pool: Arc::default(),
                     host: HeaderValue::from_str(&upstream.target.authority()).ok(),
                     credential: channel.key.as_deref().and_then(Credential::new),
+                    door: Door::new(&channel.limits, now),
                 });
             }
         }
-        let budgets = upstreams.iter().map(|_| Mutex::new(RetryBudget::new(budget, now))).collect();
+        let budgets = upstreams.iter().map(|_| Mutex::new(RetryBudget::new(budget, now.wall))).collect();
         let health = Mutex::new(vec![Health::default(); all.len()]);
         Self { all, budgets, health, ailing: AtomicBool::new(false), terms }
     }
@@ -105,26 +115,38 @@ impl Lanes {
     }
 
     /// The channel for the next attempt: a fit one that was not tried, else a fit one, else the least bad. Among equals the weight decides.
-    pub(crate) fn choose(&self, model: Option<&str>, tried: &[usize], now: Timestamp, dice: &dyn Dice) -> Choice<'_> {
+    /// `opens` tells when a channel's own limits admit an attempt, if they do not now.
+    pub(crate) fn choose(
+        &self,
+        model: Option<&str>,
+        tried: &Tried,
+        opens: impl Fn(&Lane) -> Option<Timestamp>,
+        now: Timestamp,
+        dice: &dyn Dice,
+    ) -> Choice<'_> {
         let health = self.ailing();
         let mut told: Option<Timestamp> = None;
         let mut best: Option<(u8, Timestamp)> = None;
         let rank = |lane: &Lane| {
-            let is_tried = u8::from(tried.contains(&lane.at));
+            let is_tried = u8::from(tried.all.contains(&lane.at));
+            if let Some(reset) = opens(lane) {
+                return Err(reset);
+            }
             match health.as_ref().map_or(Fitness::Fit, |health| fitness(health, lane, model, now)) {
                 Fitness::Fit | Fitness::Probe => Ok((is_tried, Timestamp(0))),
                 Fitness::Unwell(until) => Ok((2 + is_tried, until)),
                 Fitness::Told(reset) => Err(reset),
             }
         };
-        for lane in self.all.iter().filter(|lane| lane.serves(model)) {
+        let may = |lane: &&Lane| lane.serves(model) && !tried.silent.contains(&lane.at);
+        for lane in self.all.iter().filter(may) {
             match rank(lane) {
                 Ok(rank) => best = Some(best.map_or(rank, |best| best.min(rank))),
                 Err(reset) => told = Some(told.map_or(reset, |told| told.min(reset))),
             }
         }
         let Some(best) = best else { return told.map_or(Choice::None, Choice::Told) };
-        let equals = self.all.iter().filter(|lane| lane.serves(model) && rank(lane) == Ok(best));
+        let equals = self.all.iter().filter(may).filter(|lane| rank(lane) == Ok(best));
         by_weight(equals, dice).map_or(Choice::None, Choice::Lane)
     }
 
@@ -132,16 +154,17 @@ impl Lanes {
     pub(crate) fn elsewhere(
         &self,
         model: Option<&str>,
-        tried: &[usize],
+        tried: &Tried,
         beside: Option<usize>,
+        opens: impl Fn(&Lane) -> Option<Timestamp>,
         now: Timestamp,
         dice: &dyn Dice,
     ) -> Option<&Lane> {
         let health = self.ailing();
         let is_fit =
             |lane: &Lane| health.as_ref().is_none_or(|health| matches!(fitness(health, lane, model, now), Fitness::Fit | Fitness::Probe));
-        let others = self.all.iter().filter(|lane| !tried.contains(&lane.at) && beside != Some(lane.upstream) && lane.serves(model));
-        by_weight(others.filter(|lane| is_fit(lane)), dice)
+        let others = self.all.iter().filter(|lane| !tried.all.contains(&lane.at) && beside != Some(lane.upstream) && lane.serves(model));
+        by_weight(others.filter(|lane| is_fit(lane) && opens(lane).is_none()), dice)
     }
 
     /// When the upstream may be asked again, if it told so and that is still to come.

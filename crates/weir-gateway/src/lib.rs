@@ -12,6 +12,7 @@ mod call;
 #[cfg(test)]
 mod canary;
 mod closer;
+mod door;
 mod edge;
 mod gateway;
 mod lanes;

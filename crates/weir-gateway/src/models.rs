@@ -51,7 +51,7 @@ pub(crate) async fn list(
     let firsts = firsts(gateway.lanes.all());
     let mut live = Live { vigil: &mut vigil, record, reply };
     let (head, body) = if one.is_some() || firsts.len() == 1 {
-        let attempts = Attempts::new(gateway, policy, one, limits);
+        let attempts = Attempts::new(gateway, policy, one, limits, None);
         asked(gateway, attempts, &outgoing, &limits, &mut live).await?
     } else {
         joined(gateway, &firsts, &outgoing, &limits, &mut live).await?

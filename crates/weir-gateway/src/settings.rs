@@ -114,6 +114,8 @@ pub struct Channel {
     /// Patterns of the models it serves; empty: all.
     pub models: Vec<String>,
     pub weight: u32,
+    /// What it may ask of its upstream: requests and tokens per minute, and calls at once. Its day is the upstream's business.
+    pub limits: weir_core::Limits,
 }
 
 /// Limits for one route or one family of models.

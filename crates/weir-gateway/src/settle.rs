@@ -31,6 +31,12 @@ pub(crate) struct Used {
 }
 
 impl Used {
+    /// Input and output tokens, as far as they are known.
+    pub(crate) fn tokens(&self) -> u64 {
+        let usage = self.reported.unwrap_or_else(|| self.estimate());
+        usage.input.saturating_add(usage.output)
+    }
+
     /// What was delivered, as an estimate: the input, and the output that passed.
     fn estimate(&self) -> Usage {
         Usage { input: self.reported.map_or(self.input, |usage| usage.input), output: self.delivered, ..Usage::default() }

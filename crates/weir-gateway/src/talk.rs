@@ -16,6 +16,7 @@ use crate::{
     admit::Admitted,
     attempt::{self, CallLimits, Outgoing, millis},
     attempts::{Attempts, Failed, Turn},
+    door::Need,
     outlet::Gone,
     private::Private,
     refusal::Refusal,
@@ -34,6 +35,7 @@ pub(crate) struct Talk<'a> {
     pub(crate) hold: &'a Hold,
     pub(crate) policy: &'a RetryPolicy,
     pub(crate) limits: CallLimits,
+    pub(crate) need: Need,
 }
 
 /// What changes while a call runs.
@@ -74,14 +76,17 @@ impl Talk<'_> {
             if peek.stream && !peek.asked_usage { request::with_include_usage(&self.asked.body, peek) } else { self.asked.body.clone() };
         let take_usage = body != self.asked.body;
         let outgoing = Outgoing::new(head, route, route.path(), body);
-        let mut attempts = Attempts::new(self.gateway, self.policy, Some(&peek.model), self.limits);
+        let mut attempts = Attempts::new(self.gateway, self.policy, Some(&peek.model), self.limits, Some(self.need));
         let mut turn = match attempts.first() {
             Ok(turn) => turn,
             Err(refusal) => return self.refused(refusal),
         };
         loop {
             let failed = match self.attempt(&outgoing, turn, take_usage, &attempts, &mut live).await {
-                Ok(ended) => return ended,
+                Ok(ended) => {
+                    attempts.used(ended.used.tokens());
+                    return ended;
+                }
                 Err(failed) => failed,
             };
             turn = match attempts.next(turn, failed, &mut live).await {

@@ -1,7 +1,7 @@
 //! Limits as they are kept: which are accepted, and how those of a key or an account are changed.
 
 use rusqlite::types::Type;
-use weir_core::{KeyId, Limits};
+use weir_core::{KeyId, Limits, limit::zone};
 
 use crate::{Store, StoreError, store::find_account};
 
@@ -15,7 +15,7 @@ pub(crate) fn check_limits(limits: &Limits) -> Result<(), StoreError> {
         return Err(StoreError::NotAValue { what: "a limit", why: "an amount is at most 9.2 billion units" });
     }
     match &limits.zone {
-        Some(zone) if jiff::tz::TimeZone::get(zone).is_err() => {
+        Some(name) if zone(name).is_none() => {
             Err(StoreError::NotAValue { what: "a zone", why: "it is the name of a time zone such as Asia/Shanghai" })
         }
         _ => Ok(()),

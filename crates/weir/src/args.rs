@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
-    commands::{account, audit, calls, config, evidence, explain, key, pages, redact, serve, sim, up, vocab},
+    commands::{account, audit, calls, config, evidence, explain, key, pages, policy, redact, serve, sim, up, vocab},
     lang::LangChoice,
 };
 
@@ -93,6 +93,9 @@ pub(crate) enum Command {
     /// Check, describe and show the configuration
     #[command(subcommand, after_help = "Example:\n  weir config check --config weir.toml")]
     Config(config::ConfigCommand),
+    /// Show how each kind of use is retried
+    #[command(subcommand, after_help = "Example:\n  weir policy show")]
+    Policy(policy::PolicyCommand),
     /// Take keys, personal data and content out of a text
     #[command(after_help = "Example:\n  weir redact error.log > safe.log\n  pbpaste | weir redact --audience public")]
     Redact(redact::Redact),

@@ -8,6 +8,7 @@ pub(crate) mod evidence;
 pub(crate) mod explain;
 pub(crate) mod key;
 pub(crate) mod pages;
+pub(crate) mod policy;
 pub(crate) mod redact;
 pub(crate) mod serve;
 pub(crate) mod sim;
@@ -34,6 +35,7 @@ pub(crate) fn run(shell: &Shell, command: Command) -> Result<Exit, Fault> {
         Command::Explain(explain) => explain.run(shell),
         Command::Audit(audit) => audit.run(shell),
         Command::Config(config) => config.run(shell),
+        Command::Policy(policy) => policy.run(shell),
         Command::Redact(redact) => redact.run(shell),
         Command::Vocab(vocab) => vocab.run(shell),
         Command::Completions(completions) => completions.run(shell),

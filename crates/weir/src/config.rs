@@ -6,6 +6,7 @@ pub(crate) mod fault;
 pub(crate) mod load;
 pub(crate) mod nearest;
 pub(crate) mod origin;
+pub(crate) mod policy;
 pub(crate) mod secret;
 pub(crate) mod settings;
 pub(crate) mod shape;
@@ -17,9 +18,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    allowance::Allowance,
+    allowance::{Allowance, ChannelLimits},
     fault::ConfigFault,
     load::{Loaded, load},
+    policy::{Breaker, PolicyTables, Retry},
     units::{Money, Size, Span},
 };
 
@@ -36,6 +38,10 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) streams: Streams,
     pub(crate) timeouts: Timeouts,
+    /// How calls of each kind of use are retried: `[policy.short_chat]` and so on. A written one holds every value.
+    pub(crate) policy: PolicyTables,
+    pub(crate) retry: Retry,
+    pub(crate) breaker: Breaker,
     pub(crate) prices: Prices,
     /// Which models a key's group may use: `[groups.staff] models = ["gpt-4o-mini"]`.
     pub(crate) groups: BTreeMap<String, Group>,
@@ -300,6 +306,9 @@ pub(crate) struct Channel {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(crate) weight: u32,
+    /// `[upstream.channel.limits]`: what it may ask of the upstream; calls beyond go to other channels, or are told when to come back.
+    #[serde(default)]
+    pub(crate) limits: ChannelLimits,
 }
 
 const fn one() -> u32 {

@@ -8,8 +8,8 @@ use super::*;
 use crate::redact::{Audience, Redactor};
 use crate::secret::{KeyFingerprint, Secret};
 use crate::{
-    AttemptRecord, CallRecord, ChargeFacts, Charged, ClientFacts, KeyId, Phase, RequestId, Route, Side, StreamEnd, StreamFacts, Timestamp,
-    Timing, Verdict,
+    AttemptRecord, CallRecord, ChargeFacts, Charged, ClientFacts, KeyId, LimitFacts, LimitScope, Phase, RequestId, Route, Side, StreamEnd,
+    StreamFacts, Timestamp, Timing, Verdict,
 };
 
 fn record() -> CallRecord {
@@ -262,6 +262,32 @@ fn r41_what_is_private_in_an_error_text_or_a_name_never_reaches_a_record() {
 }
 
 #[test]
+fn r37_a_refused_call_tells_its_limit_and_its_caller_and_no_sum_of_money() {
+    let redactor = Redactor::default();
+    let mut refused = CallRecord { verdict: Verdict::QuotaSpent, status: 429, observed: None, ..record() };
+    refused.client.caller = Some("team-a".to_owned());
+    let mut with = |kind, limit| {
+        let reset_at = Some(Timestamp(refused.at.0 + 60_000));
+        refused.limit = Some(LimitFacts { scope: LimitScope::Key, kind, limit, reset_at, early: 0 });
+        [Audience::Support, Audience::Public].map(|audience| Evidence::of(&refused, &context(&redactor), audience).unwrap())
+    };
+    let [support, public] = with(crate::LimitKind::DailyRequests, 3);
+    let limits =
+        json!({ "kind": "daily", "limit": 3, "remaining": 0, "used": 3, "reset_at": "2025-07-14T10:31:41+08:00", "retry_after_s": 60 });
+    assert_eq!([&json_of(&support)["limits"], &json_of(&public)["limits"]], [&limits, &limits]);
+    let caller = json!({ "label": "team-a", "group": "default", "daily_quota": 3, "share_pct": "unknown" });
+    assert_eq!((&json_of(&support)["caller"], &json_of(&public)["caller"]), (&caller, &Value::Null));
+    let words = VerdictWords { title: "t", check: "c", never: "n" };
+    let text = support.render_text(Lang::En, &words);
+    assert!(text.contains("Limit daily quota 3   left 0   resetAt 2025-07-14") && text.contains("Caller team-a"), "{text}");
+    for evidence in with(crate::LimitKind::DailyAmount, 123_456_789) {
+        let json = json_of(&evidence);
+        assert_eq!((&json["limits"]["limit"], &json["limits"]["kind"]), (&Value::Null, &"daily".into()));
+        assert!(!json.to_string().contains("123456789") && !evidence.render_text(Lang::Zh, &words).contains("123456789"));
+    }
+}
+
+#[test]
 fn the_same_call_has_the_same_id_and_the_id_survives_being_written_down() {
     let id = EvidenceId::of_call(record().id);
     assert_eq!(id, EvidenceId::of_call(record().id));
@@ -288,6 +314,8 @@ proptest! {
         let redactor = Redactor::default();
         let mut row = CallRecord { error_text: Some(error), model, ..record() };
         row.attempts = vec![AttemptRecord { at_ms: u32::MAX, ms: u32::MAX, status: Some(599), verdict: Some(Verdict::StreamCut), upstream_id: Some("r".repeat(96)), n: 255, ..row.attempts[0].clone() }; attempts];
+        row.limit = Some(LimitFacts { scope: LimitScope::Key, kind: crate::LimitKind::DailyTokens, limit: u64::MAX, reset_at: Some(Timestamp(row.at.0 + 1)), early: 9 });
+        (row.client.caller, row.group) = (Some("队".repeat(64)), Some("组".repeat(64)));
         let headers: Vec<(String, String)> = (0..40).map(|i| (format!("x-ratelimit-{i:036}"), header.clone())).collect();
         let ids = vec!["led_01J2W8K3Q4ZP7M01J2W8K3Q4ZP7M01J2W8K3Q4ZP7M".to_owned(); 30];
         let full = EvidenceContext { response_headers: &headers, user_note: Some(&note), ledger_ids: &ids, ..context(&redactor) };

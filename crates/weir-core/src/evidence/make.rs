@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use super::field::{EvidenceId, Fact, Label, Moment, Text};
+use super::limits::{caller, limits};
 use super::record::{
     AttemptFacts, BatchFacts, CallerFacts, ChargeEvidence, Client, Confidence, EndMarkerSeen, Evidence, Level, Limits, NoStatus, Redaction,
     RequestFacts, Retry, Scenario, SchemaName, Source, Status, StreamObserved, Surface, TaskFacts, TimingFacts, VerdictFacts, ViaProxy,
@@ -118,7 +119,7 @@ pub fn is_kept_header(name: &str, audience: Audience) -> bool {
 }
 
 /// Collects what had to be left out while fields are made.
-struct Maker<'a> {
+pub(super) struct Maker<'a> {
     redactor: &'a Redactor,
     audience: Audience,
     zone: &'a TimeZone,
@@ -126,13 +127,13 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn drop(&mut self, field: &str) {
+    pub(super) fn drop(&mut self, field: &str) {
         if self.redaction.dropped.len() < 40 && !self.redaction.dropped.iter().any(|d| d == field) {
             self.redaction.dropped.push(field.to_owned());
         }
     }
 
-    fn label<const MAX: usize>(&mut self, field: &str, text: Option<&str>) -> Option<Label<MAX>> {
+    pub(super) fn label<const MAX: usize>(&mut self, field: &str, text: Option<&str>) -> Option<Label<MAX>> {
         let text = text.filter(|t| !t.is_empty())?;
         let label = Label::new(text, self.redactor, self.audience);
         if label.is_none() {
@@ -156,7 +157,7 @@ impl Maker<'_> {
     }
 
     /// For support a value or unknown; for the public nothing, and a note that there was something.
-    fn private<T>(&mut self, field: &str, value: Fact<T>) -> Fact<T> {
+    pub(super) fn private<T>(&mut self, field: &str, value: Fact<T>) -> Fact<T> {
         if self.audience == Audience::Support {
             return value;
         }
@@ -166,7 +167,7 @@ impl Maker<'_> {
         Fact::NotApplicable
     }
 
-    fn moment(&self, at: Timestamp) -> Option<Moment> {
+    pub(super) fn moment(&self, at: Timestamp) -> Option<Moment> {
         Moment::of(at, self.zone)
     }
 }
@@ -207,13 +208,13 @@ impl Evidence {
             task: Fact::or_null(context.task.clone()),
             charge: charge(&mut maker, record, context),
             timing: Some(timing(record)),
-            limits: context.limits.clone(),
+            limits: limits(&mut maker, record, context),
             stream_obs: observed(&mut maker, record),
             response_headers: headers(&mut maker, context.response_headers),
             upstream_request_ids: upstream_ids(&mut maker, &record.attempts),
             edge_ids: context.edge_ids.iter().take(MAX_IDS).filter_map(|id| maker.label("edge_ids", Some(id))).collect(),
             batch: context.batch.clone(),
-            caller: Option::from(maker.private("caller", Fact::or_null(context.caller.clone()))),
+            caller: caller(&mut maker, record, context),
             user_note: note(&mut maker, context.user_note),
             redaction: Redaction::default(),
         };

@@ -2,8 +2,8 @@
 
 use std::fmt::{Display, Write};
 
-use super::field::Fact;
-use super::record::{Confidence, Evidence, Status, ViaProxy};
+use super::field::{Fact, Moment};
+use super::record::{Confidence, Evidence, LimitKind, Status, ViaProxy};
 use crate::Charged;
 
 /// More lines are not read.
@@ -106,6 +106,9 @@ impl Evidence {
             text.push_str(&cells.join("   "));
             text.push('\n');
         }
+        if let Some(limited) = self.limited(&say) {
+            text.push_str(&limited);
+        }
         if let Some(seen) = self.seen(&say) {
             text.push_str(&seen);
         }
@@ -125,6 +128,28 @@ impl Evidence {
             (Some(count), Lang::En) if *count > 1 => format!("{state} ({count} requests)"),
             _ => state.to_owned(),
         }
+    }
+
+    /// Which limit refused the call, and who called; nothing if no limit did.
+    fn limited(&self, say: &Say) -> Option<String> {
+        let limits = self.limits.as_ref()?;
+        let kind = match limits.kind {
+            LimitKind::Rate => say.pick("频率", "rate"),
+            LimitKind::Concurrency => say.pick("并发", "concurrency"),
+            LimitKind::Daily => say.pick("每日配额", "daily quota"),
+            LimitKind::Upstream => say.pick("上游", "upstream"),
+            LimitKind::Unknown => say.unknown(),
+        };
+        let reset = limits.reset_at.known().map_or(say.unknown(), Moment::as_str);
+        let caller = self.caller.as_ref().map_or(say.none().to_owned(), |caller| caller.label.to_string());
+        let cells = [
+            (say.pick("限额", "Limit"), format!("{kind} {}", say.fact(&limits.limit))),
+            (say.pick("剩余", "left"), say.fact(&limits.remaining)),
+            ("resetAt", reset.to_owned()),
+            (say.pick("需等待秒数", "wait in seconds"), say.fact(&limits.retry_after_s)),
+            (say.pick("调用方", "Caller"), caller),
+        ];
+        Some(cells.map(|(name, value)| format!("{name} {value}")).join("   ") + "\n")
     }
 
     /// What the clock and the stream showed.

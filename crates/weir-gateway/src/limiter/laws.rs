@@ -286,3 +286,51 @@ async fn a_request_larger_than_the_whole_limit_is_told_that_it_never_fits() {
     assert_eq!((refused.error()["verdict"].as_str(), refused.header("x-should-retry")), (Some("W-REQ-002"), Some("false")));
     assert!(refused.error().get("resetAt").is_none());
 }
+
+/// Two channels of one upstream; the first may be asked twice a minute.
+fn two_channels(settings: &mut crate::Settings) {
+    let channels = &mut settings.upstreams[0].channels;
+    channels[0].limits = Limits { rpm: Some(2), ..Limits::default() };
+    let other = crate::Channel { name: "other".to_owned(), limits: Limits::default(), ..channels[0].clone() };
+    channels.push(other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_is_never_asked_more_than_it_may_be_and_the_rest_goes_elsewhere() {
+    let bench = Bench::limited(false, Limits::default(), two_channels);
+    let mut asked = [0; 2];
+    for _ in 0..12 {
+        let read = bench.plain().await;
+        assert_eq!(read.status(), 200);
+        asked[usize::from(bench.record(read.id()).attempts[0].channel == "sim/other")] += 1;
+    }
+    assert_eq!(asked, [2, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r29_a_channel_that_is_used_up_says_when_and_that_it_is_no_limit_of_the_key() {
+    let bench = Bench::limited(false, Limits::default(), |settings| {
+        settings.upstreams[0].channels[0].limits = Limits { rpm: Some(1), ..Limits::default() };
+    });
+    assert_eq!(bench.plain().await.status(), 200);
+    let refused = bench.plain().await;
+    let error = refused.error();
+    assert_eq!((error["scope"].as_str(), error["verdict"].as_str()), (Some("upstream"), Some("W-RATE-005")));
+    let wait = reset_at(&refused).since(bench.now());
+    assert_eq!(wait, Duration::from_secs(60));
+    advance(wait - Duration::from_millis(1)).await;
+    assert_eq!(bench.plain().await.status(), 429);
+    advance(Duration::from_millis(1)).await;
+    assert_eq!((bench.plain().await.status(), upstream_calls(&bench)), (200, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_gives_its_place_on_a_channel_back_however_it_ends() {
+    let bench = Arc::new(Bench::limited(false, Limits::default(), |settings| {
+        settings.upstreams[0].channels[0].limits = Limits { concurrency: Some(1), ..Limits::default() };
+    }));
+    for model in ["sim:ok", "sim:500", "sim:cut_after=2", "sim:reset_after_accept", "sim:429_hint=60s", "sim:ok"] {
+        let status = bench.chat(model).await.status();
+        assert_ne!(bench.plain().await.status(), 429, "after {model}, {status}");
+    }
+}

@@ -17,13 +17,15 @@ use std::{
 
 use tokio::time::Instant;
 use weir_core::{
-    Clock, LimitKind, LimitScope, Limits, Timestamp,
+    Clock, KeyId, LimitKind, LimitScope, Limits, Timestamp,
     limit::{Ask, Blocked, CallerUse, Day, Gate, Held, Now, Opens, Spent, Standing, Steady, Used},
 };
 use weir_store::RecentCall;
 
 pub(crate) use refuse::refusal;
 pub(crate) use view::limits_view;
+
+use crate::door::Need;
 
 /// A key, its parent, its account and its group.
 const HOLDERS: usize = 4;
@@ -50,6 +52,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// What each attempt takes of its channel's limits.
+    pub(crate) fn need(&self) -> Need {
+        Need { input: self.input, output: self.output, unbounded: self.unbounded }
+    }
+
     fn ask<'a>(&self, holder: &'a Holder, output: u64) -> Ask<'a> {
         Ask { caller: &holder.caller, input: self.input, output, unbounded: self.unbounded, amount: self.amount }
     }
@@ -139,6 +146,11 @@ impl Limiter {
         (state, now)
     }
 
+    /// Both clocks now.
+    pub(crate) fn now(&self) -> Now {
+        self.lock().1
+    }
+
     /// Admits a call that has just come, or says what blocks it.
     pub(crate) fn admit(&self, wanted: &Arc<Wanted>, recall: Recall<'_>) -> Result<Permit<'_>, Denied> {
         let (mut state, now) = self.lock();
@@ -178,6 +190,12 @@ impl Limiter {
         }
         let first = holders.first().map(|holder| state.place(holder, now, recall));
         (standings, first.map(|place| state.gates[place].callers.uses(now.steady)).unwrap_or_default(), now)
+    }
+
+    /// Whether several callers used a key within the last minute.
+    pub(crate) fn is_shared(&self, kid: &KeyId) -> bool {
+        let (state, now) = self.lock();
+        state.places[0].get(kid.as_str()).is_some_and(|place| state.gates[*place].callers.active(now.steady) > 1)
     }
 
     fn end(&self, wanted: &Wanted, held: &[(usize, Held)], used: &Used) {

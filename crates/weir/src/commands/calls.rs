@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use weir_core::{Amount, Charged, RequestId, StreamEnd, Timestamp};
+use weir_core::{Amount, AttemptRecord, Charged, LimitFacts, RequestId, StreamEnd, Timestamp};
 use weir_gateway::call_view;
 use weir_store::{CallFilter, CallState, Store, StoreError, StoredCall};
 
@@ -168,6 +168,7 @@ fn page(shell: &Shell, call: &StoredCall) -> String {
         (shell.say("请求 ID", "request"), record.id.to_string()),
         (shell.say("时间", "time"), words::local_time_with_zone(record.at)),
         (shell.say("接口", "route"), format!("{}  stream {stream}", record.route.path())),
+        (shell.say("场景", "scenario"), record.scenario.label().to_owned()),
         (shell.say("模型", "model"), if record.model.is_empty() { none() } else { record.model.clone() }),
         (shell.say("Key", "key"), record.kid.as_ref().map_or_else(none, weir_core::KeyId::mask)),
         (shell.say("账号", "account"), or_none(&record.account)),
@@ -179,11 +180,11 @@ fn page(shell: &Shell, call: &StoredCall) -> String {
     if let Some(seen) = &record.observed {
         rows.push((shell.say("流", "stream"), stream_line(shell, seen)));
     }
+    if let Some(limit) = &record.limit {
+        rows.push((shell.say("限额", "limit"), limit_line(shell, limit)));
+    }
     for attempt in &record.attempts {
-        let status = attempt.status.map_or_else(|| "–".to_owned(), |status| status.to_string());
-        let code = attempt.verdict.map_or("", |verdict| verdict.code());
-        let (n, channel, ms, at) = (attempt.n, &attempt.channel, attempt.ms, attempt.at_ms);
-        rows.push((shell.say("尝试", "attempt"), format!("{n}  {channel}  +{at} ms  {ms} ms  {status}  {code}").trim_end().to_owned()));
+        rows.push((shell.say("尝试", "attempt"), attempt_line(shell, attempt)));
     }
     rows.push((shell.say("扣费", "charged"), charge_line(shell, call)));
     rows.push((shell.say("先查", "check first"), words.check.to_owned()));
@@ -191,9 +192,34 @@ fn page(shell: &Shell, call: &StoredCall) -> String {
     format!("[{}] {}\n\n{}", record.verdict.code(), words.title, pairs(&rows))
 }
 
+fn limit_line(shell: &Shell, limit: &LimitFacts) -> String {
+    let (scope, kind, most) = (limit.scope.label(), limit.kind.label(), limit.limit);
+    let reset = limit.reset_at.map(|at| format!("  resetAt {}", words::local_time_with_zone(at))).unwrap_or_default();
+    let early = match limit.early {
+        0 => String::new(),
+        n => shell.say(format!("  提前重试 {n} 次"), format!("  early retries {n}")),
+    };
+    format!("{scope} {kind} {most}{reset}{early}")
+}
+
+/// What one attempt met: when, after which wait, on which channel, how far it came, and the upstream's own id.
+fn attempt_line(shell: &Shell, attempt: &AttemptRecord) -> String {
+    let status = attempt.status.map_or_else(|| "–".to_owned(), |status| status.to_string());
+    let code = attempt.verdict.map_or("", |verdict| verdict.code());
+    let (n, channel, ms, at) = (attempt.n, &attempt.channel, attempt.ms, attempt.at_ms);
+    let waited = match attempt.wait_ms {
+        0 => String::new(),
+        wait => shell.say(format!("(等了 {wait} ms)"), format!(" (waited {wait} ms)")),
+    };
+    let phase = words::phase(shell.lang, attempt.phase);
+    let id = attempt.upstream_id.as_deref().unwrap_or("");
+    format!("{n}  {channel}  +{at} ms{waited}  {ms} ms  {phase}  {status}  {code}  {id}").trim_end().to_owned()
+}
+
 fn timing(shell: &Shell, call: &StoredCall) -> String {
     let timing = &call.record.timing;
     let parts = [
+        (shell.say("排队", "queued"), timing.queued),
         (shell.say("连接", "connect"), timing.connect),
         (shell.say("首字节", "first byte"), timing.ttfb),
         (shell.say("首事件", "first event"), timing.first_event),

@@ -101,7 +101,13 @@ impl Up {
             None => None,
         };
         let name = if self.upstream.is_some() { "upstream" } else { "sim" };
-        let channel = Channel { name: "main".to_owned(), key: key.map(Arc::new), models: Vec::new(), weight: 1 };
+        let channel = Channel {
+            name: "main".to_owned(),
+            key: key.map(Arc::new),
+            models: Vec::new(),
+            weight: 1,
+            limits: weir_core::Limits::default(),
+        };
         Ok(Upstream { name: name.to_owned(), target: target(url)?, channels: vec![channel] })
     }
 }

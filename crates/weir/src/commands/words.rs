@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use weir_core::{
-    Amount, Charged, Lang, Side, Timestamp, Verdict,
+    Amount, Charged, Lang, Phase, Side, Timestamp, Verdict,
     verdict::{Level, Owner, RetryWord, Scenario},
 };
 
@@ -69,6 +69,18 @@ pub(crate) fn side(lang: Lang, side: Side) -> &'static str {
         Side::Gateway => ("网关", "gateway"),
         Side::Upstream => ("上游", "upstream"),
         Side::Done => ("正常结束", "nobody, it came to its own end"),
+    };
+    pick(lang, zh, en)
+}
+
+/// How far an attempt came.
+pub(crate) fn phase(lang: Lang, phase: Phase) -> &'static str {
+    let (zh, en) = match phase {
+        Phase::Connect => ("连接", "connecting"),
+        Phase::Send => ("发送", "sending"),
+        Phase::FirstByte => ("等首字节", "no first byte"),
+        Phase::Body => ("有应答", "answered"),
+        Phase::Done => ("完成", "done"),
     };
     pick(lang, zh, en)
 }

@@ -1,4 +1,4 @@
-//! What the keys of a group, or the calls of a channel, may use together.
+//! What the keys of a group may use together, and what a channel may ask of its upstream.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,31 @@ pub(crate) struct Allowance {
     /// The zone of the civil day, such as `Asia/Shanghai`; UTC without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) zone: Option<String>,
+}
+
+/// What a channel may ask of its upstream, so that the upstream need not refuse. Its quota of a day is the upstream's business.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ChannelLimits {
+    /// Requests per minute, retries included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub(crate) rpm: Option<u64>,
+    /// Tokens per minute, input and output together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub(crate) tpm: Option<u64>,
+    /// Attempts running at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) concurrency: Option<u64>,
+}
+
+impl ChannelLimits {
+    /// As the gateway takes them.
+    pub(crate) fn limits(&self) -> weir_core::Limits {
+        weir_core::Limits { rpm: self.rpm, tpm: self.tpm, concurrency: self.concurrency, ..weir_core::Limits::default() }
+    }
 }
 
 impl Allowance {

@@ -2,9 +2,14 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use weir_core::Route;
+use weir_core::{Route, Scenario, retry::is_never_retried};
 
-use super::{Config, Span, TimeoutRule, Upstream, fault::Faults, secret};
+use super::{
+    Config, Span, TimeoutRule, Upstream,
+    fault::Faults,
+    policy::{HighCost, Policy},
+    secret,
+};
 use crate::lang::text;
 
 /// Adds what is wrong with a configuration whose shape is right.
@@ -14,6 +19,10 @@ pub(crate) fn check(config: &Config, variables: &[(String, String)], faults: &mu
     }
     check_limits(config, faults);
     check_timeouts(config, faults);
+    check_breaker(config, faults);
+    for (scenario, policy) in config.policy.all() {
+        check_policy(scenario, policy, config, faults);
+    }
     let mut names = BTreeSet::new();
     for (i, upstream) in config.upstream.iter().enumerate() {
         let path = format!("upstream[{i}]");
@@ -100,6 +109,74 @@ fn check_rule(rule: &TimeoutRule, total: Span, path: &str, faults: &mut Faults) 
         if span.0 > total.0 {
             faults
                 .add(path, text!("{span} 比 total {total} 还长,永远等不到", "{span} is longer than total, {total}, and could never fire"));
+        }
+    }
+}
+
+fn check_breaker(config: &Config, faults: &mut Faults) {
+    let breaker = &config.breaker;
+    for (name, span) in [("window", breaker.window), ("open", breaker.open), ("open_max", breaker.open_max)] {
+        more_than_nothing(&format!("breaker.{name}"), span, faults);
+    }
+    let (open, most) = (breaker.open, breaker.open_max);
+    if open.0 > most.0 {
+        faults.add("breaker.open", text!("{open} 比 open_max {most} 还长", "{open} is longer than open_max, {most}"));
+    }
+}
+
+fn check_policy(scenario: Scenario, policy: &Policy, config: &Config, faults: &mut Faults) {
+    let path = format!("policy.{}", scenario.label());
+    let spans = [
+        ("client_timeout", policy.client_timeout),
+        ("proxy_timeout", policy.proxy_timeout),
+        ("upstream_timeout", policy.upstream_timeout),
+        ("backoff.base", policy.backoff.base),
+    ];
+    for (name, span) in spans {
+        more_than_nothing(&format!("{path}.{name}"), span, faults);
+    }
+    let (base, cap, patience, total) = (policy.backoff.base, policy.backoff.cap, policy.patience, policy.upstream_timeout);
+    if base.0 > cap.0 {
+        faults.add(format!("{path}.backoff.base"), text!("{base} 比 cap {cap} 还长", "{base} is longer than cap, {cap}"));
+    }
+    if patience.0 >= total.0 {
+        faults.add(
+            format!("{path}.patience"),
+            text!("{patience} 不短于 upstream_timeout {total}", "{patience} is not shorter than upstream_timeout, {total}"),
+        );
+    }
+    if let Some(status) = policy.retry_statuses.iter().find(|status| is_never_retried(**status)) {
+        faults.add_with_hint(
+            format!("{path}.retry_statuses"),
+            text!("{status} 不能重试:等待改变不了它", "{status} is never retried: waiting cannot mend it"),
+            text!("可用 408、409、425、429 和 500–599", "408, 409, 425, 429 and 500 to 599 may be"),
+        );
+    }
+    if scenario == Scenario::MediaTask && policy.high_cost == HighCost::FailoverOnce {
+        faults.add_with_hint(
+            format!("{path}.high_cost"),
+            text!("任务可能已提交,不能再发一次", "a task that may have been submitted is never sent again"),
+            text!("用 unsent_only 或 never", "write unsent_only or never"),
+        );
+    }
+    let charge = weir_core::ChargeTerms::of(scenario).label();
+    if policy.core().charge.label() != charge {
+        faults.add(format!("{path}.charge"), text!("这个场景只能是 {charge}", "must be {charge} for this scenario"));
+    }
+    check_silence(&path, policy.proxy_timeout, config, faults);
+}
+
+/// What fills a silence comes before a proxy takes it for the end.
+fn check_silence(path: &str, proxy: Span, config: &Config, faults: &mut Faults) {
+    for (name, span) in [("heartbeat", config.streams.heartbeat), ("open_early", config.streams.open_early)] {
+        if span.0 >= proxy.0 {
+            faults.add(
+                format!("streams.{name}"),
+                text!(
+                    "{span} 不短于 {path}.proxy_timeout {proxy},代理会先断开",
+                    "{span} is not shorter than {path}.proxy_timeout, {proxy}: a proxy would cut first"
+                ),
+            );
         }
     }
 }

@@ -119,7 +119,10 @@ fn as_type(written: &str, node: &Json) -> Value {
 fn deserialize(value: Value, faults: &mut Faults) -> Option<Config> {
     let mut track = serde_path_to_error::Track::new();
     match Config::deserialize(serde_path_to_error::Deserializer::new(value, &mut track)) {
-        Ok(config) => Some(config),
+        Ok(mut config) => {
+            config.policy.complete(config.longest_total());
+            Some(config)
+        }
         Err(_) => {
             faults.add(track.path().to_string(), text!("写法不对", "is not written as it should be"));
             None

@@ -42,13 +42,15 @@ pub(crate) fn settings(config: &Config, variables: &[(String, String)]) -> Resul
         upstreams: config.upstream.iter().map(|one| upstream(one, variables)).collect::<Result<_, _>>()?,
         timeouts,
         timeout_rules: all.rule.iter().map(rule).collect(),
+        policies: config.policy.core(),
+        budget: config.retry.core(),
+        breaker: config.breaker.core(),
         prices: PriceList {
             models: config.prices.models.iter().map(|(model, written)| (model.clone(), price(written))).collect(),
             fallback: (config.prices.unknown == UnknownPrice::Free).then(Price::default),
         },
         groups: config.groups.iter().map(|(name, group)| (name.clone(), group.models.clone())).collect(),
         group_limits: config.groups.iter().map(|(name, group)| (name.clone(), group.limits.limits())).collect(),
-        ..Settings::default()
     })
 }
 
@@ -75,6 +77,7 @@ fn upstream(written: &super::Upstream, variables: &[(String, String)]) -> Result
             key: key.map(Arc::new),
             models: written.models.clone(),
             weight: written.weight,
+            limits: written.limits.limits(),
         })
     };
     Ok(Upstream {

@@ -3,7 +3,7 @@
 use crate::weir::Home;
 
 /// A configuration, what stderr says of it, and at which place.
-const FAULTS: [(&str, &[&str]); 17] = [
+const FAULTS: [(&str, &[&str]); 22] = [
     ("[server]\nlisten = ", &["weir.toml:2:", "is not TOML"]),
     ("[server]\nlisten = 5", &["weir.toml:2:10: server.listen: must be a string in quotes, found a whole number"]),
     ("[server]\nlisten = \"here\"", &["weir.toml:2:10: server.listen: must be IP:PORT"]),
@@ -17,6 +17,11 @@ const FAULTS: [(&str, &[&str]); 17] = [
     ("[timeouts]\nconnect = \"20m\"", &["timeouts.connect: 20m is longer than total, 10m"]),
     ("[[timeouts.rule]]\nidle = \"1s\"", &["timeouts.rule[0]: needs route or model"]),
     ("[prices.models.m]\ninput = 0.0001", &["prices.models.m.input: is too fine"]),
+    ("[streams]\nheartbeat = \"30s\"", &["streams.heartbeat: 30s is not shorter than policy.short_chat.proxy_timeout, 30s"]),
+    ("[breaker]\nopen = \"2m\"", &["weir.toml:2:8: breaker.open: 2m is longer than open_max, 1m"]),
+    ("[retry]\nbudget_percent = 101", &["retry.budget_percent: must be 0 to 100"]),
+    ("[policy.short_chat]\nmax_attempts = 11", &["policy.short_chat.max_attempts: must be 1 to 10", "backoff is missing"]),
+    ("[policy.short_chats]\nmax_attempts = 1", &["policy.short_chats: unknown key", "did you mean policy.short_chat?"]),
     ("[groups.staff]\nmodels = []", &["groups.staff: lists no models"]),
     ("[[upstream]]\nname = \"a\"", &["upstream[0]: base_url is missing"]),
     (
@@ -161,7 +166,7 @@ fn the_example_is_right_and_has_the_defaults_where_it_says_so() {
     assert_eq!(checked.err, "", "the example should need no remark");
     let (example, default) =
         (home.run_with(&key, &["config", "show", "--json"]).json(), Home::new().run(&["config", "show", "--json"]).json());
-    for section in ["server", "limits", "streams"] {
+    for section in ["server", "limits", "streams", "policy", "retry", "breaker"] {
         assert_eq!(example[section], default[section], "{section}");
     }
     for limit in ["connect", "first_byte", "idle", "total"] {

@@ -7,6 +7,7 @@ mod canary;
 mod config;
 mod kill;
 mod pages;
+mod policy;
 mod raw;
 mod running;
 mod shared;

@@ -1,7 +1,11 @@
 //! Limits as they are typed, changed and shown: the same words for keys and accounts.
 
 use clap::Args;
-use weir_core::{Amount, Limits, Timestamp};
+use jiff::tz::TimeZone;
+use weir_core::{
+    Amount, Limits, Timestamp,
+    limit::{self, Day},
+};
 
 use super::super::words;
 use crate::shell::Shell;
@@ -139,15 +143,12 @@ fn daily_amount(text: &str) -> Result<u64, String> {
 }
 
 fn zone(name: &str) -> Result<String, String> {
-    jiff::tz::TimeZone::get(name).map(|_| name.to_owned()).map_err(|_| "it is a time zone such as Asia/Shanghai".to_owned())
+    limit::zone(name).map(|_| name.to_owned()).ok_or_else(|| "it is a time zone such as Asia/Shanghai".to_owned())
 }
 
-/// The civil day of these limits: when it began, and when the next one does.
-pub(crate) fn day(limits: &Limits, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
-    let zone = limits.zone.as_deref().map_or(Some(jiff::tz::TimeZone::UTC), |zone| jiff::tz::TimeZone::get(zone).ok())?;
-    let start = jiff::Timestamp::from_millisecond(now.0).ok()?.to_zoned(zone).start_of_day().ok()?;
-    let next = start.tomorrow().ok()?.start_of_day().ok()?;
-    Some((Timestamp(start.timestamp().as_millisecond()), Timestamp(next.timestamp().as_millisecond())))
+/// The civil day of these limits.
+pub(crate) fn day(limits: &Limits, now: Timestamp) -> Day {
+    Day::of(&limits.zone.as_deref().and_then(limit::zone).unwrap_or(TimeZone::UTC), now)
 }
 
 /// An amount of nano-units as people read it.
@@ -195,14 +196,5 @@ mod tests {
         }
         assert_eq!(daily_amount("2.5"), Ok(2_500_000_000));
         assert!(daily_amount("0").is_err() && daily_amount("-1").is_err());
-    }
-
-    #[test]
-    fn a_day_of_summer_time_is_as_long_as_it_is() {
-        let limits = Limits { zone: Some("America/New_York".to_owned()), ..Limits::default() };
-        let noon = Timestamp::from_rfc3339("2025-11-02T17:00:00Z").unwrap();
-        let (from, to) = day(&limits, noon).unwrap();
-        assert_eq!((from.rfc3339().as_str(), to.0 - from.0), ("2025-11-02T04:00:00.000Z", 25 * 3_600_000));
-        assert_eq!(day(&Limits::default(), noon).unwrap().0.rfc3339(), "2025-11-02T00:00:00.000Z");
     }
 }

@@ -1,7 +1,7 @@
 //! `weir key list` and `weir key show`: what a key may do, what it used today, and who calls with it.
 
 use serde_json::{Value, json};
-use weir_core::Timestamp;
+use weir_core::{Timestamp, limit::Day};
 use weir_store::{CallerUsage, Holder, KeyRow, Used};
 
 use super::{find, kid, limits, state};
@@ -43,8 +43,9 @@ pub(super) fn list(shell: &Shell) -> Result<(), Fault> {
 struct Shown {
     key: KeyRow,
     children: Vec<KeyRow>,
-    /// Today's beginning, its end, and what was used since.
-    today: Option<(Timestamp, Timestamp, Used)>,
+    today: Day,
+    /// What was used since its beginning.
+    used: Used,
     callers: Vec<CallerUsage>,
 }
 
@@ -52,12 +53,10 @@ pub(super) fn show(shell: &Shell, typed: &str) -> Result<(), Fault> {
     let kid = kid(typed)?;
     let (store, now) = (shell.store()?, shell.now());
     let key = find(&store, &kid)?;
-    let today = match limits::day(&key.limits, now) {
-        Some((from, to)) => Some((from, to, store.used(&Holder::Key(&kid), from)?)),
-        None => None,
-    };
+    let today = limits::day(&key.limits, now);
+    let used = store.used(&Holder::Key(&kid), today.start)?;
     let callers = store.usage_of(&kid, Timestamp(now.0.saturating_sub(CALLERS_SINCE_MS)))?;
-    let shown = Shown { children: store.children(&kid)?, key, today, callers };
+    let shown = Shown { children: store.children(&kid)?, key, today, used, callers };
     if shell.flags.json {
         return shell.print_json(&shown.json());
     }
@@ -85,7 +84,7 @@ impl Shown {
         };
         let mut value = json!(self.key);
         value["children"] = self.children.iter().map(child).collect();
-        value["today"] = json!(self.today.map(|(from, to, used)| json!({ "from": from, "reset_at": to, "used": used })));
+        value["today"] = json!({ "from": self.today.start, "reset_at": self.today.end, "used": self.used });
         value["callers"] = self.callers.iter().map(caller).collect();
         value
     }
@@ -112,10 +111,8 @@ impl Shown {
             (shell.say("建立时间", "made"), words::local_time_with_zone(key.created)),
             (shell.say("到期", "expires"), key.expires.map_or_else(none, words::local_time_with_zone)),
         ]);
-        rows.extend(limits::lines(shell, &key.limits, self.today.map(|(_, _, used)| used)));
-        if let Some((_, to, _)) = self.today {
-            rows.push((shell.say("每日限额重置", "day ends"), words::local_time_with_zone(to)));
-        }
+        rows.extend(limits::lines(shell, &key.limits, Some(self.used)));
+        rows.push((shell.say("每日限额重置", "day ends"), words::local_time_with_zone(self.today.end)));
         let mut page = pairs(&rows);
         if !self.children.is_empty() {
             page += &self.children_table(shell);
