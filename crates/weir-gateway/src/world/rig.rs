@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 use weir_client::Target;
-use weir_core::{Amount, ApiKey, Clock, KeyId, Timestamp};
+use weir_core::{Amount, ApiKey, Clock, KeyId, Limits, Timestamp};
 use weir_sim::{Scenario, Sim, SimSettings};
 use weir_store::{Account, AuditReport, Books, BooksSettings, CallFilter, NewKey, Store, StoredCall};
 
@@ -65,7 +65,7 @@ impl Order {
 
 fn upstream(n: usize) -> Upstream {
     let key = Some(Arc::new(ApiKey::parse(UPSTREAM_KEY).unwrap()));
-    let channel = Channel { name: "main".to_owned(), key, models: Vec::new(), weight: 1 };
+    let channel = Channel { name: "main".to_owned(), key, models: Vec::new(), weight: 1, limits: Limits::default() };
     Upstream { name: format!("up{n}"), target: Target::parse(&format!("http://up{n}.test/v1")).unwrap(), channels: vec![channel] }
 }
 

@@ -76,6 +76,12 @@ fn failovers() -> Vec<Fault> {
         Scene { upstreams: 2, order, always, ..Scene::of(WELL) }
     };
     let fate = |lasting| Scene { fates: (&[], lasting), ..two("") };
+    let limited = |order: &mut Order| {
+        let channel = &mut order.settings.upstreams[0].channels[0];
+        (channel.weight, channel.limits.rpm) = (HEAVY, Some(1));
+    };
+    let before = Meanwhile::Others { calls: 1, model: WELL, caller: CALLER };
+    let used = Scene { order: limited, meanwhile: before, ..two("") };
     vec![
         row("first of two: refused", "the other upstream is well", fate(Fate::Refused)),
         row("first of two: hangs", "the other upstream is well", fate(Fate::Hangs)),
@@ -84,6 +90,7 @@ fn failovers() -> Vec<Fault> {
         row("first of two: 503", "the other upstream is well", two("sim:503")),
         row("first of two: 429 with a hint of 7 s", "the other upstream is well", two("sim:429_hint=7s")),
         row("first of two: 429, daily quota", "the other upstream is well", two("sim:429_daily")),
+        row("first of two: channel limit", "its 1 a minute is used; the other upstream is well", used),
         row("first of two: 401", "the operator's key is refused; the other upstream is well", two("sim:401")),
         row("first of two: 400", "the request's fault is the same everywhere", two("sim:400")),
         row("first of two: error first", "the other upstream is well", two("sim:error_first")),
@@ -124,6 +131,7 @@ fn limits() -> Vec<Fault> {
         ),
         row("account: requests a minute", "1; another call came a second ago", account, one),
         row("group: requests a minute", "1; another call came a second ago", group, one),
+        row("channel: requests a minute", "1; another call came a second ago", channel, one),
         row(
             "in line",
             "1 call at once, another one runs for 2 s; `max_wait` is 5 s",
@@ -153,6 +161,10 @@ fn group(order: &mut Order) {
     order.key.group = Some("sims".to_owned());
     order.settings.groups.insert("sims".to_owned(), vec!["sim:*".to_owned()]);
     order.settings.group_limits.insert("sims".to_owned(), Limits { rpm: Some(1), ..Limits::default() });
+}
+
+fn channel(order: &mut Order) {
+    order.settings.upstreams[0].channels[0].limits.rpm = Some(1);
 }
 
 fn in_line(order: &mut Order) {

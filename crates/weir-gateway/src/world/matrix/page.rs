@@ -17,7 +17,8 @@ clock that is not the machine's. The test `every_cell_of_the_fault_matrix_is_wha
 
 - **fault**: a word in code type is what the simulator is asked for, `sim:tokens=8,WORD` (`weir sim --list` explains all); you may send it yourself.
 - **stream**, **scenario**: `any` where they make no difference. Scenario `batch` is asked for with `x-weir-scenario: batch`, `chat` is the default.
-- **tries**: attempts on upstreams. **charged**: what the record says. **told**: how far away the `resetAt` is that the client was told.
+- **tries**: attempts on upstreams. **charged**: what the record says.
+- **told**: how far away the `resetAt` is that the client was told; `stop` where `x-should-retry: false` tells SDKs that retries are useless.
 - **after**: how long the client waited for the end, in simulated time; waits between attempts are drawn by a fixed seed.
 - **the client saw**: computed from the bytes it got. A stream is a whole answer if it has a `finish_reason` and its `[DONE]`;
   else the phrase says what was there and how it ended.
@@ -83,7 +84,13 @@ fn columns(cell: &Cell) -> String {
         Some(Charged::No) | None => "no",
         Some(Charged::Pending | Charged::Refunded | Charged::Unknown) => "?",
     };
-    let told = cell.told().map_or("–".to_owned(), seconds);
+    let stops = cell.got.header("x-should-retry") == Some("false");
+    let told = match (cell.told().map(seconds), stops) {
+        (None, false) => "–".to_owned(),
+        (None, true) => "stop".to_owned(),
+        (Some(wait), false) => wait,
+        (Some(wait), true) => format!("{wait}, stop"),
+    };
     format!("{status} | {code} | {verdict} | {attempts} | {charged} | {told} | {} | {}", seconds(cell.took), cell.saw)
 }
 

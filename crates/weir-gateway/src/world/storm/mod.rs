@@ -128,7 +128,7 @@ impl Run {
 }
 
 #[test]
-fn r28_upstreams_see_no_more_than_the_budget_and_what_the_docs_say() {
+fn r28_retries_stay_within_their_budget_and_their_table_is_what_the_docs_say() {
     let runs = runs();
     for run in runs.iter().filter(|run| run.through_weir) {
         assert!(run.upstream <= run.most(), "{}: {} requests upstream, {} at most", run.trouble, run.upstream, run.most());

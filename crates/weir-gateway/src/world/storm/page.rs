@@ -43,7 +43,7 @@ and clients that behave as named:
 - **SDK alone**: that client straight at the upstream.
 - **loop alone**: a loop straight at the upstream that tries again at once, up to ten times.
 
-The law that the test `r28_upstreams_see_no_more_than_the_budget_and_what_the_docs_say` holds, for every run: requests that weir sends upstream are at
+The law that the test `r28_retries_stay_within_their_budget_and_their_table_is_what_the_docs_say` holds, for every run: requests that weir sends upstream are at
 most the requests that it received, the budget's 20 % on top, and the floor that lets a quiet gateway retry at all: 3, and one more each 10 s. *Per call* is upstream requests for each of the {CALLS} calls; *extra
 wait* is what an answered call waited beyond a healthy upstream's time, on average; *given up after* is how long a call that failed took.
 "
