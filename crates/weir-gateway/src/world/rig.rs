@@ -19,6 +19,7 @@ use weir_sim::{Scenario, Sim, SimSettings};
 use weir_store::{Account, AuditReport, Books, BooksSettings, CallFilter, NewKey, Store, StoredCall};
 
 use super::{
+    Sabotage,
     chance::{Chance, EPOCH, Paused, Seeded},
     client::{Exchange, FROZEN, Got},
     plan::{PLENTY, PRICE},
@@ -45,6 +46,7 @@ pub(super) struct Order {
     pub(super) key: NewKey,
     pub(super) credit: Amount,
     pub(super) slots: u32,
+    pub(super) sabotage: Sabotage,
     /// What happens to the key before the gateway starts.
     pub(super) spoil: fn(&Store, &KeyId),
 }
@@ -59,7 +61,16 @@ impl Order {
             ..Settings::default()
         };
         let key = NewKey { account: "payer".to_owned(), ..NewKey::default() };
-        Self { seed, upstreams: vec![Scenario::default(); upstreams], settings, key, credit: PLENTY, slots: 4_096, spoil: |_, _| {} }
+        Self {
+            seed,
+            upstreams: vec![Scenario::default(); upstreams],
+            settings,
+            key,
+            credit: PLENTY,
+            slots: 4_096,
+            sabotage: Sabotage::None,
+            spoil: |_, _| {},
+        }
     }
 }
 
@@ -97,6 +108,7 @@ impl Rig {
         let pipes = Pipes::new(named.collect(), PIPE_BYTES);
         let mut gateway = Gateway::new(order.settings, books, clock.clone(), Arc::new(Seeded::new(order.seed)), Arc::new(pipes));
         gateway.tells_date = false;
+        gateway.sabotage = order.sabotage;
         Self { gateway: Arc::new(gateway), hosts, key, clock, connections: Mutex::default(), _dir: dir }
     }
 

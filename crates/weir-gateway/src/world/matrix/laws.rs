@@ -2,7 +2,10 @@
 
 use weir_core::{Charged, Verdict};
 
-use super::{super::saw::Stream, cell::Cell};
+use super::{
+    super::{plan::PRICE, saw::Stream},
+    cell::Cell,
+};
 
 type Law = Result<(), String>;
 
@@ -15,7 +18,12 @@ pub(super) fn hold(cell: &Cell) -> Law {
     let got = &cell.got;
     law(cell.books_balance, || "the books do not balance".to_owned())?;
     law(got.whole || cell.left, || format!("an answer just stopped: {}", cell.saw))?;
-    law(cell.records.len() <= 1, || format!("one call has {} rows", cell.records.len()))?;
+    let full = cell.error.as_ref().is_some_and(|error| error["verdict"] == Verdict::GatewayFull.code());
+    law(cell.records.len() == usize::from(!full), || format!("one call has {} rows", cell.records.len()))?;
+    if let Some(record) = cell.record() {
+        let price = PRICE.of(&record.charge.usage).map_err(|error| error.to_string())?;
+        law(record.charge.amount == price, || format!("it costs {}, its usage {}", record.charge.amount.0, price.0))?;
+    }
     stream(cell)?;
     error(cell)?;
     attempts(cell)

@@ -11,9 +11,9 @@ mod page;
 
 use weir_core::Scenario;
 
-use super::docs;
+use super::{Sabotage, docs, rig::Order};
 use cell::Cell;
-use faults::Fault;
+use faults::{Class, Fault, Scene};
 
 /// The scenarios that a chat may be asked in.
 const SCENARIOS: [Scenario; 2] = [Scenario::ShortChat, Scenario::Batch];
@@ -52,6 +52,19 @@ fn every_cell_of_the_fault_matrix_is_what_the_docs_say() {
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     docs::is_there("fault-matrix.md", &page::of(&rows));
+}
+
+#[test]
+fn a_broken_gateway_breaks_the_laws_of_its_cells() {
+    let broken = |order: fn(&mut Order), law: &str| {
+        let scene = Scene { order, ..Scene::of("sim:tokens=8,cut_after=5") };
+        let fault = Fault { class: Class::Stream, name: String::new(), what: String::new(), word: None, scene };
+        let found = laws::hold(&cell::run(&fault, true, Scenario::ShortChat));
+        assert!(found.as_ref().is_err_and(|found| found.contains(law)), "{found:?}");
+    };
+    broken(|order| order.sabotage = Sabotage::ForgedDone, "end marker");
+    broken(|order| order.sabotage = Sabotage::DoubleSettle, "costs");
+    broken(|order| order.sabotage = Sabotage::DroppedRecord, "rows");
 }
 
 #[test]
