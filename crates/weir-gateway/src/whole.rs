@@ -105,6 +105,10 @@ fn failure(class: UpstreamClass, status: u16, told: Option<Timestamp>) -> Failur
 /// The error in the words that the one who called may read.
 fn said(gateway: &Gateway, class: UpstreamClass, asked: Private<'_>, error: &UpstreamError) -> Refusal {
     let refusal = Refusal::of(class.verdict_behind_gateway()).scope(Scope::Upstream).by(Side::Upstream);
+    if class == UpstreamClass::DailyQuota {
+        // No SDK waits until its day is over; each of its retries would only be refused again.
+        return refusal.never_retry();
+    }
     if is_the_operators(class) {
         return refusal;
     }

@@ -5,11 +5,17 @@
 
 mod chance;
 mod client;
+mod docs;
+mod dying;
 mod events;
 mod laws;
+mod matrix;
 mod plan;
+mod rig;
 mod run;
+mod saw;
 mod scenarios;
+mod storm;
 mod upstream;
 
 use std::{collections::BTreeSet, time::Duration};
