@@ -79,8 +79,9 @@ impl<'a> Attempts<'a> {
     /// `client_retries`: how often the client's SDK says that it has sent this before.
     pub(crate) fn first(&mut self, client_retries: Option<u32>) -> Result<Turn<'a>, Refusal> {
         let now = self.gateway.clock.now();
-        // Somebody may be quicker at a channel's last place; then there is another channel, or one to wait for.
-        for _ in self.gateway.lanes.all() {
+        // Somebody may be quicker at a channel's last place; then there is another channel, or one to wait for. Once more than there
+        // are channels, so that whoever lost the last of all is told when it opens.
+        for _ in 0..=self.gateway.lanes.all().len() {
             let lane = match self.gateway.lanes.enter(self.model, |lane| self.opens(lane), now, self.gateway.dice.as_ref()) {
                 Choice::Lane(lane) => lane,
                 Choice::Told(reset) => return Err(throttled(reset, now)),
