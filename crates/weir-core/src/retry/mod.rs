@@ -52,7 +52,7 @@ impl Failure {
     /// Whether another channel of the same upstream is as good as another upstream.
     #[must_use]
     pub fn is_of_the_channel(self) -> bool {
-        matches!(self, Self::Unanswered | Self::Refused { blame: Blame::Rate, .. })
+        matches!(self, Self::Unanswered | Self::Refused { blame: Blame::Rate | Blame::Credential | Blame::Rights | Blame::DailyQuota, .. })
     }
 }
 
@@ -159,7 +159,12 @@ fn forbidden(policy: &RetryPolicy, seen: Failure, at: &Standing) -> Option<StopR
             (!allowed).then_some(StopReason::MayCostTwice)
         }
         Failure::Refused { status, blame, .. } => match blame {
-            Blame::Request | Blame::Credential | Blame::Rights | Blame::DailyQuota => Some(StopReason::Useless),
+            Blame::Request => Some(StopReason::Useless),
+            // The operator's own trouble with one channel, whatever its status: never again on it, but another's credential may be sound.
+            Blame::Credential | Blame::Rights | Blame::DailyQuota => {
+                let allowed = at.elsewhere && policy.high_cost != HighCost::UnsentOnly;
+                (!allowed).then_some(StopReason::Useless)
+            }
             Blame::Rate | Blame::Upstream if !policy.retries(status) => Some(StopReason::Useless),
             Blame::Rate | Blame::Upstream => (policy.high_cost == HighCost::UnsentOnly).then_some(StopReason::MayCostTwice),
         },

@@ -58,9 +58,12 @@ fn each_failure_is_retried_as_its_scenario_says_or_not_at_all() {
         (status(501), true, useless, useless),
         (status(400), true, useless, useless),
         (status(413), true, useless, useless),
-        (refused(429, Blame::DailyQuota), true, useless, useless),
-        (refused(429, Blame::Credential), true, useless, useless),
-        (refused(503, Blame::Rights), true, useless, useless),
+        (refused(429, Blame::DailyQuota), false, useless, useless),
+        (refused(429, Blame::DailyQuota), true, retry(true), useless),
+        (refused(429, Blame::Credential), false, useless, useless),
+        (refused(429, Blame::Credential), true, retry(true), useless),
+        (refused(503, Blame::Rights), false, useless, useless),
+        (refused(503, Blame::Rights), true, retry(true), useless),
         (refused(500, Blame::Request), true, useless, useless),
     ];
     for (seen, elsewhere, chat, media) in table {
@@ -200,6 +203,7 @@ proptest! {
             match seen {
                 Failure::Final => prop_assert!(false, "nothing mends it"),
                 Failure::Unanswered => prop_assert!(goes && !at.unanswered_before && policy.high_cost == HighCost::FailoverOnce),
+                Failure::Refused { blame: Blame::Credential | Blame::Rights | Blame::DailyQuota, .. } => prop_assert!(goes),
                 Failure::Refused { status, .. } => {
                     prop_assert!(!is_never_retried(status) && policy.retry_statuses.contains(&status));
                     prop_assert!(policy.high_cost != HighCost::UnsentOnly);

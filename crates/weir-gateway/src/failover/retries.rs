@@ -61,9 +61,7 @@ async fn a_dying_upstream_costs_a_client_that_has_got_nothing_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waiting_cannot_mend_is_asked_once() {
-    for words in
-        ["400", "401", "402", "403", "404", "413", "422", "429_daily", "429_balance", "context_length", "content_policy", "503_no_upstream"]
-    {
+    for words in ["400", "404", "413", "422", "context_length", "content_policy"] {
         for stream in [true, false] {
             let pair = Pair::new(A_FIRST, |_| {});
             pair.set(A, words);
@@ -72,6 +70,21 @@ async fn what_waiting_cannot_mend_is_asked_once() {
             assert_eq!((record.attempts.len(), pair.seen(A), pair.seen(B)), (1, 1, 0), "{words}");
             assert_eq!(record.charge.charged, Charged::No, "{words}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_one_credential_is_never_asked_again_on_it_and_another_serves_the_call() {
+    for words in ["401", "402", "403", "429_daily", "429_balance", "503_no_upstream"] {
+        let pair = Pair::new(A_FIRST, |_| {});
+        pair.set(A, words);
+        let (read, record) = pair.asked("m", true, "x-weir-scenario: batch\r\n").await;
+        assert_eq!((read.status(), record.charge.charged), (200, Charged::Yes), "{words}");
+        assert_eq!((record.attempts.len(), pair.seen(A), pair.seen(B)), (2, 1, 1), "{words}");
+        pair.set(B, words);
+        let (read, record) = pair.asked("n", true, "x-weir-scenario: batch\r\n").await;
+        assert_ne!(read.status(), 200, "{words}");
+        assert!(record.attempts.len() <= 2 && record.charge.charged == Charged::No, "{words}");
     }
 }
 
