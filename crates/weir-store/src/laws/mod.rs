@@ -114,6 +114,7 @@ pub(crate) fn record(hold: &Hold, charge: Option<i64>) -> CallRecord {
         attempts: Vec::new(),
         timing: Timing { total: 12, ..Timing::default() },
         observed: None,
+        suspected_retry_of: None,
     }
 }
 
