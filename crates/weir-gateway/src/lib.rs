@@ -15,6 +15,7 @@ mod closer;
 mod door;
 mod edge;
 mod gateway;
+mod joins;
 mod lanes;
 mod limiter;
 mod models;
@@ -38,5 +39,5 @@ mod whole;
 mod world;
 
 pub use gateway::{Dice, Gateway};
-pub use settings::{Channel, ClientGone, Limits, PriceList, Settings, Streams, TimeoutRule, Upstream, fits};
+pub use settings::{Channel, ClientGone, Limits, PriceList, Replay, Settings, Streams, TimeoutRule, Upstream, fits};
 pub use view::call_view;

@@ -2,7 +2,12 @@
 //!
 //! One timer serves all deadlines. It is moved later only when it fires, so a stream that keeps talking never touches it.
 
-use std::{future::Future, pin::Pin, task::Poll, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 use weir_core::Timeouts;
@@ -86,9 +91,7 @@ impl Vigil {
             if let Poll::Ready(ready) = upstream.as_mut().poll(cx) {
                 return Poll::Ready(Wake::Ready(ready));
             }
-            if self.gone_at.is_none() && self.outlet.is_gone() {
-                self.gone_at = Some(Instant::now());
-            }
+            self.look(cx);
             if self.closer.is_cutting() {
                 return Poll::Ready(Wake::Limit(Limit::Draining));
             }
@@ -105,6 +108,31 @@ impl Vigil {
                 }
                 self.sleep.as_mut().reset(at);
             }
+        })
+        .await
+    }
+
+    /// Whether anybody reads. The linger begins when the last one leaves, and ends when somebody comes back.
+    fn look(&mut self, cx: &Context<'_>) {
+        match (self.outlet.poll_gone(cx), self.gone_at) {
+            (true, None) => self.gone_at = Some(Instant::now()),
+            (false, Some(_)) => self.gone_at = None,
+            _ => {}
+        }
+    }
+
+    /// Waits as long as the linger allows for somebody to come back to an answer that is ready; whether somebody did.
+    pub(crate) async fn returns(&mut self) -> bool {
+        let Some(linger) = self.linger else { return false };
+        std::future::poll_fn(|cx| {
+            self.look(cx);
+            let Some(gone_at) = self.gone_at else { return Poll::Ready(true) };
+            let at = self.total_at.min(gone_at + linger);
+            if self.closer.is_cutting() || Instant::now() >= at {
+                return Poll::Ready(false);
+            }
+            self.sleep.as_mut().reset(at);
+            self.sleep.as_mut().poll(cx).map(|()| false)
         })
         .await
     }
