@@ -189,7 +189,8 @@ impl Gap {
     /// A piece for all readers; `None` while the slowest of them leaves no room for it.
     fn publish(&mut self, piece: &[u8], weight: Weight) -> Option<Result<(), Gone>> {
         let attended = self.attended();
-        let slowest = self.seats.as_ref().and_then(|seats| seats.slowest()).into_iter().chain((!self.gone).then_some(self.first.place)).min();
+        let slowest =
+            self.seats.as_ref().and_then(|seats| seats.slowest()).into_iter().chain((!self.gone).then_some(self.first.place)).min();
         let Some(kept) = &mut self.kept else { return Some(Err(Gone)) };
         if !kept.push(piece, weight) {
             let Some(slowest) = slowest else {
@@ -368,6 +369,11 @@ impl Outlet {
     /// Whether nobody reads.
     pub(crate) fn is_gone(&self) -> bool {
         !self.gap().attended()
+    }
+
+    /// Whether somebody has got the whole answer.
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.gap().delivered
     }
 
     pub(crate) fn is_kept(&self) -> bool {

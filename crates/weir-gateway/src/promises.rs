@@ -212,7 +212,7 @@ fn futures_now<F: Future>(work: F) -> F::Output {
     }
 }
 
-pub(crate) fn unchunked(mut body: &str) -> String {
+fn unchunked(mut body: &str) -> String {
     let mut whole = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).unwrap();

@@ -126,7 +126,8 @@ impl Vigil {
         let Some(linger) = self.linger else { return false };
         std::future::poll_fn(|cx| {
             self.look(cx);
-            let Some(gone_at) = self.gone_at else { return Poll::Ready(true) };
+            // Whoever came may have taken it all and be gone again.
+            let Some(gone_at) = self.gone_at.filter(|_| !self.outlet.is_delivered()) else { return Poll::Ready(true) };
             let at = self.total_at.min(gone_at + linger);
             if self.closer.is_cutting() || Instant::now() >= at {
                 return Poll::Ready(false);

@@ -125,8 +125,10 @@ impl Store {
 /// Each joined request names a call of its own key, which has its row or runs. A call that a crash cut before it reserved does not say whose it was.
 fn requests_law(db: &Connection, running: &[holds::Found]) -> Result<Law, StoreError> {
     let mut law = Law::new("every_joined_request_names_a_call_of_its_key");
-    let mut strays = db.prepare("SELECT r.id, r.call, r.kid, c.id IS NULL FROM requests r LEFT JOIN calls c ON c.id = r.call
-         WHERE c.id IS NULL OR c.kid <> r.kid")?;
+    let mut strays = db.prepare(
+        "SELECT r.id, r.call, r.kid, c.id IS NULL FROM requests r LEFT JOIN calls c ON c.id = r.call
+         WHERE c.id IS NULL OR c.kid <> r.kid",
+    )?;
     let mut rows = strays.query([])?;
     while let Some(row) = rows.next()? {
         let (id, call, kid, no_row): ([u8; 16], [u8; 16], String, bool) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);

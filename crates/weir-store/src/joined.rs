@@ -53,14 +53,20 @@ pub(crate) fn write_joined(change: &Transaction<'_>, joined: &[&JoinedRequest]) 
 
 /// Makes the key of a charged call durable, in the transaction of its charge. Old ones go, some with each that comes.
 pub(crate) fn write_keyed(change: &Transaction<'_>, kid: &str, keyed: &Keyed, call: &CallRecord) -> Result<(), StoreError> {
-    let mut old = change.prepare_cached("DELETE FROM keyed WHERE (kid, key) IN (SELECT kid, key FROM keyed WHERE at < ?1 ORDER BY at LIMIT 16)")?;
+    let mut old =
+        change.prepare_cached("DELETE FROM keyed WHERE (kid, key) IN (SELECT kid, key FROM keyed WHERE at < ?1 ORDER BY at LIMIT 16)")?;
     old.execute([call.at.0.saturating_sub(KNOWN_MS)])?;
     let mut row = change.prepare_cached("INSERT OR REPLACE INTO keyed (kid, key, request, call, at) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     row.execute((kid, &keyed.key[..], &keyed.request[..], &call.id.to_bytes()[..], call.at.0))?;
     Ok(())
 }
 
-pub(crate) fn keyed_call(db: &Connection, kid: &KeyId, key: &[u8; 16], since: Timestamp) -> Result<Option<(RequestId, [u8; 16])>, StoreError> {
+pub(crate) fn keyed_call(
+    db: &Connection,
+    kid: &KeyId,
+    key: &[u8; 16],
+    since: Timestamp,
+) -> Result<Option<(RequestId, [u8; 16])>, StoreError> {
     let mut query = db.prepare_cached("SELECT call, request FROM keyed WHERE kid = ?1 AND key = ?2 AND at >= ?3")?;
     let found = query.query_row((kid.as_str(), &key[..], since.0), |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get(1)?)));
     Ok(found.optional()?.map(|(call, request)| (RequestId::from_bytes(call), request)))

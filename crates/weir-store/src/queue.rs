@@ -78,7 +78,8 @@ struct Pending {
 
 impl Default for Queue {
     fn default() -> Self {
-        let pending = Pending { rows: Vec::new(), joined: 0, sealed: 0, committed: 0, wanted: 0, failures: 0, waiters: Vec::new(), next: Next::Work };
+        let pending =
+            Pending { rows: Vec::new(), joined: 0, sealed: 0, committed: 0, wanted: 0, failures: 0, waiters: Vec::new(), next: Next::Work };
         Self { pending: Mutex::new(pending), wake: Condvar::new() }
     }
 }

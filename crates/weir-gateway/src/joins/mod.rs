@@ -19,13 +19,13 @@ use std::{
 use tokio::time::Instant;
 use weir_core::{Belonging, Claim, Earlier, How, KeyId, RequestId, again::decide};
 
+use self::kept::Budget;
 pub(crate) use self::{
     claim::{Course, Said, belongs},
     follow::{Joining, follow},
     kept::{Kept, Weight, is_event},
     resume::resume,
 };
-use self::kept::Budget;
 use crate::{
     Replay,
     outlet::{Outcome, Outlet},
@@ -104,7 +104,9 @@ impl Joins {
 
     /// Whether a call of this idempotency key is known here.
     pub(crate) fn knows(&self, key: &[u8; 16]) -> bool {
-        self.lock().by_key.contains_key(key)
+        let mut state = self.lock();
+        state.expire(Instant::now());
+        state.by_key.contains_key(key)
     }
 
     /// What a request is; one that is a call of its own is known from here on.

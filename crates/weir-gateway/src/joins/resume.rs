@@ -12,14 +12,21 @@ use super::{
 use crate::{Gateway, outlet::Gone, own, refusal::Refusal, reply::Reply};
 
 /// Continues the running answer of a call of this key, or replays the rest of it.
-pub(crate) async fn resume(gateway: &Arc<Gateway>, id: RequestId, after: u64, request: &Request<Incoming>, reply: &mut Reply) -> Result<(), Refusal> {
+pub(crate) async fn resume(
+    gateway: &Arc<Gateway>,
+    id: RequestId,
+    after: u64,
+    request: &Request<Incoming>,
+    reply: &mut Reply,
+) -> Result<(), Refusal> {
     let _running = gateway.closer.enter();
     let principal = own::owner(gateway, request)?;
     let reader = gateway.joins.find(&principal.kid, id).and_then(|entry| Some((entry.outlet.attach(&gateway.closer)?, entry)));
     let Some((reader, entry)) = reader else {
         // Says whether there was such a call.
         let call = own::find(gateway, &principal, id).await?.record.id;
-        let what = format!("the answer of call {call} is no longer kept, or was too long to be; its record is at GET /v1/weir/calls/{call}");
+        let what =
+            format!("the answer of call {call} is no longer kept, or was too long to be; its record is at GET /v1/weir/calls/{call}");
         let gone = Refusal::of(Verdict::ReplayedOnce).quoting(what.clone(), what).never_retry();
         return Err(gone.status(410).code(Some("replay_gone"), Some("invalid_request_error")));
     };
