@@ -133,7 +133,11 @@ impl Stream<'_, '_> {
                 self.frames = frames;
             }
             let quiet_at = marked_at.map_or_else(|| self.quiet_at(), |at| Some(at + AFTER_MARKER));
-            match vigil.wait(answer.chunk(), quiet_at).await {
+            let Some(wake) = vigil.listen(answer.chunk(), quiet_at).await else {
+                self.back();
+                continue;
+            };
+            match wake {
                 Wake::Ready(Some(Ok(piece))) => next = Some(piece),
                 Wake::Ready(None) => return Stop::Eof(Eof::Clean),
                 Wake::Ready(Some(Err(WireError::Unsent | WireError::Silent | WireError::NotHttp | WireError::Cut))) => {
@@ -193,26 +197,37 @@ impl Stream<'_, '_> {
 
     /// Hands frames to the client. A slow reader slows the upstream, but not beyond the call's total.
     async fn pass(&mut self, frames: Vec<Bytes>, vigil: &mut Vigil) -> Option<Limit> {
+        if self.left_with.is_none() {
+            let bytes = frames.iter().map(|frame| frame.len() as u64).sum::<u64>();
+            self.note(frames.len() as u64, bytes);
+        }
         for frame in frames {
             if self.left_with.is_some() && !self.reply.outlet.is_kept() {
                 return None;
             }
             let weight = Weight { tokens: self.watch.delivered().tokens, any: self.any_output };
             match vigil.patiently(self.reply.pass_weighed(frame, 1, weight)).await {
-                // Whoever comes back reads it from the first event.
-                Wake::Ready(Ok(())) => self.left_with = None,
+                Wake::Ready(Ok(())) => self.back(),
                 Wake::Quiet => {}
                 Wake::Ready(Err(_)) => self.leave(),
                 Wake::Limit(limit) => return Some(limit),
             }
         }
-        if self.left_with.is_some() {
-            return None;
-        }
-        let delivered = self.delivered();
-        let (amount, usage) = settle::so_far(&self.terms.price, self.terms.input, delivered);
-        self.terms.hold.progress(self.reply.events, self.reply.bytes, amount, usage);
         None
+    }
+
+    /// Notes what a crash would charge: what was delivered with the events that are about to be. Before they leave, since a reader on another
+    /// thread may have them at once.
+    fn note(&self, more: u64, bytes: u64) {
+        let (amount, usage) = settle::so_far(&self.terms.price, self.terms.input, self.watch.delivered().tokens);
+        self.terms.hold.progress(self.reply.events + more, self.reply.bytes + bytes, amount, usage);
+    }
+
+    /// Somebody came back, and reads from the first event.
+    fn back(&mut self) {
+        if self.left_with.take().is_some() {
+            self.note(0, 0);
+        }
     }
 
     /// Remembers what the client had when it left; what follows is not delivered.

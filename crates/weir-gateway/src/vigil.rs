@@ -88,37 +88,61 @@ impl Vigil {
     pub(crate) async fn wait<T>(&mut self, upstream: impl Future<Output = T>, quiet_at: Option<Instant>) -> Wake<T> {
         let mut upstream = std::pin::pin!(upstream);
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(ready) = upstream.as_mut().poll(cx) {
-                return Poll::Ready(Wake::Ready(ready));
-            }
-            self.look(cx);
-            if self.closer.is_cutting() {
-                return Poll::Ready(Wake::Limit(Limit::Draining));
-            }
             loop {
-                let (at, wake) = self.next_deadline(quiet_at);
-                if self.sleep.deadline() > at {
-                    self.sleep.as_mut().reset(at);
+                match self.poll(upstream.as_mut(), quiet_at, cx) {
+                    Poll::Ready(Some(wake)) => return Poll::Ready(wake),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
                 }
-                if self.sleep.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                if Instant::now() >= at {
-                    return Poll::Ready(wake.map_or(Wake::Quiet, Wake::Limit));
-                }
-                self.sleep.as_mut().reset(at);
             }
         })
         .await
     }
 
-    /// Whether anybody reads. The linger begins when the last one leaves, and ends when somebody comes back.
-    fn look(&mut self, cx: &Context<'_>) {
-        match (self.outlet.poll_gone(cx), self.gone_at) {
-            (true, None) => self.gone_at = Some(Instant::now()),
-            (false, Some(_)) => self.gone_at = None,
-            _ => {}
+    /// The same, but ends with `None` when all had left and somebody came back.
+    pub(crate) async fn listen<T>(&mut self, upstream: impl Future<Output = T>, quiet_at: Option<Instant>) -> Option<Wake<T>> {
+        let mut upstream = std::pin::pin!(upstream);
+        std::future::poll_fn(|cx| self.poll(upstream.as_mut(), quiet_at, cx)).await
+    }
+
+    fn poll<T>(
+        &mut self,
+        upstream: Pin<&mut impl Future<Output = T>>,
+        quiet_at: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Wake<T>>> {
+        if let Poll::Ready(ready) = upstream.poll(cx) {
+            return Poll::Ready(Some(Wake::Ready(ready)));
         }
+        if self.look(cx) {
+            return Poll::Ready(None);
+        }
+        if self.closer.is_cutting() {
+            return Poll::Ready(Some(Wake::Limit(Limit::Draining)));
+        }
+        loop {
+            let (at, wake) = self.next_deadline(quiet_at);
+            if self.sleep.deadline() > at {
+                self.sleep.as_mut().reset(at);
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if Instant::now() >= at {
+                return Poll::Ready(Some(wake.map_or(Wake::Quiet, Wake::Limit)));
+            }
+            self.sleep.as_mut().reset(at);
+        }
+    }
+
+    /// The linger begins when the last one leaves, and ends when somebody comes back; whether somebody just did.
+    fn look(&mut self, cx: &Context<'_>) -> bool {
+        let gone = self.outlet.poll_gone(cx);
+        if gone {
+            self.gone_at.get_or_insert_with(Instant::now);
+            return false;
+        }
+        self.gone_at.take().is_some()
     }
 
     /// Waits as long as the linger allows for somebody to come back to an answer that is ready; whether somebody did.

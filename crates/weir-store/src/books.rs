@@ -188,8 +188,9 @@ impl Books {
     /// Takes a request back that turned out to belong to another call: its slot is free at once, and it gets a row of its own among that call's
     /// requests. Never waits. `hold` must not have reserved.
     pub fn join(&self, hold: Hold, request: JoinedRequest) {
-        debug_assert!(hold.reserved.get().is_none(), "a request that joins a call holds nothing");
-        self.shared.holds.put_back(std::iter::once(hold.slot));
+        let Hold { slot, reserved, .. } = hold;
+        debug_assert!(reserved.get().is_none(), "a request that joins a call holds nothing");
+        self.shared.holds.put_back(std::iter::once(slot));
         self.running.fetch_sub(1, Ordering::Relaxed);
         self.joined(request);
     }
