@@ -35,8 +35,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
     let mut entry = None;
     let way = {
         let path = path(&gateway, arrival, &hold, &mut record, &mut reply, &mut entry);
-        let way = unwound(std::pin::pin!(path)).await;
-        way
+        unwound(std::pin::pin!(path)).await
     };
     let refused = match way {
         Some(Ok(None)) => None,
