@@ -260,4 +260,31 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn d3_an_idempotency_key_is_quoted_or_bare_and_never_guessed() {
+        let key = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("idempotency-key", value.parse().unwrap());
+            }
+            idempotency_key(&headers)
+        };
+        let long = "k".repeat(255);
+        for (value, wanted) in [
+            ("\"a b\"", "a b"),
+            ("a-b_1", "a-b_1"),
+            ("  bare ", "bare"),
+            (r#""q\"b\\s""#, r#"q"b\s"#),
+            ("\"\\\"\"", "\""),
+            (long.as_str(), long.as_str()),
+        ] {
+            assert_eq!(key(&[value]), Ok(Some(wanted.to_owned())), "{value}");
+        }
+        assert_eq!(key(&[]), Ok(None));
+        let too_long = "k".repeat(256);
+        for faulty in [&["", ""][..1], &["\"\""], &["\""], &["\"a"], &["\"a\"b\""], &[r#""a\n""#], &[too_long.as_str()], &["a", "a"]] {
+            assert!(key(faulty).is_err(), "{faulty:?}");
+        }
+    }
 }

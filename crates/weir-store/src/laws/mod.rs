@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod joined;
 mod keys;
 mod queries;
 mod recent;
