@@ -82,6 +82,9 @@ pub struct CallRecord {
     pub scenario: Scenario,
     #[serde(default, skip_serializing_if = "ClientFacts::is_empty")]
     pub client: ClientFacts,
+    /// The latest equal call of the same key within the window, where nothing says that this one repeats it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspected_retry_of: Option<RequestId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
     /// What the upstream or weir said, redacted, ≤ 1,024 characters.

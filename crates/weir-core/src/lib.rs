@@ -2,6 +2,7 @@
 //!
 //! Pure: no IO, no async, no clock, no dice, no JSON. Time and chance are arguments.
 
+pub mod again;
 pub mod amount;
 pub mod call;
 pub mod charge;
@@ -18,6 +19,7 @@ pub mod time;
 pub mod timeouts;
 pub mod verdict;
 
+pub use again::{Belonging, Claim, Earlier, How};
 pub use amount::{Amount, Overflow, Price, Usage, UsageSource};
 pub use call::{AttemptRecord, CallRecord, ClientFacts, Phase, Side, StreamEnd, StreamFacts, Timing};
 pub use charge::{Charge, ChargeFacts, ChargeRule, Charged, Released, Reserved, Settled};

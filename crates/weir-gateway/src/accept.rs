@@ -57,6 +57,7 @@ impl Arrival {
             attempts: Vec::new(),
             timing: Timing::default(),
             observed: None,
+            suspected_retry_of: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use tokio::time::Instant;
-use weir_core::{CallRecord, Charged, Route, Side, Verdict};
+use weir_core::{CallRecord, Charged, Route, Side, StreamEnd, StreamFacts, Verdict};
 use weir_store::Hold;
 
 use crate::{
@@ -11,8 +11,9 @@ use crate::{
     accept::Arrival,
     admit,
     attempt::{self, CallLimits, millis},
+    joins::{self, Course, Entry, Joining},
     models,
-    outlet::Outlet,
+    outlet::{Outcome, Outlet},
     refusal::Refusal,
     reply::{CLIENT_LEFT, Reply},
     settle,
@@ -31,9 +32,15 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
     };
     let mut record = arrival.record();
     gateway.screen.sender(&mut record);
-    let path = path(&gateway, arrival, &hold, &mut record, &mut reply);
-    let refused = match unwound(std::pin::pin!(path)).await {
-        Some(Ok(())) => None,
+    let mut entry = None;
+    let way = {
+        let path = path(&gateway, arrival, &hold, &mut record, &mut reply, &mut entry);
+        unwound(std::pin::pin!(path)).await
+    };
+    let refused = match way {
+        Some(Ok(None)) => None,
+        // Boxed: joining is rare.
+        Some(Ok(Some(joining))) => return Box::pin(joins::follow(&gateway, hold, id, record.at, &mut reply, joining)).await,
         Some(Err(refusal)) => Some(refusal),
         None => Some(Refusal::of(Verdict::GatewayInternal)),
     };
@@ -41,22 +48,34 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
         refusal.note(&mut record);
         let _ = reply.refuse(&refusal, record.charge.charged).await;
     }
-    seal(&gateway, hold, record, &reply, began);
+    seal(&gateway, hold, record, &reply, began, entry.as_ref());
 }
 
-/// The path of a call that goes well; a refusal leaves it early. What is charged is in the record on every way out.
-async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut CallRecord, reply: &mut Reply) -> Result<(), Refusal> {
+/// The path of a call that goes well; a refusal leaves it early, and so does a request that belongs to another's call. What is charged is in
+/// the record on every way out.
+async fn path(
+    gateway: &Gateway,
+    mut arrival: Arrival,
+    hold: &Hold,
+    record: &mut CallRecord,
+    reply: &mut Reply,
+    entry: &mut Option<Arc<Entry>>,
+) -> Result<Option<Joining>, Refusal> {
     arrival.check_method(&gateway.screen)?;
     let principal = admit::principal(gateway, &arrival, record)?;
     let (route, began) = (arrival.route, arrival.began);
     if route == Route::Models {
         // Boxed: a rare path must not make room for itself in every call.
-        return Box::pin(models::list(gateway, &arrival, &principal, record, reply)).await;
+        return Box::pin(models::list(gateway, &arrival, &principal, record, reply)).await.map(|()| None);
     }
     let asked = arrival.read(&gateway.settings.limits).await?;
     record.model = gateway.screen.model(&asked.peek.model);
     record.stream = asked.peek.stream;
     record.scenario = attempt::scenario(&arrival.head.headers, || gateway.limiter.is_shared(&principal.kid));
+    match joins::belongs(gateway, &arrival, &principal, &asked, hold, record, &reply.outlet)? {
+        Course::Own(own) => *entry = Some(own),
+        Course::Joins(joining) => return Ok(Some(joining)),
+    }
     let policy = gateway.settings.policies.of(record.scenario);
     let limits = CallLimits::of(gateway, route, record, &asked.peek.model, policy, began);
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
@@ -75,11 +94,11 @@ async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut
     let ended = talk.run(&arrival.head, Live { vigil: &mut vigil, record, reply }).await;
     record.charge = settle::end(charge, &admitted.price, &ended.used);
     permit.end(&admit::used(record));
-    ended.last_word(record, reply).await
+    ended.last_word(record, reply).await.map(|()| None)
 }
 
 /// Ends the call: one row, with the charge in it. Nothing of the call happens after this.
-fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, began: Instant) {
+fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, began: Instant, entry: Option<&Arc<Entry>>) {
     record.status = reply.status();
     if record.status == CLIENT_LEFT {
         // Whatever the upstream did afterwards, it was the client who ended this call.
@@ -97,7 +116,19 @@ fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, be
     if gateway.sabotage == crate::world::Sabotage::DoubleSettle {
         record.charge.amount = weir_core::Amount(record.charge.amount.0 * 2);
     }
+    let outcome = outcome(&record);
     gateway.books.seal(hold, record);
+    if let Some(entry) = entry {
+        gateway.joins.ended(entry, outcome);
+    }
+}
+
+/// How a call ended, for whoever repeats it.
+fn outcome(record: &CallRecord) -> Outcome {
+    let charged = matches!(record.charge.charged, Charged::Yes | Charged::Refunded | Charged::Unknown);
+    let own_end = |seen: &StreamFacts| matches!(seen.end, StreamEnd::Done | StreamEnd::EofNoDone);
+    // An answer that is no stream is charged only if it is whole.
+    Outcome { charged, complete: charged && record.observed.as_ref().is_none_or(own_end) }
 }
 
 /// Runs a future; `None` if it panicked. A broken invariant costs one call, and that call still gets its row.

@@ -6,7 +6,7 @@ use weir_client::Dial;
 use weir_core::{Clock, RequestId};
 use weir_store::Books;
 
-use crate::{Settings, closer::Closer, lanes::Lanes, limiter::Limiter, screen::Screen};
+use crate::{Settings, closer::Closer, joins::Joins, lanes::Lanes, limiter::Limiter, screen::Screen};
 
 /// Where chance comes from: real dice in service, a seed in tests.
 pub trait Dice: Send + Sync {
@@ -20,6 +20,7 @@ pub struct Gateway {
     pub(crate) lanes: Lanes,
     pub(crate) books: Books,
     pub(crate) limiter: Limiter,
+    pub(crate) joins: Joins,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dice: Arc<dyn Dice>,
     pub(crate) dial: Arc<dyn Dial>,
@@ -49,10 +50,12 @@ impl Gateway {
         let before = books.recent(minute_ago).unwrap_or_default();
         let limiter = Limiter::new(Arc::clone(&clock), before);
         let lanes = Lanes::new(&settings.upstreams, settings.budget, settings.breaker, limiter.now());
+        let joins = Joins::new(settings.replay);
         Self {
             settings,
             lanes,
             limiter,
+            joins,
             books,
             clock,
             dice,

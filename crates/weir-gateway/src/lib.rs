@@ -17,6 +17,7 @@ mod edge;
 #[cfg(test)]
 mod failover;
 mod gateway;
+mod joins;
 mod lanes;
 mod limiter;
 mod models;
@@ -40,5 +41,5 @@ mod whole;
 mod world;
 
 pub use gateway::{Dice, Gateway};
-pub use settings::{Channel, ClientGone, Limits, PriceList, Settings, Streams, TimeoutRule, Upstream, fits};
+pub use settings::{Channel, ClientGone, Limits, PriceList, Replay, Settings, Streams, TimeoutRule, Upstream, fits};
 pub use view::call_view;

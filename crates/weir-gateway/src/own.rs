@@ -7,15 +7,17 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use weir_core::{ApiKey, RequestId, Route, Verdict};
 
-use weir_store::Principal;
+use weir_store::{Principal, StoredCall};
 
-use crate::{Gateway, admit, limiter::limits_view, outlet::Outlet, refusal::Refusal, reply::Reply, view::call_view};
+use crate::{Gateway, admit, joins::resume, limiter::limits_view, outlet::Outlet, refusal::Refusal, reply::Reply, view::call_view};
 
 /// One of weir's own answers.
 pub(crate) enum Own {
     Health,
     Ready,
     Record(RequestId),
+    /// A call's answer behind so many events.
+    Stream(RequestId, u64),
     Limits,
     Echo,
 }
@@ -26,15 +28,32 @@ const ECHO_PAUSE: Duration = Duration::from_millis(100);
 
 impl Own {
     /// What a path of weir's own asks for.
-    pub(crate) fn of_path(path: &str) -> Option<Self> {
+    pub(crate) fn of_path(path: &str, query: Option<&str>) -> Option<Self> {
         match path {
             "/healthz" | "/livez" => Some(Self::Health),
             "/readyz" => Some(Self::Ready),
             "/v1/weir/echo" => Some(Self::Echo),
             "/v1/weir/limits" => Some(Self::Limits),
-            _ => path.strip_prefix("/v1/weir/calls/")?.parse().ok().map(Self::Record),
+            _ => {
+                let call = path.strip_prefix("/v1/weir/calls/")?;
+                match call.strip_suffix("/stream") {
+                    Some(id) => Some(Self::Stream(id.parse().ok()?, after(query))),
+                    None => call.parse().ok().map(Self::Record),
+                }
+            }
         }
     }
+}
+
+/// How many events a client has seen; what is no number is none.
+fn after(query: Option<&str>) -> u64 {
+    query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("after=")?.parse().ok())).unwrap_or(0)
+}
+
+/// The number of the event that a client saw last, where it asks for `id:` lines: they break one SDK.
+pub(crate) fn numbered(request: &Request<Incoming>, own: Option<&Own>) -> Option<u64> {
+    let asked = request.headers().get("x-weir-event-ids").is_some_and(|asked| asked == "1");
+    asked.then_some(if let Some(Own::Stream(_, after)) = own { *after } else { 0 })
 }
 
 /// Answers without making a call of it: nothing is recorded, nothing charged.
@@ -46,6 +65,10 @@ pub(crate) async fn answer(gateway: Arc<Gateway>, own: Own, request: Request<Inc
         Own::Record(id) => record(&gateway, id, &request).await,
         Own::Limits => limits(&gateway, &request),
         Own::Echo => return echo(&mut reply).await,
+        Own::Stream(id, after) => match resume(&gateway, id, after, &request, &mut reply).await {
+            Ok(()) => return,
+            Err(refusal) => Err(refusal),
+        },
     };
     let _ = match answered {
         Ok((head, body)) => reply.answer(head, body).await,
@@ -71,7 +94,7 @@ fn ready(gateway: &Gateway) -> (Response<()>, Bytes) {
 }
 
 /// Whose key a request for one of weir's own paths bears.
-fn owner(gateway: &Gateway, request: &Request<Incoming>) -> Result<Arc<Principal>, Refusal> {
+pub(crate) fn owner(gateway: &Gateway, request: &Request<Incoming>) -> Result<Arc<Principal>, Refusal> {
     let unknown = || Refusal::of(Verdict::KeyUnknown);
     let text = admit::presented(request.headers()).ok_or_else(unknown)?;
     let key = ApiKey::parse(text).map_err(|_| unknown())?;
@@ -91,6 +114,13 @@ fn limits(gateway: &Gateway, request: &Request<Incoming>) -> Result<(Response<()
 /// The record, for the key that made the call and no other.
 async fn record(gateway: &Arc<Gateway>, id: RequestId, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
     let principal = owner(gateway, request)?;
+    let call = find(gateway, &principal, id).await?;
+    let body = serde_json::to_vec(&call_view(&call)).map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
+    Ok(plain(StatusCode::OK, "application/json", body.into()))
+}
+
+/// The call of this key that a request with this id began or joined.
+pub(crate) async fn find(gateway: &Arc<Gateway>, principal: &Principal, id: RequestId) -> Result<StoredCall, Refusal> {
     // Sealed a moment ago counts: the row must be there before it is looked for.
     gateway.books.flush().await;
     let missing = || Refusal::of(Verdict::NotTheApi).saying("no call of this key has that id").code(Some("call_not_found"), None);
@@ -101,8 +131,7 @@ async fn record(gateway: &Arc<Gateway>, id: RequestId, request: &Request<Incomin
     if call.record.kid.as_ref() != Some(&principal.kid) {
         return Err(missing());
     }
-    let body = serde_json::to_vec(&call_view(&call)).map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
-    Ok(plain(StatusCode::OK, "application/json", body.into()))
+    Ok(call)
 }
 
 /// A stream made here: if its events arrive in one piece, a hop on the way buffers, and no model is to blame.

@@ -158,7 +158,7 @@ impl Bench {
     }
 
     /// Opens a connection and sends one chat request.
-    fn open(&self, method: &str, path: &str, extra: &str, body: &str) -> (DuplexStream, impl Future<Output = ()> + use<>) {
+    pub(crate) fn open(&self, method: &str, path: &str, extra: &str, body: &str) -> (DuplexStream, impl Future<Output = ()> + use<>) {
         let (mut near, far) = duplex(1 << 20);
         let request = format!(
             "{method} {path} HTTP/1.1\r\n{extra}host: weir\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\naccept-encoding: gzip\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -175,7 +175,7 @@ impl Bench {
     }
 
     /// Asks and reads to the end.
-    async fn ask(&self, path: &str, body: &str) -> Read {
+    pub(crate) async fn ask(&self, path: &str, body: &str) -> Read {
         self.send("POST", path, "", body).await
     }
 
@@ -192,6 +192,12 @@ impl Bench {
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let chunked = head.contains("transfer-encoding: chunked");
         Read { head: head.to_owned(), body: if chunked { unchunked(body) } else { body.to_owned() } }
+    }
+
+    /// Every file of the data directory.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let entries = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).unwrap())).collect()
     }
 
     pub(crate) async fn chat(&self, model: &str) -> Read {

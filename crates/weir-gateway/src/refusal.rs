@@ -8,6 +8,9 @@ use jiff::tz::TimeZone;
 use weir_core::{CallRecord, Charged, RequestId, Route, Side, Timestamp, Verdict, verdict::Lang};
 use weir_wire::{ErrorBody, Scope};
 
+/// Long enough that most answers have ended, short enough for an SDK to wait.
+const SOON: Duration = Duration::from_secs(2);
+
 /// An error answer that is not yet sent.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -117,6 +120,13 @@ impl Refusal {
         self
     }
 
+    /// What it waits for is under way: SDKs are told to ask again.
+    pub(crate) fn again_soon(mut self) -> Self {
+        self.retry_after = Some(SOON);
+        self.should_retry = Some(true);
+        self
+    }
+
     /// Waiting until `at` helps.
     pub(crate) fn until(mut self, at: Option<Timestamp>, now: Timestamp) -> Self {
         self.reset_at = at;
@@ -160,8 +170,8 @@ impl Refusal {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
             headers.insert("retry-after-ms", HeaderValue::from(millis));
         }
-        if self.should_retry == Some(false) {
-            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        if let Some(should) = self.should_retry {
+            headers.insert("x-should-retry", HeaderValue::from_static(if should { "true" } else { "false" }));
         }
         if self.status == 405 {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));

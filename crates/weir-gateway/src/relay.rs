@@ -11,6 +11,7 @@ use crate::{
     Gateway,
     attempt::millis,
     attempts::{Attempts, Failed},
+    joins::Weight,
     lanes::Lane,
     private::Private,
     refusal::Refusal,
@@ -110,6 +111,10 @@ pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vi
         let rest = std::mem::replace(&mut stream.splitter, FrameSplitter::new(0)).finish();
         terms.gateway.sabotage.spoil(rest, stream.reply).await;
     }
+    // Who comes back in time still gets it all.
+    if matches!(stop, Stop::Eof(_) | Stop::Told(_)) && vigil.client_left() && stream.reply.outlet.is_kept() {
+        vigil.returns().await;
+    }
     stream.relayed(stop, vigil.client_left())
 }
 
@@ -134,7 +139,11 @@ impl Stream<'_, '_> {
                 self.frames = frames;
             }
             let quiet_at = marked_at.map_or_else(|| self.quiet_at(), |at| Some(at + AFTER_MARKER));
-            match vigil.wait(answer.chunk(), quiet_at).await {
+            let Some(wake) = vigil.listen(answer.chunk(), quiet_at).await else {
+                self.back();
+                continue;
+            };
+            match wake {
                 Wake::Ready(Some(Ok(piece))) => next = Some(piece),
                 Wake::Ready(None) => return Stop::Eof(Eof::Clean),
                 Wake::Ready(Some(Err(WireError::Unsent | WireError::Silent | WireError::NotHttp | WireError::Cut))) => {
@@ -194,20 +203,37 @@ impl Stream<'_, '_> {
 
     /// Hands frames to the client. A slow reader slows the upstream, but not beyond the call's total.
     async fn pass(&mut self, frames: Vec<Bytes>, vigil: &mut Vigil) -> Option<Limit> {
+        if self.left_with.is_none() {
+            let bytes = frames.iter().map(|frame| frame.len() as u64).sum::<u64>();
+            self.note(frames.len() as u64, bytes);
+        }
         for frame in frames {
-            if self.left_with.is_some() {
+            if self.left_with.is_some() && !self.reply.outlet.is_kept() {
                 return None;
             }
-            match vigil.patiently(self.reply.pass(frame, 1)).await {
-                Wake::Ready(Ok(())) | Wake::Quiet => {}
+            let weight = Weight { tokens: self.watch.delivered().tokens, any: self.any_output };
+            match vigil.patiently(self.reply.pass_weighed(frame, 1, weight)).await {
+                Wake::Ready(Ok(())) => self.back(),
+                Wake::Quiet => {}
                 Wake::Ready(Err(_)) => self.leave(),
                 Wake::Limit(limit) => return Some(limit),
             }
         }
-        let delivered = self.delivered();
-        let (amount, usage) = settle::so_far(&self.terms.price, self.terms.input, delivered);
-        self.terms.hold.progress(self.reply.events, self.reply.bytes, amount, usage);
         None
+    }
+
+    /// Notes what a crash would charge: what was delivered with the events that are about to be. Before they leave, since a reader on another
+    /// thread may have them at once.
+    fn note(&self, more: u64, bytes: u64) {
+        let (amount, usage) = settle::so_far(&self.terms.price, self.terms.input, self.watch.delivered().tokens);
+        self.terms.hold.progress(self.reply.events + more, self.reply.bytes + bytes, amount, usage);
+    }
+
+    /// Somebody came back, and reads from the first event.
+    fn back(&mut self) {
+        if self.left_with.take().is_some() {
+            self.note(0, 0);
+        }
     }
 
     /// Remembers what the client had when it left; what follows is not delivered.
@@ -236,8 +262,15 @@ impl Stream<'_, '_> {
 
     /// Puts together what happened.
     fn relayed(mut self, stop: Stop, gone: bool) -> Relayed {
-        if gone {
-            self.leave();
+        let (mut events, mut bytes) = (self.reply.events, self.reply.bytes);
+        match self.reply.outlet.reached().filter(|_| gone || self.left_with.is_some()) {
+            // It left with the last of it.
+            Some((.., true)) => self.left_with = None,
+            Some((pieces, length, weight, false)) => {
+                (events, bytes, self.left_with) = (pieces, length, Some((weight.tokens, weight.any)));
+            }
+            None if gone => self.leave(),
+            None => {}
         }
         // An upstream may leave out the last blank line; a whole last line is still an event to every client.
         let rest = std::mem::replace(&mut self.splitter, FrameSplitter::new(0)).finish();
@@ -263,8 +296,8 @@ impl Stream<'_, '_> {
             used: Used { work, reported: self.watch.usage(), input: self.terms.input, delivered: self.delivered(), any_output },
             facts: StreamFacts {
                 end: if left && !complete { StreamEnd::ClientGone } else { end },
-                events: self.reply.events,
-                bytes: self.reply.bytes,
+                events,
+                bytes,
                 finish_reason: self.watch.finish_reason().map(|reason| self.terms.gateway.screen.token(reason)),
             },
             verdict,

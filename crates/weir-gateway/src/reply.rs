@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use weir_core::{Charged, Dialect, RequestId, Route};
 
 use crate::{
+    joins::{Weight, is_event},
     outlet::{Gone, Outlet},
     refusal::Refusal,
 };
@@ -29,11 +30,15 @@ pub(crate) struct Reply {
 pub(crate) const CLIENT_LEFT: u16 = 499;
 
 /// A comment: every client skips it, no client mistakes it for an event.
-const HEARTBEAT: Bytes = Bytes::from_static(b": weir\n\n");
+pub(crate) const HEARTBEAT: Bytes = Bytes::from_static(b": weir\n\n");
 
 impl Reply {
     pub(crate) fn new(outlet: Outlet, id: RequestId, route: Route) -> Self {
         Self { outlet, id, route, status: None, events: 0, bytes: 0, last_write: Instant::now(), limits: Vec::new() }
+    }
+
+    pub(crate) fn id(&self) -> RequestId {
+        self.id
     }
 
     /// The status the client got.
@@ -51,6 +56,7 @@ impl Reply {
 
     fn head(&mut self, mut head: Response<()>) -> Response<()> {
         self.status = Some(head.status().as_u16());
+        self.outlet.keep_head(&head);
         head.headers_mut().extend(std::mem::take(&mut self.limits));
         if let Ok(id) = HeaderValue::from_str(&self.id.to_string()) {
             if self.route == Route::Messages {
@@ -76,12 +82,27 @@ impl Reply {
 
     /// Passes whole events.
     pub(crate) async fn pass(&mut self, frames: Bytes, events: u64) -> Result<(), Gone> {
+        self.pass_weighed(frames, events, Weight::default()).await
+    }
+
+    /// Passes whole events; `weight` is what the answer weighs with them. Whoever comes back to an answer that is kept gets them, too.
+    pub(crate) async fn pass_weighed(&mut self, frames: Bytes, events: u64, weight: Weight) -> Result<(), Gone> {
         let bytes = frames.len() as u64;
-        self.outlet.send(frames).await?;
-        self.events += events;
-        self.bytes += bytes;
-        self.last_write = Instant::now();
-        Ok(())
+        let sent = self.outlet.send(frames, weight).await;
+        if sent.is_ok() || self.outlet.is_kept() {
+            self.events += events;
+            self.bytes += bytes;
+            self.last_write = Instant::now();
+        }
+        sent
+    }
+
+    /// Opens a stream, or sends a whole answer, as a call's other requests got it, under this request's own id.
+    pub(crate) fn like(&mut self, status: http::StatusCode, headers: http::HeaderMap) -> Response<()> {
+        let mut head = Response::new(());
+        *head.status_mut() = status;
+        *head.headers_mut() = headers;
+        self.head(head)
     }
 
     /// Fills silence, opening the stream if need be.
@@ -89,7 +110,7 @@ impl Reply {
         if !self.is_open() {
             self.open(Vec::new());
         }
-        self.outlet.send(HEARTBEAT).await?;
+        self.outlet.beat().await?;
         self.last_write = Instant::now();
         Ok(())
     }
@@ -116,7 +137,18 @@ impl Reply {
             return self.outlet.finish(head, body).await;
         }
         let event = refusal.body(self.id, charged).to_event(self.dialect(), self.events);
-        self.outlet.send(event).await?;
-        self.outlet.end().await
+        let sent = self.outlet.send(event, Weight::default()).await;
+        self.outlet.end().await.and(sent)
     }
+}
+
+/// The frame with an `id:` line in front, if it is an event; `last` counts them.
+pub(crate) fn numbered(frame: Bytes, last: &mut u64) -> Bytes {
+    if !is_event(&frame) {
+        return frame;
+    }
+    *last += 1;
+    // A byte order mark counts at a stream's very beginning only.
+    let (mark, rest) = frame.split_at(if frame.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 });
+    [mark, format!("id: {last}\n").as_bytes(), rest].concat().into()
 }

@@ -24,6 +24,9 @@ use crate::{
     refusal::Refusal,
 };
 
+/// How often answers are dropped whose time is over, where no call does it.
+const EXPIRE: Duration = Duration::from_secs(5);
+
 /// After the last call a connection gets this long to take what was said: long enough for a slow reader, short enough for whoever
 /// waits for the process to end.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -35,11 +38,16 @@ impl Gateway {
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()> + Send, grace: Duration) {
         let places = Arc::new(Semaphore::new(self.settings.limits.connections));
         let mut stop = std::pin::pin!(stop);
+        let mut old = tokio::time::interval(EXPIRE);
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut stop => break,
                 accepted = listener.accept() => accepted,
+                _ = old.tick() => {
+                    self.joins.expire();
+                    continue;
+                }
             };
             let Ok((io, peer)) = accepted else {
                 // Out of file descriptors, most likely: give running connections a moment to end.
@@ -149,17 +157,17 @@ impl Gateway {
     fn request(self: &Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Driven {
         let gateway = Arc::clone(self);
         let path = request.uri().path();
-        if request.method() == http::Method::GET
-            && let Some(own) = Own::of_path(path)
-        {
-            return Driven::new(self.closer.clone(), |outlet| Box::pin(own::answer(gateway, own, request, outlet)));
+        let own = Own::of_path(path, request.uri().query()).filter(|_| request.method() == http::Method::GET);
+        let numbered = own::numbered(&request, own.as_ref());
+        if let Some(own) = own {
+            return Driven::new(self.closer.clone(), numbered, |outlet| Box::pin(own::answer(gateway, own, request, outlet)));
         }
         let route = Route::of_path(path).unwrap_or(Route::Unknown);
         let at = self.clock.now();
         let id = weir_core::RequestId::new(at, self.dice.roll());
         let (head, body) = request.into_parts();
         let arrival = Arrival { id, at, began: Instant::now(), route, head, body, peer };
-        Driven::new(self.closer.clone(), |outlet| Box::pin(call::run(gateway, arrival, outlet)))
+        Driven::new(self.closer.clone(), numbered, |outlet| Box::pin(call::run(gateway, arrival, outlet)))
     }
 }
 

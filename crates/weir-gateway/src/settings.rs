@@ -10,6 +10,7 @@ use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Policies, Price, Route, Timeo
 pub struct Settings {
     pub limits: Limits,
     pub streams: Streams,
+    pub replay: Replay,
     pub upstreams: Vec<Upstream>,
     pub timeouts: Timeouts,
     /// The first rule that fits a call replaces the four limits for it.
@@ -84,6 +85,25 @@ impl Default for Streams {
             linger: Duration::from_secs(10),
             client_gone: ClientGone::Cancel,
         }
+    }
+}
+
+/// What is kept of answers, in memory, for requests that belong to the same call.
+#[derive(Debug, Clone, Copy)]
+pub struct Replay {
+    /// How long an answer is kept after its call ended, and an equal request is taken for a possible retry. Longer than any SDK's retries.
+    pub window: Duration,
+    /// One answer. 1 MiB is some hundred thousand tokens.
+    pub answer_bytes: usize,
+    /// All answers together; the oldest go first.
+    pub bytes: usize,
+    /// Calls that are remembered, with or without their answer; the oldest go first.
+    pub calls: usize,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(600), answer_bytes: 1 << 20, bytes: 64 << 20, calls: 100_000 }
     }
 }
 

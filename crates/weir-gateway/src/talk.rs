@@ -51,12 +51,19 @@ pub(crate) struct Ended {
     refusal: Option<Refusal>,
     /// The stream is open and wants its end.
     open: bool,
+    /// The client left and the upstream was cancelled: who comes back must not take what is kept for the whole.
+    cut: bool,
 }
 
 impl Ended {
     pub(crate) async fn last_word(self, record: &mut CallRecord, reply: &mut Reply) -> Result<(), Refusal> {
         match self.refusal {
             Some(refusal) => Err(refusal),
+            None if self.cut => {
+                let left = Refusal::of(record.verdict).by(Side::Client).code(Some("client_left"), Some("client_error"));
+                let _ = reply.refuse(&left, record.charge.charged).await;
+                Ok(())
+            }
             None if self.open => {
                 if reply.end().await.is_err() {
                     record.ended_by = Side::Client;
@@ -151,7 +158,7 @@ impl Talk<'_> {
         }
         record.ended_by =
             refusal.as_ref().map_or(if live.vigil.client_left() { Side::Client } else { Side::Done }, |refusal| refusal.ended_by);
-        Ok(Ended { used: relayed.used, refusal, open: true })
+        Ok(Ended { used: relayed.used, refusal, open: true, cut: end == StreamEnd::ClientGone && live.reply.is_open() })
     }
 
     /// The first piece of an answer whose content type says that it is no stream: the header may lie, the first bytes do not.
@@ -200,7 +207,18 @@ impl Talk<'_> {
         } else {
             live.reply.answer(whole::head(status, &answer.head.headers), body).await
         };
-        Ok(self.handed(sent.is_ok(), used, live.record))
+        let taken = sent.is_ok() || self.fetched(live).await;
+        Ok(self.handed(taken, used, live.record))
+    }
+
+    /// Whether somebody came back within the linger and took the answer that is ready.
+    async fn fetched(&self, live: &mut Live<'_>) -> bool {
+        while live.reply.outlet.is_kept() && live.vigil.returns().await {
+            if live.reply.end().await.is_ok() {
+                return true;
+            }
+        }
+        false
     }
 
     /// A stream was asked for and a whole answer came: the client gets the same answer as events.
@@ -211,8 +229,9 @@ impl Talk<'_> {
         let mut watch = StreamWatch::new(reply.dialect());
         for frame in frames {
             let hidden = watch.see(&frame) == Seen::UsageOnly && !self.asked.peek.asked_usage;
-            if !hidden {
-                reply.pass(frame, 1).await?;
+            // A client that left may come back for what is kept.
+            if !hidden && reply.pass(frame, 1).await.is_err() && !reply.outlet.is_kept() {
+                return Err(Gone);
             }
         }
         reply.end().await
@@ -229,12 +248,12 @@ impl Talk<'_> {
             record.ended_by = Side::Client;
             record.verdict = if finish { Verdict::ProducedNotDelivered } else { Verdict::ClientLeft };
         }
-        Ended { used, refusal: None, open: false }
+        Ended { used, refusal: None, open: false, cut: false }
     }
 
     fn refused(&self, refusal: Refusal) -> Ended {
         let used = Used { work: Work::Cut, reported: None, input: self.admitted.input, delivered: 0, any_output: false };
-        Ended { used, refusal: Some(refusal), open: false }
+        Ended { used, refusal: Some(refusal), open: false, cut: false }
     }
 }
 

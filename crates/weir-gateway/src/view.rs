@@ -1,7 +1,7 @@
 //! A call as its owner, the console and `weir calls` see it: the record, its charge and its ledger lines.
 
 use serde_json::{Value, json};
-use weir_core::{Amount, Charged, verdict::Lang};
+use weir_core::{Amount, Charged, Verdict, verdict::Lang};
 use weir_store::{CallState, StoredCall};
 
 /// The form of `GET /v1/weir/calls/{id}` and of each entry of `weir calls list --json`. Amounts are nano-units.
@@ -48,6 +48,9 @@ pub fn call_view(call: &StoredCall) -> Value {
         "scenario": record.scenario,
         "limit": record.limit.as_ref().map(|limit| json!({ "scope": limit.scope, "kind": limit.kind, "limit": limit.limit,
             "resetAt": limit.reset_at.map(weir_core::Timestamp::rfc3339), "early": limit.early })),
+        "suspected_retry_of": record.suspected_retry_of,
+        "requests": call.requests.iter().map(|request| json!({ "id": request.id, "time": request.at.rfc3339(), "how": request.how,
+            "status": request.status, "events": request.events, "verdict": Verdict::ReplayedOnce.code(), "charged": Charged::No })).collect::<Vec<_>>(),
         "attempts": record.attempts,
         "timing": record.timing,
         "stream_obs": record.observed,

@@ -2,7 +2,12 @@
 //!
 //! One timer serves all deadlines. It is moved later only when it fires, so a stream that keeps talking never touches it.
 
-use std::{future::Future, pin::Pin, task::Poll, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 use weir_core::Timeouts;
@@ -83,28 +88,76 @@ impl Vigil {
     pub(crate) async fn wait<T>(&mut self, upstream: impl Future<Output = T>, quiet_at: Option<Instant>) -> Wake<T> {
         let mut upstream = std::pin::pin!(upstream);
         std::future::poll_fn(|cx| {
-            if let Poll::Ready(ready) = upstream.as_mut().poll(cx) {
-                return Poll::Ready(Wake::Ready(ready));
-            }
-            if self.gone_at.is_none() && self.outlet.is_gone() {
-                self.gone_at = Some(Instant::now());
-            }
-            if self.closer.is_cutting() {
-                return Poll::Ready(Wake::Limit(Limit::Draining));
-            }
             loop {
-                let (at, wake) = self.next_deadline(quiet_at);
-                if self.sleep.deadline() > at {
-                    self.sleep.as_mut().reset(at);
+                match self.poll(upstream.as_mut(), quiet_at, cx) {
+                    Poll::Ready(Some(wake)) => return Poll::Ready(wake),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
                 }
-                if self.sleep.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                if Instant::now() >= at {
-                    return Poll::Ready(wake.map_or(Wake::Quiet, Wake::Limit));
-                }
+            }
+        })
+        .await
+    }
+
+    /// The same, but ends with `None` when all had left and somebody came back.
+    pub(crate) async fn listen<T>(&mut self, upstream: impl Future<Output = T>, quiet_at: Option<Instant>) -> Option<Wake<T>> {
+        let mut upstream = std::pin::pin!(upstream);
+        std::future::poll_fn(|cx| self.poll(upstream.as_mut(), quiet_at, cx)).await
+    }
+
+    fn poll<T>(
+        &mut self,
+        upstream: Pin<&mut impl Future<Output = T>>,
+        quiet_at: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Wake<T>>> {
+        if let Poll::Ready(ready) = upstream.poll(cx) {
+            return Poll::Ready(Some(Wake::Ready(ready)));
+        }
+        if self.look(cx) {
+            return Poll::Ready(None);
+        }
+        if self.closer.is_cutting() {
+            return Poll::Ready(Some(Wake::Limit(Limit::Draining)));
+        }
+        loop {
+            let (at, wake) = self.next_deadline(quiet_at);
+            if self.sleep.deadline() > at {
                 self.sleep.as_mut().reset(at);
             }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if Instant::now() >= at {
+                return Poll::Ready(Some(wake.map_or(Wake::Quiet, Wake::Limit)));
+            }
+            self.sleep.as_mut().reset(at);
+        }
+    }
+
+    /// The linger begins when the last one leaves, and ends when somebody comes back; whether somebody just did.
+    fn look(&mut self, cx: &Context<'_>) -> bool {
+        let gone = self.outlet.poll_gone(cx);
+        if gone {
+            self.gone_at.get_or_insert_with(Instant::now);
+            return false;
+        }
+        self.gone_at.take().is_some()
+    }
+
+    /// Waits as long as the linger allows for somebody to come back to an answer that is ready; whether somebody did.
+    pub(crate) async fn returns(&mut self) -> bool {
+        let Some(linger) = self.linger else { return false };
+        std::future::poll_fn(|cx| {
+            self.look(cx);
+            // Whoever came may have taken it all and be gone again.
+            let Some(gone_at) = self.gone_at.filter(|_| !self.outlet.is_delivered()) else { return Poll::Ready(true) };
+            let at = self.total_at.min(gone_at + linger);
+            if self.closer.is_cutting() || Instant::now() >= at {
+                return Poll::Ready(false);
+            }
+            self.sleep.as_mut().reset(at);
+            self.sleep.as_mut().poll(cx).map(|()| false)
         })
         .await
     }

@@ -103,6 +103,7 @@ fn record(id: RequestId, at: Timestamp, by: &Principal, charge: Charge<Reserved>
             read_timeout_s: Some(600),
             ..ClientFacts::default()
         },
+        suspected_retry_of: None,
         error_code: None,
         error_text: None,
         limit: None,

@@ -60,7 +60,7 @@ impl Law {
 }
 
 /// Laws that one query each finds the breakers of: the id of a call or of a line.
-const QUERIES: [(&str, &str); 6] = [
+const QUERIES: [(&str, &str); 7] = [
     ("no_call_is_charged_twice", "SELECT id FROM ledger WHERE kind = 'charge' GROUP BY id HAVING count(*) > 1"),
     (
         "every_charge_has_its_call",
@@ -80,6 +80,10 @@ const QUERIES: [(&str, &str); 6] = [
         "a_row_is_what_its_record_says",
         "SELECT id FROM calls WHERE facts ->> '$.verdict' IS NOT verdict OR facts ->> '$.status' IS NOT status OR facts ->> '$.kid' IS NOT kid
          OR facts ->> '$.account' IS NOT account OR facts ->> '$.at' IS NOT at",
+    ),
+    (
+        "every_charged_idempotency_key_names_its_call",
+        "SELECT k.call FROM keyed k LEFT JOIN calls c ON c.id = k.call WHERE c.kid IS NOT k.kid OR c.facts ->> '$.charge.charged' NOT IN ('yes', 'refunded')",
     ),
     ("nothing_that_ended_is_pending", "SELECT id FROM calls WHERE facts ->> '$.charge.charged' = 'pending'"),
 ];
@@ -101,6 +105,7 @@ impl Store {
         let mut slots = Law::new("every_slot_can_be_read");
         (0..damaged).for_each(|_| slots.broken_by(|| "a slot of the holds file".to_owned()));
         report.add(slots);
+        report.add(requests_law(&view, &found)?);
         report.add(balance_law(&view)?);
         report.add(usage_law(&view)?);
         for (name, query) in QUERIES {
@@ -115,6 +120,27 @@ impl Store {
         }
         Ok(report)
     }
+}
+
+/// Each joined request names a call of its own key, which has its row or runs. A call that a crash cut before it reserved does not say whose it was.
+fn requests_law(db: &Connection, running: &[holds::Found]) -> Result<Law, StoreError> {
+    let mut law = Law::new("every_joined_request_names_a_call_of_its_key");
+    let mut strays = db.prepare(
+        "SELECT r.id, r.call, r.kid, c.id IS NULL FROM requests r LEFT JOIN calls c ON c.id = r.call
+         WHERE c.id IS NULL OR c.kid <> r.kid",
+    )?;
+    let mut rows = strays.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, call, kid, no_row): ([u8; 16], [u8; 16], String, bool) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let runs = running.iter().any(|found| {
+            // A slot has its key from its reservation on.
+            found.record.id.to_bytes() == call && found.record.kid.as_ref().is_none_or(|of| of.as_str() == kid)
+        });
+        if !(no_row && runs) {
+            law.broken_by(|| RequestId::from_bytes(id).to_string());
+        }
+    }
+    Ok(law)
 }
 
 /// Credits and settled totals of each account are the sums of its lines, exactly.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde::Serialize;
-use weir_core::{Amount, ApiKey, CallRecord, Charge, Charged, Clock, RequestId, Reserved, Route, Timestamp, Usage};
+use weir_core::{Amount, ApiKey, CallRecord, Charge, Charged, Clock, KeyId, RequestId, Reserved, Route, Timestamp, Usage};
 
 use crate::{
     AuditReport, Full, Holder, KeyRefusal, Principal, RecentCall, Spent, Store, StoreError, StoredCall, Used,
@@ -18,9 +18,10 @@ use crate::{
     balance::Purse,
     desk::Desk,
     holds::{Holds, Who},
+    joined::{JoinedRequest, Keyed, keyed_call},
     lock::Lock,
     pepper::Pepper,
-    queue::{Next, Queue, Sealed},
+    queue::{Next, Pended, Queue, Sealed},
     rows::Committer,
     schema,
     sweep::sweep,
@@ -85,6 +86,7 @@ pub struct Hold {
     slot: u32,
     holds: Arc<Holds>,
     reserved: OnceLock<Reservation>,
+    keyed: OnceLock<Keyed>,
 }
 
 #[derive(Debug)]
@@ -102,6 +104,13 @@ impl Hold {
     /// Notes how long the call waited for a limit, before it reserves: a call that a crash cuts belongs to the day in which it was admitted.
     pub fn waited(&self, ms: u32) {
         self.holds.slot(self.slot).waited(ms);
+    }
+
+    /// Notes the idempotency key under which the call must never be charged twice; to be called once, before it reserves. If the call is charged,
+    /// also by the next start, the key becomes durable with its row.
+    pub fn keyed(&self, keyed: Keyed) {
+        self.holds.slot(self.slot).keyed(&keyed);
+        let _ = self.keyed.set(keyed);
     }
 
     /// Notes what was delivered so far: whole events, their bytes, what they cost and what they used. A few plain stores; cheap enough for every event.
@@ -142,7 +151,7 @@ impl Books {
         let slot = self.shared.holds.take()?;
         self.shared.holds.slot(slot).accept(id, route);
         self.running.fetch_add(1, Ordering::Relaxed);
-        Ok(Hold { id, slot, holds: Arc::clone(&self.shared.holds), reserved: OnceLock::new() })
+        Ok(Hold { id, slot, holds: Arc::clone(&self.shared.holds), reserved: OnceLock::new(), keyed: OnceLock::new() })
     }
 
     /// Holds `amount` on the balance, once for a call. A hold of zero always fits. Ready at once: only a store across a network would wait.
@@ -164,7 +173,7 @@ impl Books {
 
     /// Ends a call: one call, one row; never waits. Also for calls that never reserved. From here on a crash loses nothing of it.
     pub fn seal(&self, hold: Hold, record: CallRecord) {
-        let Hold { id, slot, mut reserved, .. } = hold;
+        let Hold { id, slot, mut reserved, mut keyed, .. } = hold;
         let reservation = reserved.take();
         let record = sound(id, reservation.as_ref(), record);
         self.shared.holds.slot(slot).end(&record);
@@ -172,7 +181,38 @@ impl Books {
             purse.end(*held, record.charge.amount);
         }
         self.running.fetch_sub(1, Ordering::Relaxed);
-        self.shared.queue.push(Sealed { slot, purse: reservation.map(|reservation| reservation.purse), record });
+        let purse = reservation.map(|reservation| reservation.purse);
+        self.push(Pended::Call(Box::new(Sealed { slot, purse, record, keyed: keyed.take() })));
+    }
+
+    /// Takes a request back that turned out to belong to another call: its slot is free at once, and it gets a row of its own among that call's
+    /// requests. Never waits. `hold` must not have reserved.
+    pub fn join(&self, hold: Hold, request: JoinedRequest) {
+        let Hold { slot, reserved, .. } = hold;
+        debug_assert!(reserved.get().is_none(), "a request that joins a call holds nothing");
+        self.shared.holds.put_back(std::iter::once(slot));
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        self.joined(request);
+    }
+
+    /// Writes what is known now of a joined request; the last word of each id stands. Never waits.
+    pub fn joined(&self, request: JoinedRequest) {
+        self.push(Pended::Joined(request));
+    }
+
+    /// The keyed hash of these parts. What they say cannot be found from it without the pepper, which is not in the database.
+    #[must_use]
+    pub fn digest(&self, parts: &[&[u8]]) -> [u8; 16] {
+        self.pepper.digest(parts)
+    }
+
+    /// The call that was charged under an idempotency key at or after `since`, and the hash of its request. Reads one row.
+    pub fn keyed_call(&self, kid: &KeyId, key: &[u8; 16], since: Timestamp) -> Result<Option<(RequestId, [u8; 16])>, StoreError> {
+        keyed_call(&self.store.db(), kid, key, since)
+    }
+
+    fn push(&self, row: Pended) {
+        self.shared.queue.push(row);
         if let Writing::Inline(writer) = &self.writing {
             self.write_inline(writer);
         }

@@ -7,9 +7,10 @@ use serde::Serialize;
 use weir_core::{CallRecord, KeyId, RequestId, Timestamp, Verdict};
 
 use crate::{
-    LedgerEntry, Store, StoreError,
+    JoinedRequest, LedgerEntry, Store, StoreError,
     account::lines_of,
     holds::{self, Found, SlotState},
+    joined::{call_of, requests_of},
 };
 
 /// How far the record of a call is.
@@ -30,6 +31,12 @@ pub struct StoredCall {
     pub state: CallState,
     pub record: CallRecord,
     pub ledger: Vec<LedgerEntry>,
+    /// Requests that joined it or got its replay, oldest first, at most [`StoredCall::REQUESTS`].
+    pub requests: Vec<JoinedRequest>,
+}
+
+impl StoredCall {
+    pub const REQUESTS: u32 = 1_000;
 }
 
 /// Which calls are asked for; newest first.
@@ -93,8 +100,16 @@ const WRITER_WAIT: Duration = Duration::from_millis(200);
 const WRITER_STEP: Duration = Duration::from_millis(2);
 
 impl Store {
-    /// One call: its row, or what its slot says if it still runs or has just ended.
+    /// One call, by the id of any of its requests: its row, or what its slot says if it still runs or has just ended.
     pub fn call(&self, id: RequestId) -> Result<Option<StoredCall>, StoreError> {
+        if let Some(call) = self.call_begun_by(id)? {
+            return Ok(Some(call));
+        }
+        let joined = call_of(&self.db(), id)?;
+        joined.map_or(Ok(None), |call| self.call_begun_by(call))
+    }
+
+    fn call_begun_by(&self, id: RequestId) -> Result<Option<StoredCall>, StoreError> {
         if let Some(call) = row_of(&self.db(), id)? {
             return Ok(Some(call));
         }
@@ -104,13 +119,11 @@ impl Store {
             return Ok(Some(call));
         }
         if let Some(record) = ended.into_iter().next() {
-            return Ok(Some(StoredCall { state: CallState::Ended, record, ledger: Vec::new() }));
+            return Ok(Some(StoredCall { state: CallState::Ended, record, ledger: Vec::new(), requests: requests_of(&self.db(), id)? }));
         }
-        let running = holds::read(self.dir())?.0.into_iter().find(|found| found.record.id == id);
-        Ok(running.map(|found| {
-            let state = if found.state == SlotState::Ended { CallState::Ended } else { CallState::Running };
-            StoredCall { state, record: found.record, ledger: Vec::new() }
-        }))
+        let Some(found) = holds::read(self.dir())?.0.into_iter().find(|found| found.record.id == id) else { return Ok(None) };
+        let state = if found.state == SlotState::Ended { CallState::Ended } else { CallState::Running };
+        Ok(Some(StoredCall { state, record: found.record, ledger: Vec::new(), requests: requests_of(&self.db(), id)? }))
     }
 
     /// Calls that have ended, newest first. A call whose answer was sent is among them, row or not.
@@ -129,7 +142,8 @@ impl Store {
         let seen: HashSet<RequestId> = calls.iter().map(|call| call.record.id).collect();
         for record in waiting {
             if !seen.contains(&record.id) && !has_row(&db, record.id)? {
-                calls.push(StoredCall { state: CallState::Ended, record, ledger: Vec::new() });
+                let requests = requests_of(&db, record.id)?;
+                calls.push(StoredCall { state: CallState::Ended, record, ledger: Vec::new(), requests });
             }
         }
         calls.sort_by_key(|call| std::cmp::Reverse(call.record.id));
@@ -185,5 +199,6 @@ fn row_of(db: &Connection, id: RequestId) -> Result<Option<StoredCall>, StoreErr
 fn recorded(db: &Connection, facts: &str) -> Result<StoredCall, StoreError> {
     let record: CallRecord = serde_json::from_str(facts).map_err(|_| StoreError::Damaged { what: "the record of a call" })?;
     let ledger = lines_of(db, record.id)?;
-    Ok(StoredCall { state: CallState::Recorded, record, ledger })
+    let requests = requests_of(db, record.id)?;
+    Ok(StoredCall { state: CallState::Recorded, record, ledger, requests })
 }

@@ -14,7 +14,10 @@ use std::{
 
 use weir_core::CallRecord;
 
-use crate::balance::Purse;
+use crate::{
+    balance::Purse,
+    joined::{JoinedRequest, Keyed},
+};
 
 /// A full group: more would only lengthen the transaction.
 pub(crate) const GROUP: usize = 512;
@@ -27,7 +30,18 @@ pub(crate) struct Sealed {
     pub(crate) slot: u32,
     pub(crate) purse: Option<Arc<Purse>>,
     pub(crate) record: CallRecord,
+    pub(crate) keyed: Option<Keyed>,
 }
+
+/// Something that wants a row.
+#[derive(Debug)]
+pub(crate) enum Pended {
+    Call(Box<Sealed>),
+    Joined(JoinedRequest),
+}
+
+/// Rows of joined requests that may wait while the database refuses; beyond that they are not kept. They are no money, and calls come first.
+const JOINED_WAITING: usize = 16_384;
 
 /// What the writer is to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +62,9 @@ pub(crate) struct Queue {
 
 #[derive(Debug)]
 struct Pending {
-    rows: Vec<Sealed>,
+    rows: Vec<Pended>,
+    /// How many of them are joined requests.
+    joined: usize,
     /// Calls sealed, and calls committed, since the start.
     sealed: u64,
     committed: u64,
@@ -62,7 +78,8 @@ struct Pending {
 
 impl Default for Queue {
     fn default() -> Self {
-        let pending = Pending { rows: Vec::new(), sealed: 0, committed: 0, wanted: 0, failures: 0, waiters: Vec::new(), next: Next::Work };
+        let pending =
+            Pending { rows: Vec::new(), joined: 0, sealed: 0, committed: 0, wanted: 0, failures: 0, waiters: Vec::new(), next: Next::Work };
         Self { pending: Mutex::new(pending), wake: Condvar::new() }
     }
 }
@@ -72,9 +89,15 @@ impl Queue {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, sealed: Sealed) {
+    pub(crate) fn push(&self, row: Pended) {
         let mut pending = self.lock();
-        pending.rows.push(sealed);
+        if matches!(row, Pended::Joined(_)) {
+            if pending.joined >= JOINED_WAITING {
+                return;
+            }
+            pending.joined += 1;
+        }
+        pending.rows.push(row);
         pending.sealed += 1;
         let waiting = pending.rows.len();
         drop(pending);
@@ -85,7 +108,7 @@ impl Queue {
 
     /// Waits up to `idle` for something to do, then up to 5 ms for a full group, and moves what there is behind `batch`.
     /// With rows in `batch` already, which failed before, it waits `idle` for their next try.
-    pub(crate) fn next(&self, batch: &mut Vec<Sealed>, idle: Duration) -> Next {
+    pub(crate) fn next(&self, batch: &mut Vec<Pended>, idle: Duration) -> Next {
         let mut pending = self.lock();
         let again = !batch.is_empty();
         pending = wait_while(&self.wake, pending, idle, |p| p.next == Next::Work && (again || p.rows.is_empty()));
@@ -97,12 +120,15 @@ impl Queue {
         } else {
             batch.append(&mut pending.rows);
         }
+        pending.joined = batch.iter().filter(|row| again && matches!(row, Pended::Joined(_))).count();
         pending.next
     }
 
     /// Takes what there is without waiting.
-    pub(crate) fn take(&self, batch: &mut Vec<Sealed>) {
-        batch.append(&mut self.lock().rows);
+    pub(crate) fn take(&self, batch: &mut Vec<Pended>) {
+        let mut pending = self.lock();
+        batch.append(&mut pending.rows);
+        pending.joined = 0;
     }
 
     pub(crate) fn committed(&self, calls: usize) {

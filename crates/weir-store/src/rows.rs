@@ -7,6 +7,7 @@ use weir_core::{Amount, CallRecord, Charged, KeyId, Timestamp, Verdict};
 
 use crate::{
     StoreError,
+    joined::{JoinedRequest, Keyed, write_joined, write_keyed},
     tally::{SeenCallers, Tally, admitted, tokens},
 };
 
@@ -27,10 +28,11 @@ impl Committer {
         Self { db, json: Vec::new(), seen: SeenCallers::default() }
     }
 
-    /// Writes every call that has no row yet, all of them or none.
+    /// Writes every call that has no row yet, and every joined request, all of them or none.
     pub(crate) fn commit<'a>(
         &mut self,
-        calls: impl Iterator<Item = &'a CallRecord>,
+        calls: impl Iterator<Item = (&'a CallRecord, Option<&'a Keyed>)>,
+        joined: &[&JoinedRequest],
         now: Timestamp,
     ) -> Result<AlreadyRecorded, StoreError> {
         let Self { db, json, seen } = self;
@@ -38,6 +40,7 @@ impl Committer {
         let mut tally = Tally::default();
         let known = write(&change, json, calls, &mut tally, now)?;
         tally.write(&change, seen)?;
+        write_joined(&change, joined)?;
         change.commit()?;
         Ok(known)
     }
@@ -55,7 +58,7 @@ impl Committer {
 fn write<'a>(
     change: &Transaction<'_>,
     json: &mut Vec<u8>,
-    calls: impl Iterator<Item = &'a CallRecord>,
+    calls: impl Iterator<Item = (&'a CallRecord, Option<&'a Keyed>)>,
     tally: &mut Tally<'a>,
     now: Timestamp,
 ) -> Result<AlreadyRecorded, StoreError> {
@@ -66,7 +69,7 @@ fn write<'a>(
     let mut line = change.prepare_cached("INSERT INTO ledger (id, kind, account, amount, at) VALUES (?1, 'charge', ?2, ?3, ?4)")?;
     let mut known = Vec::new();
     let mut totals: HashMap<&str, Amount> = HashMap::new();
-    for (place, call) in calls.enumerate() {
+    for (place, (call, keyed)) in calls.enumerate() {
         json.clear();
         serde_json::to_writer(&mut *json, call).map_err(|_| StoreError::NotAValue { what: "a record", why: "it has no JSON" })?;
         let facts = std::str::from_utf8(json).map_err(|_| StoreError::NotAValue { what: "a record", why: "it is not text" })?;
@@ -83,6 +86,9 @@ fn write<'a>(
         if call.charge.charged == Charged::Yes {
             let account = account.unwrap_or_default();
             line.execute((&id[..], account, call.charge.amount.0, now.0))?;
+            if let (Some(keyed), Some(kid)) = (keyed, kid) {
+                write_keyed(change, kid, keyed, call)?;
+            }
             let total = totals.entry(account).or_default();
             *total = Amount(total.0.saturating_add(call.charge.amount.0));
         }

@@ -25,6 +25,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// - Every index costs each call; a call of every key is found by `(kid, id)`, a call that is not well by its verdict.
 /// - `usage` is what each caller of a key did in a quarter of an hour: every zone's midnight lies on one, so a civil day of any zone is a sum of rows.
 ///   `totals` is the same for those who have many keys, so that asking what they used today costs no more for many keys than for one.
+/// - `requests` are those that joined a call or got its replay; the call itself has the id of its first.
+/// - `keyed` is which call of a key was charged under which `Idempotency-Key`, both as keyed hashes.
 /// - `calls.admitted` and `calls.tokens` let a start read the last minutes without parsing a record. `tokens` is null in rows older than `usage`.
 pub(crate) const MIGRATIONS: &[&str] = &["
 CREATE TABLE accounts (
@@ -62,6 +64,16 @@ CREATE TABLE totals (
     kind TEXT NOT NULL CHECK (kind IN ('family', 'account', 'group')), holder TEXT NOT NULL, quarter INTEGER NOT NULL, requests INTEGER NOT NULL,
     tokens INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (kind, holder, quarter)
 ) STRICT, WITHOUT ROWID;
+", "
+CREATE TABLE requests (
+    id BLOB NOT NULL PRIMARY KEY, call BLOB NOT NULL, kid TEXT NOT NULL, at INTEGER NOT NULL, how TEXT NOT NULL, status INTEGER NOT NULL,
+    events INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_of_call ON requests (call, id);
+CREATE TABLE keyed (
+    kid TEXT NOT NULL, key BLOB NOT NULL, request BLOB NOT NULL, call BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kid, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX keyed_by_time ON keyed (at);
 "];
 
 /// Makes the data directory if it is not there; one that is there keeps its permissions.

@@ -20,7 +20,7 @@ pub(crate) fn sweep(store: &Store, committer: &mut Committer, now: Timestamp) ->
             end_by_restart(&mut slot.record);
         }
     }
-    let known = committer.commit(found.iter().map(|slot| &slot.record), now)?;
+    let known = committer.commit(found.iter().map(|slot| (&slot.record, slot.keyed.as_ref())), &[], now)?;
     let mut known = known.into_iter().peekable();
     for (place, slot) in found.iter().enumerate() {
         let count = match (slot.state, slot.record.charge.charged) {

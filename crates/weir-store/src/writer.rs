@@ -14,7 +14,7 @@ use crate::{
     StoreError,
     desk::Desk,
     holds::Holds,
-    queue::{GROUP, Next, Queue, Sealed},
+    queue::{GROUP, Next, Pended, Queue, Sealed},
     rows::Committer,
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
 /// The writer's own: the connection and what it could not write yet.
 pub(crate) struct Writer {
     pub(crate) committer: Committer,
-    pub(crate) batch: Vec<Sealed>,
+    pub(crate) batch: Vec<Pended>,
     /// The version of others' changes that the desk has.
     pub(crate) followed: Option<i64>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -115,13 +115,21 @@ impl Drop for LastWord<'_> {
     }
 }
 
-fn write_group(committer: &mut Committer, group: &[Sealed], now: Timestamp, shared: &Shared) -> Result<(), StoreError> {
-    let known = committer.commit(group.iter().map(|sealed| &sealed.record), now)?;
-    for place in known {
-        if let Some(purse) = &group[place].purse {
-            purse.uncharge(group[place].record.charge.amount);
+fn write_group(committer: &mut Committer, group: &[Pended], now: Timestamp, shared: &Shared) -> Result<(), StoreError> {
+    let mut calls: Vec<&Sealed> = Vec::with_capacity(group.len());
+    let mut joined = Vec::new();
+    for row in group {
+        match row {
+            Pended::Call(sealed) => calls.push(sealed),
+            Pended::Joined(request) => joined.push(request),
         }
     }
-    shared.holds.put_back(group.iter().map(|sealed| sealed.slot));
+    let known = committer.commit(calls.iter().map(|sealed| (&sealed.record, sealed.keyed.as_ref())), &joined, now)?;
+    for place in known {
+        if let Some(purse) = &calls[place].purse {
+            purse.uncharge(calls[place].record.charge.amount);
+        }
+    }
+    shared.holds.put_back(calls.iter().map(|sealed| sealed.slot));
     Ok(())
 }

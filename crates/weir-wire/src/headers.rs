@@ -84,6 +84,45 @@ pub fn client_facts(headers: &HeaderMap) -> ClientFacts {
     }
 }
 
+/// Longest `Idempotency-Key`, in characters.
+const KEY_CHARS: usize = 255;
+
+/// The `Idempotency-Key` of a request: a quoted string as the standard has it, or the bare characters that most clients send.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence; never quotes it.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err("came twice");
+    }
+    let text = value.to_str().map_err(|_| "has a character outside ASCII")?.trim();
+    let key = match text.strip_prefix('"') {
+        Some(rest) => unquoted(rest.strip_suffix('"').ok_or("has no closing quote")?)?,
+        None => text.to_owned(),
+    };
+    match key.chars().count() {
+        0 => Err("is empty"),
+        1..=KEY_CHARS => Ok(Some(key)),
+        _ => Err("is longer than 255 characters"),
+    }
+}
+
+/// The characters between the quotes: only a quote and a backslash stand behind a backslash.
+fn unquoted(text: &str) -> Result<String, &'static str> {
+    let mut key = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => key.push(chars.next().filter(|c| matches!(c, '"' | '\\')).ok_or("has a backslash where none may stand")?),
+            '"' => return Err("has a quote inside its quotes"),
+            c => key.push(c),
+        }
+    }
+    Ok(key)
+}
+
 /// Products that browsers and the applications built on them all claim to be.
 const ENGINES: [&str; 8] = ["AppleWebKit", "Chrome", "Electron", "Gecko", "Mobile", "Mozilla", "Safari", "Version"];
 
@@ -219,6 +258,33 @@ mod tests {
                 prop_assert!((1..=64).contains(&token.chars().count()));
                 prop_assert!(!token.contains(['<', '"', '\'', ' ', '&', '\\']));
             }
+        }
+    }
+
+    #[test]
+    fn d3_an_idempotency_key_is_quoted_or_bare_and_never_guessed() {
+        let key = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("idempotency-key", value.parse().unwrap());
+            }
+            idempotency_key(&headers)
+        };
+        let long = "k".repeat(255);
+        for (value, wanted) in [
+            ("\"a b\"", "a b"),
+            ("a-b_1", "a-b_1"),
+            ("  bare ", "bare"),
+            (r#""q\"b\\s""#, r#"q"b\s"#),
+            ("\"\\\"\"", "\""),
+            (long.as_str(), long.as_str()),
+        ] {
+            assert_eq!(key(&[value]), Ok(Some(wanted.to_owned())), "{value}");
+        }
+        assert_eq!(key(&[]), Ok(None));
+        let too_long = "k".repeat(256);
+        for faulty in [&["", ""][..1], &["\"\""], &["\""], &["\"a"], &["\"a\"b\""], &[r#""a\n""#], &[too_long.as_str()], &["a", "a"]] {
+            assert!(key(faulty).is_err(), "{faulty:?}");
         }
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) streams: Streams,
+    pub(crate) replay: Replay,
     pub(crate) timeouts: Timeouts,
     /// How calls of each kind of use are retried: `[policy.short_chat]` and so on. A written one holds every value.
     pub(crate) policy: PolicyTables,
@@ -155,6 +156,33 @@ impl Default for Streams {
                 weir_gateway::ClientGone::Cancel => ClientGone::Cancel,
                 weir_gateway::ClientGone::Finish => ClientGone::Finish,
             },
+        }
+    }
+}
+
+/// What is kept of answers, in memory, for clients that ask for the same call again.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Replay {
+    /// How long an answer is kept after its call ended. An equal request within it may be a retry.
+    pub(crate) window: Span,
+    /// The longest answer that is kept.
+    pub(crate) answer_bytes: Size,
+    /// All kept answers together; the oldest go first.
+    pub(crate) bytes: Size,
+    /// Calls that are remembered, with or without their answer; the oldest go first.
+    #[schemars(range(min = 1))]
+    pub(crate) calls: u32,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        let gateway = weir_gateway::Replay::default();
+        Self {
+            window: Span(gateway.window),
+            answer_bytes: Size::of(gateway.answer_bytes),
+            bytes: Size::of(gateway.bytes),
+            calls: u32::try_from(gateway.calls).unwrap_or(u32::MAX),
         }
     }
 }

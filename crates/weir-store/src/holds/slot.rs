@@ -9,6 +9,7 @@ use weir_core::{
 };
 
 use super::SlotMemory;
+use crate::joined::Keyed;
 
 pub(super) const SLOT_BYTES: usize = 512;
 pub(super) const SLOT_WORDS: usize = SLOT_BYTES / 8;
@@ -37,7 +38,12 @@ const KID: Text = Text { at: 24, words: 4, length: 2 };
 const ACCOUNT: Text = Text { at: 28, words: 4, length: 3 };
 const GROUP: Text = Text { at: 32, words: 8, length: 4 };
 const MODEL: Text = Text { at: 40, words: 16, length: 5 };
-const ERROR_CODE: Text = Text { at: 56, words: 8, length: 6 };
+/// The word of streams also says whether the call bears an idempotency key.
+const IS_STREAM: u64 = 1;
+const IS_KEYED: u64 = 2;
+const ERROR_CODE: Text = Text { at: 56, words: 4, length: 6 };
+/// The hash of the key, then of the request.
+const AT_KEYED: usize = 60;
 
 /// Where a text lies and which byte of the word of lengths is its own.
 struct Text {
@@ -71,6 +77,7 @@ pub(crate) struct Found {
     pub(crate) state: SlotState,
     /// With verdict `ChargePending` and charge `pending` unless the call has ended.
     pub(crate) record: CallRecord,
+    pub(crate) keyed: Option<Keyed>,
 }
 
 /// The writer's view of one slot. One writer at a time: the `Hold`, then the thread that frees it.
@@ -120,9 +127,22 @@ impl<'a> Slot<'a> {
         self.put(AT_TIMES, u64::from(ms) << 32);
     }
 
+    /// Notes the key under which the call must never be charged twice.
+    pub(crate) fn keyed(self, keyed: &Keyed) {
+        for (at, half) in [keyed.key, keyed.request].iter().flat_map(|hash| hash.chunks_exact(8)).enumerate() {
+            self.put(AT_KEYED + at, u64::from_ne_bytes(std::array::from_fn(|i| half[i])));
+        }
+        self.put(AT_STREAM, self.0[AT_STREAM].load(Ordering::Relaxed) | IS_KEYED);
+    }
+
+    fn put_stream(self, stream: bool) {
+        let keyed = self.0[AT_STREAM].load(Ordering::Relaxed) & IS_KEYED;
+        self.put(AT_STREAM, keyed | if stream { IS_STREAM } else { 0 });
+    }
+
     pub(crate) fn reserve(self, who: &Who<'_>, stream: bool, held: Amount) {
         self.put_who(who);
-        self.put(AT_STREAM, u64::from(stream));
+        self.put_stream(stream);
         self.put(AT_HELD, held.0.cast_unsigned());
         self.become_state(SlotState::Reserved as u64);
     }
@@ -154,7 +174,7 @@ impl<'a> Slot<'a> {
             let kid = record.kid.as_ref().map_or("", KeyId::as_str);
             let [account, group] = [&record.account, &record.group].map(|text| text.as_deref().unwrap_or(""));
             self.put_who(&Who { kid, account, group, model: &record.model });
-            self.put(AT_STREAM, u64::from(record.stream));
+            self.put_stream(record.stream);
         }
         self.put_text(&VERDICT, record.verdict.code());
         self.put_text(&ERROR_CODE, record.error_code.as_deref().unwrap_or(""));
@@ -224,7 +244,18 @@ pub(super) fn read_slot(words: &Words) -> Result<Option<Found>, DamagedSlot> {
     if state == SlotState::Ended {
         read_outcome(words, &mut record)?;
     }
-    Ok(Some(Found { state, record }))
+    let keyed = (words[AT_STREAM] & IS_KEYED != 0).then(|| read_keyed(words));
+    Ok(Some(Found { state, record, keyed }))
+}
+
+fn read_keyed(words: &Words) -> Keyed {
+    let hash = |at: usize| {
+        let mut hash = [0; 16];
+        hash[..8].copy_from_slice(&words[at].to_ne_bytes());
+        hash[8..].copy_from_slice(&words[at + 1].to_ne_bytes());
+        hash
+    };
+    Keyed { key: hash(AT_KEYED), request: hash(AT_KEYED + 2) }
 }
 
 /// The record of a call that has no outcome yet.
@@ -250,6 +281,7 @@ fn running(id: RequestId, at: Timestamp, path: &str) -> CallRecord {
         attempts: Vec::new(),
         timing: Timing::default(),
         observed: None,
+        suspected_retry_of: None,
     }
 }
 
@@ -258,7 +290,7 @@ fn read_who(words: &Words, record: &mut CallRecord) -> Result<(), DamagedSlot> {
     record.account = some_text(words, &ACCOUNT)?;
     record.group = some_text(words, &GROUP)?;
     record.model = read_text(words, &MODEL)?;
-    record.stream = words[AT_STREAM] != 0;
+    record.stream = words[AT_STREAM] & IS_STREAM != 0;
     Ok(())
 }
 
@@ -293,7 +325,8 @@ fn some_text(words: &Words, place: &Text) -> Result<Option<String>, DamagedSlot>
 fn read_text(words: &Words, place: &Text) -> Result<String, DamagedSlot> {
     let length = usize::from(words[AT_LENGTHS].to_le_bytes()[place.length as usize]);
     let mut bytes: Vec<u8> = words[place.at..place.at + place.words].iter().flat_map(|word| word.to_ne_bytes()).collect();
-    if length > bytes.len() {
+    // An older weir gave error codes more room: what is left of one is its beginning.
+    if length > bytes.len() && place.at != ERROR_CODE.at {
         return Err(DamagedSlot);
     }
     bytes.truncate(length);

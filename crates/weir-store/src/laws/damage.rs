@@ -47,6 +47,18 @@ fn each_kind_of_damage_breaks_the_law_that_names_it() {
             format!("DELETE FROM ledger WHERE id = {first}"),
             vec!["a_balance_is_its_credits_minus_its_charges", "every_charged_call_has_its_charge"],
         ),
+        (
+            format!("INSERT INTO requests SELECT randomblob(16), {first}, 'somebody', 0, 'key', 200, 1"),
+            vec!["every_joined_request_names_a_call_of_its_key"],
+        ),
+        (
+            "INSERT INTO requests SELECT randomblob(16), randomblob(16), min(kid), 0, 'key', 200, 1 FROM keys".to_owned(),
+            vec!["every_joined_request_names_a_call_of_its_key"],
+        ),
+        (
+            format!("INSERT INTO keyed SELECT kid, zeroblob(16), zeroblob(16), {unpaid}, 0 FROM keys"),
+            vec!["every_charged_idempotency_key_names_its_call"],
+        ),
         ("UPDATE accounts SET settled = settled + 1".to_owned(), vec!["a_balance_is_its_credits_minus_its_charges"]),
         ("UPDATE accounts SET credits = credits + 1".to_owned(), vec!["a_balance_is_its_credits_minus_its_charges"]),
         (

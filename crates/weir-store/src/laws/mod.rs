@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod joined;
 mod keys;
 mod queries;
 mod recent;
@@ -114,6 +115,7 @@ pub(crate) fn record(hold: &Hold, charge: Option<i64>) -> CallRecord {
         attempts: Vec::new(),
         timing: Timing { total: 12, ..Timing::default() },
         observed: None,
+        suspected_retry_of: None,
     }
 }
 

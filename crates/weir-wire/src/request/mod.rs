@@ -119,6 +119,36 @@ pub fn with_include_usage(body: &Bytes, peek: &Peek) -> Bytes {
     [head, text.as_bytes(), tail].concat().into()
 }
 
+/// What a JSON body means, as bytes: equal for bodies that differ in the order of their fields, in white space, and in the two fields that
+/// change nothing of the answer itself. `None` if it is no JSON object.
+#[must_use]
+pub fn canonical(body: &[u8]) -> Option<Vec<u8>> {
+    // A map of serde_json is sorted by name.
+    let mut fields: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    for passing in ["stream_options", "user"] {
+        fields.remove(passing);
+    }
+    serde_json::to_vec(&fields).ok()
+}
+
+/// The pieces of a form between its boundaries: equal for equal forms, whatever their boundaries are.
+#[must_use]
+pub fn without_boundary<'a>(content_type: &str, body: &'a [u8]) -> Vec<&'a [u8]> {
+    let boundary = content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"'))
+    });
+    let Some(boundary) = boundary.filter(|boundary| !boundary.is_empty()) else { return vec![body] };
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    for at in memchr::memmem::find_iter(body, boundary.as_bytes()) {
+        pieces.push(&body[from..at]);
+        from = at + boundary.len();
+    }
+    pieces.push(&body[from..]);
+    pieces
+}
+
 fn no_model() -> RequestFault {
     RequestFault::of("model", "You must provide a `model` parameter.")
 }

@@ -240,3 +240,35 @@ proptest! {
         let _ = peek(Route::ChatCompletions, None, &Bytes::from(format!("{{\"model\":\"m\",{json}}}")));
     }
 }
+
+proptest! {
+    #[test]
+    fn d3_the_order_of_fields_and_white_space_change_nothing_of_what_a_body_means(
+        mut fields in proptest::collection::btree_map("[a-z]{1,6}", -1_000i64..1_000, 1..8),
+        user in "[a-z]{0,8}",
+        shift in 0usize..8,
+    ) {
+        fields.remove("user");
+        let mut written: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\" :\t{{\"x\":{value}, \"b\":null}}")).collect();
+        let straight = format!("{{{}}}", written.join(","));
+        let count = written.len();
+        written.rotate_left(shift % count);
+        written.push(format!("\"user\":\"{user}\""));
+        let turned = format!(" {{ {} }}\n", written.join(" ,\n"));
+        prop_assert_eq!(canonical(straight.as_bytes()).unwrap(), canonical(turned.as_bytes()).unwrap());
+        let other = straight.replacen("null", "0", 1);
+        prop_assert_ne!(canonical(straight.as_bytes()).unwrap(), canonical(other.as_bytes()).unwrap());
+    }
+}
+
+#[test]
+fn d3_equal_forms_are_equal_whatever_their_boundary() {
+    let form = |boundary: &str, model: &str| {
+        format!("--{boundary}\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--{boundary}--\r\n")
+    };
+    let (one, two, other) = (form("AaB03x", "whisper"), form("zz9", "whisper"), form("zz9", "tts"));
+    let pieces = |kind: &str, body: &str| without_boundary(kind, body.as_bytes()).concat();
+    assert_eq!(pieces("multipart/form-data; boundary=AaB03x", &one), pieces("multipart/form-data; charset=utf-8; boundary=\"zz9\"", &two));
+    assert_ne!(pieces("multipart/form-data; boundary=zz9", &two), pieces("multipart/form-data; boundary=zz9", &other));
+    assert_eq!(without_boundary("multipart/form-data", b"abc"), [b"abc"]);
+}

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use weir_core::{Amount, AttemptRecord, Charged, LimitFacts, RequestId, StreamEnd, Timestamp};
+use weir_core::{Amount, AttemptRecord, Charged, How, LimitFacts, RequestId, StreamEnd, Timestamp};
 use weir_gateway::call_view;
-use weir_store::{CallFilter, CallState, Store, StoreError, StoredCall};
+use weir_store::{CallFilter, CallState, JoinedRequest, Store, StoreError, StoredCall};
 
 use super::{key, words};
 use crate::{
@@ -183,6 +183,12 @@ fn page(shell: &Shell, call: &StoredCall) -> String {
     if let Some(limit) = &record.limit {
         rows.push((shell.say("限额", "limit"), limit_line(shell, limit)));
     }
+    for request in &call.requests {
+        rows.push((shell.say("同一调用", "again"), request_line(shell, request)));
+    }
+    if let Some(earlier) = record.suspected_retry_of {
+        rows.push((shell.say("疑似重试自", "maybe retries"), earlier.to_string()));
+    }
     for attempt in &record.attempts {
         rows.push((shell.say("尝试", "attempt"), attempt_line(shell, attempt)));
     }
@@ -190,6 +196,22 @@ fn page(shell: &Shell, call: &StoredCall) -> String {
     rows.push((shell.say("先查", "check first"), words.check.to_owned()));
     rows.push((shell.say("不要", "do not"), words.never.to_owned()));
     format!("[{}] {}\n\n{}", record.verdict.code(), words.title, pairs(&rows))
+}
+
+/// A request that joined the call or got its replay: when, why it belongs to it, what it got.
+fn request_line(shell: &Shell, request: &JoinedRequest) -> String {
+    let how = match request.how {
+        How::Key => shell.say("同一幂等键", "same Idempotency-Key"),
+        How::Retry => shell.say("SDK 标明是重试", "marked as a retry by its SDK"),
+        How::Returned => shell.say("客户端离开后又回来", "its client had left and came back"),
+        How::Resume => shell.say("续读", "resumed"),
+    };
+    let status = if request.status == 0 { "…".to_owned() } else { request.status.to_string() };
+    let (id, at, events) = (request.id, words::local_time(request.at), request.events);
+    shell.say(
+        format!("{at}  {id}  {how}  {status}  {events} 条事件  不另扣费"),
+        format!("{at}  {id}  {how}  {status}  {events} events  no new charge"),
+    )
 }
 
 fn limit_line(shell: &Shell, limit: &LimitFacts) -> String {

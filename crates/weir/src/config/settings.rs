@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_client::Target;
 use weir_core::{Price, Route};
-use weir_gateway::{Channel, ClientGone, Limits, PriceList, Settings, Streams, TimeoutRule, Upstream};
+use weir_gateway::{Channel, ClientGone, Limits, PriceList, Replay, Settings, Streams, TimeoutRule, Upstream};
 
 use super::{Config, ModelPrice, Size, UnknownPrice, secret};
 use crate::{
@@ -39,6 +39,7 @@ pub(crate) fn settings(config: &Config, variables: &[(String, String)]) -> Resul
                 super::ClientGone::Finish => ClientGone::Finish,
             },
         },
+        replay: replay(config),
         upstreams: config.upstream.iter().map(|one| upstream(one, variables)).collect::<Result<_, _>>()?,
         timeouts,
         timeout_rules: all.rule.iter().map(rule).collect(),
@@ -66,6 +67,16 @@ fn limits(config: &Config) -> Limits {
         header_read: limits.header_read.0,
         body_read: limits.body_read.0,
         max_wait: limits.max_wait.0,
+    }
+}
+
+fn replay(config: &Config) -> Replay {
+    let (replay, bytes) = (&config.replay, |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX));
+    Replay {
+        window: replay.window.0,
+        answer_bytes: bytes(replay.answer_bytes),
+        bytes: bytes(replay.bytes),
+        calls: usize::try_from(replay.calls).unwrap_or(usize::MAX),
     }
 }
 

@@ -78,6 +78,7 @@ fn call(home: &Home, key: &str, at: Timestamp, callers: &[&str]) {
             attempts: Vec::new(),
             timing: Timing::default(),
             observed: None,
+            suspected_retry_of: None,
         };
         books.seal(hold, record);
     }

@@ -1,0 +1,155 @@
+//! The same call again: whether a request belongs to an earlier call of its key, and what it then gets. Pure: what is known of the
+//! earlier call is an argument.
+
+use serde::{Deserialize, Serialize};
+
+/// How a request came to belong to a call that another request began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It bears the same `Idempotency-Key`.
+    Key,
+    /// Its SDK marks it as a retry, and path and body are equal.
+    Retry,
+    /// It is equal to a call whose client left before the answer was delivered.
+    Returned,
+    /// It named the call: the client was cut and reads on.
+    Resume,
+}
+
+impl How {
+    /// The word in records and in the database.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Retry => "retry",
+            Self::Returned => "returned",
+            Self::Resume => "resume",
+        }
+    }
+
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        [Self::Key, Self::Retry, Self::Returned, Self::Resume].into_iter().find(|how| how.label() == label)
+    }
+}
+
+/// What a request says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It bears an `Idempotency-Key` that the earlier call bore.
+    Key {
+        /// Path and body are the earlier call's, as far as their meaning goes.
+        same: bool,
+    },
+    /// Its SDK says that it is a retry; path and body are equal.
+    Marked,
+    /// Nothing but that path and body are equal.
+    Unmarked,
+}
+
+/// An earlier call that runs or was charged. One that ended without a charge is no earlier call: its key and its body are free again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earlier {
+    pub running: bool,
+    /// Its answer can still be read from the first event.
+    pub kept: bool,
+    /// Nobody reads it, and nobody has got the whole of it.
+    pub left: bool,
+    /// What is kept is the answer to its own end, not cut by whoever cut it.
+    pub complete: bool,
+}
+
+/// What a request is, once the earlier call is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belonging {
+    /// A call of its own.
+    New,
+    /// It reads the running answer from its first event.
+    Join(How),
+    /// It gets the kept answer.
+    Replay(How),
+    /// Its key belongs to a call with another body.
+    KeyReused,
+    /// Its call runs, and the answer can no longer be read from the first event.
+    InProgress,
+    /// Its call was charged, and the answer is no longer kept: it is not made, and not charged, a second time.
+    ReplayGone,
+}
+
+/// Decides what a request is. Only an `Idempotency-Key` refuses a second call for good; without one, an answer that is gone is made anew.
+#[must_use]
+pub fn decide(claim: Claim, earlier: Option<Earlier>) -> Belonging {
+    let Some(earlier) = earlier else { return Belonging::New };
+    let read = |how| if earlier.running { Belonging::Join(how) } else { Belonging::Replay(how) };
+    match (claim, earlier.kept) {
+        (Claim::Key { same: false }, _) => Belonging::KeyReused,
+        (Claim::Key { same: true }, true) => read(How::Key),
+        (Claim::Marked, true) => read(How::Retry),
+        // Cut when its client stayed away: whoever asks anew, unmarked, wants the rest of it, which was never made.
+        (Claim::Unmarked, true) if earlier.left && (earlier.running || earlier.complete) => read(How::Returned),
+        (Claim::Key { same: true } | Claim::Marked, false) if earlier.running => Belonging::InProgress,
+        (Claim::Key { same: true }, false) => Belonging::ReplayGone,
+        (Claim::Marked, false) | (Claim::Unmarked, _) => Belonging::New,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUNNING: Earlier = Earlier { running: true, kept: true, left: false, complete: false };
+    const ENDED: Earlier = Earlier { running: false, kept: true, left: false, complete: true };
+
+    #[test]
+    fn d3_a_request_belongs_by_its_key_by_its_sdks_mark_or_because_the_client_had_left() {
+        let lost = |earlier: Earlier| Earlier { kept: false, ..earlier };
+        let left = |earlier: Earlier| Earlier { left: true, ..earlier };
+        let cut = |earlier: Earlier| Earlier { complete: false, ..earlier };
+        let key = Claim::Key { same: true };
+        let table = [
+            (key, None, Belonging::New),
+            (Claim::Marked, None, Belonging::New),
+            (Claim::Unmarked, None, Belonging::New),
+            (key, Some(RUNNING), Belonging::Join(How::Key)),
+            (key, Some(ENDED), Belonging::Replay(How::Key)),
+            (key, Some(cut(ENDED)), Belonging::Replay(How::Key)),
+            (key, Some(lost(RUNNING)), Belonging::InProgress),
+            (key, Some(lost(ENDED)), Belonging::ReplayGone),
+            (Claim::Key { same: false }, Some(RUNNING), Belonging::KeyReused),
+            (Claim::Key { same: false }, Some(lost(ENDED)), Belonging::KeyReused),
+            (Claim::Marked, Some(RUNNING), Belonging::Join(How::Retry)),
+            (Claim::Marked, Some(ENDED), Belonging::Replay(How::Retry)),
+            (Claim::Marked, Some(lost(RUNNING)), Belonging::InProgress),
+            (Claim::Marked, Some(lost(ENDED)), Belonging::New),
+            (Claim::Unmarked, Some(RUNNING), Belonging::New),
+            (Claim::Unmarked, Some(left(RUNNING)), Belonging::Join(How::Returned)),
+            (Claim::Unmarked, Some(left(lost(RUNNING))), Belonging::New),
+            (Claim::Unmarked, Some(ENDED), Belonging::New),
+            (Claim::Unmarked, Some(left(ENDED)), Belonging::Replay(How::Returned)),
+            (Claim::Unmarked, Some(left(cut(ENDED))), Belonging::New),
+        ];
+        for (claim, earlier, wanted) in table {
+            assert_eq!(decide(claim, earlier), wanted, "{claim:?} {earlier:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_key_never_makes_a_second_call_while_the_first_runs_or_was_charged() {
+        for bits in 0..16_u8 {
+            let bit = |n: u8| bits >> n & 1 == 1;
+            let earlier = Earlier { running: bit(0), kept: bit(1), left: bit(2), complete: bit(3) };
+            for same in [true, false] {
+                assert_ne!(decide(Claim::Key { same }, Some(earlier)), Belonging::New, "{earlier:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_has_its_word() {
+        for how in [How::Key, How::Retry, How::Returned, How::Resume] {
+            assert_eq!(How::from_label(how.label()), Some(how));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What lies between a call and its readers: the piece for the first client, or what is kept for all of them.
+
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use http::Response;
+
+use super::Gone;
+use crate::joins::{
+    Kept, Weight,
+    seats::{Seat, Seats},
+};
+
+#[derive(Default)]
+pub(super) struct Gap {
+    pub(super) head: Option<Response<()>>,
+    pub(super) piece: Option<Bytes>,
+    /// The piece in the gap is the last of those that are kept.
+    pub(super) counted: bool,
+    /// No piece follows the one in the gap.
+    pub(super) ended: bool,
+    pub(super) gone: bool,
+    /// The answer as others may read it; `None` if it is not kept.
+    pub(super) kept: Option<Box<Kept>>,
+    /// Readers besides the first client, once there was one.
+    pub(super) seats: Option<Box<Seats>>,
+    /// How far the first client read, once there are others or it left.
+    pub(super) first: Seat,
+    /// Polls the call when it runs with the closer.
+    pub(super) driver: Option<Waker>,
+    /// The call waits for its readers.
+    pub(super) blocked: bool,
+    /// Somebody has got the whole answer.
+    pub(super) delivered: bool,
+    pub(super) outcome: Option<Outcome>,
+}
+
+/// How a call ended, for whoever asks for its answer afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) charged: bool,
+    /// What is kept is the answer to its own end.
+    pub(crate) complete: bool,
+}
+
+/// How a call's answer stands for others who want to read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) kept: bool,
+    /// Nobody reads it and nobody has got the whole of it.
+    pub(crate) left: bool,
+}
+
+/// What a reader finds.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Piece(Bytes),
+    /// Nothing, but the call says that it is well.
+    Quiet,
+    /// Nothing more will come.
+    End,
+    /// Nothing yet.
+    Nothing,
+    /// What it wanted to read is kept no more.
+    Lost,
+}
+
+impl Gap {
+    pub(super) fn attended(&self) -> bool {
+        !self.gone || self.seats.as_ref().is_some_and(|seats| seats.any())
+    }
+
+    pub(super) fn keep(&mut self, piece: &[u8], weight: Weight) -> bool {
+        let keeps = self.kept.as_mut().is_some_and(|kept| kept.push(piece, weight));
+        if !keeps {
+            self.kept = None;
+        }
+        keeps
+    }
+
+    /// Pieces that the first client took while it alone read.
+    pub(super) fn taken_alone(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.len()) - usize::from(self.counted && self.piece.is_some())
+    }
+
+    /// What was kept after the first client had left.
+    pub(super) fn first_misses(&self) -> bool {
+        self.gone && self.kept.as_ref().is_some_and(|kept| kept.len() > self.first.place)
+    }
+
+    pub(super) fn first_left(&mut self) {
+        self.gone = true;
+        if self.seats.is_none() {
+            self.first.place = self.taken_alone();
+        }
+        self.first.waker = None;
+    }
+
+    /// Gives up what was kept beyond its bound for those who waited, once they have it.
+    pub(super) fn trim(&mut self) {
+        if self.outcome.is_some() && !self.attended() && self.kept.as_ref().is_some_and(|kept| kept.is_too_long()) {
+            self.kept = None;
+        }
+    }
+
+    /// From now on everybody reads what is kept.
+    pub(super) fn share(&mut self) -> &mut Seats {
+        if self.seats.is_none() && !self.gone {
+            self.first.place = self.taken_alone();
+            self.piece = None;
+            self.first.wake();
+        }
+        self.seats.get_or_insert_default()
+    }
+
+    /// A first client that reads alone polls the call itself and need not be woken.
+    pub(super) fn wake_readers(&mut self) {
+        if let Some(seats) = &mut self.seats {
+            seats.wake();
+            self.first.wake();
+        }
+    }
+
+    pub(super) fn wake_driver(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    /// Waits for readers, or for somebody to come back.
+    pub(super) fn block(&mut self, cx: &Context<'_>) {
+        self.blocked = true;
+        self.attend(cx);
+    }
+
+    /// Who runs the call when it is not a connection that polls it anyway.
+    pub(super) fn attend(&mut self, cx: &Context<'_>) {
+        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
+            self.driver = Some(cx.waker().clone());
+        }
+    }
+
+    /// A piece for all readers; `None` while the slowest of them leaves no room for it.
+    pub(super) fn publish(&mut self, piece: &[u8], weight: Weight) -> Option<Result<(), Gone>> {
+        let attended = self.attended();
+        let slowest =
+            self.seats.as_ref().and_then(|seats| seats.slowest()).into_iter().chain((!self.gone).then_some(self.first.place)).min();
+        let Some(kept) = &mut self.kept else { return Some(Err(Gone)) };
+        if !kept.push(piece, weight) {
+            let Some(slowest) = slowest else {
+                self.kept = None;
+                return Some(Err(Gone));
+            };
+            kept.drop_before(slowest);
+            if !kept.push(piece, weight) && !kept.push_alone(piece, weight) {
+                return None;
+            }
+        }
+        self.wake_readers();
+        Some(if attended { Ok(()) } else { Err(Gone) })
+    }
+
+    /// What a reader at `place` finds; moves it on.
+    pub(super) fn find(&mut self, place: usize) -> Found {
+        let Some(kept) = &self.kept else { return Found::Lost };
+        if let Some(piece) = kept.piece(place) {
+            if self.blocked {
+                self.blocked = false;
+                self.wake_driver();
+            }
+            return Found::Piece(piece);
+        }
+        if !self.ended {
+            return Found::Nothing;
+        }
+        if !std::mem::replace(&mut self.delivered, true) {
+            self.wake_driver();
+        }
+        Found::End
+    }
+}

@@ -1,0 +1,280 @@
+//! Where a call's answer leaves for its client: one head, then one piece at a time.
+//!
+//! The call and the connection share a task: the connection polls the call whenever it wants the next piece, so nothing is
+//! queued, nobody is woken, and a slow reader slows the upstream. When the client hangs up, hyper drops the connection's
+//! end; the call is then handed to the [`Closer`] and learns of it through [`Outlet::is_gone`].
+//!
+//! A second reader changes that once and for all: the call moves to the closer, and every reader, the first client too, reads
+//! what is kept of the answer (`joins/kept.rs`) at its own pace. Only when nothing more fits does the slowest reader slow the upstream.
+
+mod driven;
+mod gap;
+mod reader;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::Response;
+
+use self::gap::Gap;
+pub(crate) use self::{
+    driven::Driven,
+    gap::{Found, Outcome, Standing},
+    reader::Reader,
+};
+use crate::{
+    closer::Closer,
+    joins::{Kept, Weight},
+    reply::HEARTBEAT,
+};
+
+/// A call as a future that owns everything it needs.
+pub(crate) type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where the call's future is.
+#[derive(Default)]
+enum Drive {
+    /// With the connection of its first client.
+    Here(Call),
+    /// With the closer.
+    Away,
+    #[default]
+    Over,
+}
+
+#[derive(Default)]
+struct Shared {
+    gap: Mutex<Gap>,
+    /// Locked while the call is polled, never while the gap is locked.
+    call: Mutex<Drive>,
+}
+
+/// The call's end.
+#[derive(Clone)]
+pub(crate) struct Outlet(Arc<Shared>);
+
+/// Nobody reads: what is sent is kept at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+impl Outlet {
+    fn gap(&self) -> MutexGuard<'_, Gap> {
+        self.0.gap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn drive(&self) -> MutexGuard<'_, Drive> {
+        self.0.call.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the answer is kept, so that others may read it.
+    pub(crate) fn keep(&self, kept: Kept) {
+        self.gap().kept = Some(Box::new(kept));
+    }
+
+    /// Shows the head to others as it is without this request's own id.
+    pub(crate) fn keep_head(&self, head: &Response<()>) {
+        let mut gap = self.gap();
+        if let Some(kept) = &mut gap.kept {
+            kept.set_head(head);
+            gap.wake_readers();
+        }
+    }
+
+    /// Sends the head; to be called once, before any piece.
+    pub(crate) fn head(&self, head: Response<()>) {
+        let mut gap = self.gap();
+        gap.head = Some(head);
+        gap.wake_readers();
+    }
+
+    /// Sends a piece as soon as the client took the one before, or keeps it where there are other readers.
+    pub(crate) async fn send(&self, piece: Bytes, weight: Weight) -> Result<(), Gone> {
+        std::future::poll_fn(|cx| {
+            let mut gap = self.gap();
+            if gap.seats.is_some() {
+                return match gap.publish(&piece, weight) {
+                    Some(sent) => Poll::Ready(sent),
+                    None => {
+                        gap.block(cx);
+                        Poll::Pending
+                    }
+                };
+            }
+            if gap.gone {
+                gap.keep(&piece, weight);
+                return Poll::Ready(Err(Gone));
+            }
+            if gap.head.is_some() || gap.piece.is_some() {
+                return Poll::Pending;
+            }
+            gap.counted = gap.keep(&piece, weight);
+            gap.piece = Some(piece.clone());
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Sends a heartbeat: it is no part of the answer.
+    pub(crate) async fn beat(&self) -> Result<(), Gone> {
+        std::future::poll_fn(|_| {
+            let mut gap = self.gap();
+            match (gap.seats.is_some(), gap.attended()) {
+                (_, false) => return Poll::Ready(Err(Gone)),
+                (true, true) => {
+                    gap.first.quiet = true;
+                    if let Some(seats) = &mut gap.seats {
+                        seats.quiet();
+                    }
+                    gap.wake_readers();
+                }
+                (false, true) if gap.head.is_some() || gap.piece.is_some() => return Poll::Pending,
+                (false, true) => (gap.piece, gap.counted) = (Some(HEARTBEAT), false),
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Sends the whole of an answer and waits until a client's connection took it.
+    pub(crate) async fn finish(&self, head: Response<()>, body: Bytes) -> Result<(), Gone> {
+        {
+            let mut gap = self.gap();
+            gap.head = Some(head);
+            let keeps = gap.kept.as_mut().is_some_and(|kept| kept.push_whole(&body));
+            let shared = gap.seats.is_some();
+            match &mut gap.kept {
+                // Those who wait for it must have it, however long it is.
+                Some(kept) if !keeps && shared => kept.push_whole_anyway(&body),
+                Some(_) if !keeps => gap.kept = None,
+                _ => {}
+            }
+            if !shared {
+                (gap.piece, gap.counted) = ((!body.is_empty()).then_some(body), keeps);
+            }
+            gap.ended = true;
+            gap.wake_readers();
+        }
+        self.delivered().await
+    }
+
+    /// Says that no piece follows and waits until the last one was taken.
+    pub(crate) async fn end(&self) -> Result<(), Gone> {
+        {
+            let mut gap = self.gap();
+            gap.ended = true;
+            gap.wake_readers();
+        }
+        self.delivered().await
+    }
+
+    /// Until the head and the last piece were taken by somebody. While a connection polls the call no waker is kept: it polls again
+    /// right after it took.
+    pub(crate) async fn delivered(&self) -> Result<(), Gone> {
+        std::future::poll_fn(|cx| {
+            let mut gap = self.gap();
+            // A client that took the last of it before it left misses nothing.
+            gap.delivered |= gap.seats.is_none() && gap.head.is_none() && gap.piece.is_none() && !gap.first_misses();
+            match (gap.delivered, gap.attended()) {
+                (true, _) => Poll::Ready(Ok(())),
+                (false, false) => Poll::Ready(Err(Gone)),
+                (false, true) => {
+                    if gap.seats.is_some() {
+                        gap.attend(cx);
+                    }
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether nobody reads. The call is polled anew when that changes, if it runs with the closer.
+    pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> bool {
+        let mut gap = self.gap();
+        if gap.gone || gap.seats.is_some() {
+            gap.attend(cx);
+        }
+        !gap.attended()
+    }
+
+    /// Whether nobody reads.
+    pub(crate) fn is_gone(&self) -> bool {
+        !self.gap().attended()
+    }
+
+    /// Whether somebody has got the whole answer.
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.gap().delivered
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.gap().kept.is_some()
+    }
+
+    /// How far the furthest reader came: pieces, their bytes and what they weigh, and whether that is all there is. `None` if nothing is kept.
+    pub(crate) fn reached(&self) -> Option<(u64, u64, Weight, bool)> {
+        let gap = self.gap();
+        let kept = gap.kept.as_ref()?;
+        let alone = gap.seats.is_none() && !gap.gone;
+        let first = if alone { gap.taken_alone() } else { gap.first.place };
+        let place = gap.seats.as_ref().map_or(0, |seats| seats.furthest()).max(first);
+        let (weight, bytes) = kept.reached(place);
+        Some((place as u64, bytes, weight, place == kept.len()))
+    }
+
+    /// How the answer stands for others.
+    pub(crate) fn standing(&self) -> Standing {
+        let gap = self.gap();
+        Standing {
+            outcome: gap.outcome,
+            kept: gap.kept.as_ref().is_some_and(|kept| kept.is_from_the_first()),
+            left: !gap.attended() && !gap.delivered,
+        }
+    }
+
+    /// The call is over: what is kept stays for whoever asks for it.
+    pub(crate) fn close(&self, outcome: Outcome) {
+        let mut gap = self.gap();
+        gap.ended = true;
+        gap.outcome = Some(outcome);
+        gap.driver = None;
+        if let Some(kept) = &mut gap.kept {
+            kept.settle();
+        }
+        gap.trim();
+        gap.wake_readers();
+    }
+
+    /// Gives up what is kept, unless somebody reads it.
+    pub(crate) fn forget(&self) {
+        let mut gap = self.gap();
+        if gap.outcome.is_some() && !gap.attended() {
+            gap.kept = None;
+        }
+    }
+
+    /// A reader from the first piece on; `None` if that is not kept, or nobody more may read. The call goes on with the closer.
+    pub(crate) fn attach(&self, closer: &Closer) -> Option<Reader> {
+        // Whoever polls the call now does so with this lock.
+        let mut drive = self.drive();
+        let mut gap = self.gap();
+        let kept = gap.kept.as_ref().is_some_and(|kept| kept.is_from_the_first());
+        if !kept || gap.outcome.is_some_and(|outcome| !outcome.charged) {
+            return None;
+        }
+        let seat = gap.share().take(0)?;
+        gap.wake_driver();
+        let running = gap.outcome.is_none();
+        drop(gap);
+        match std::mem::replace(&mut *drive, Drive::Away) {
+            Drive::Here(call) => closer.adopt(call),
+            elsewhere => *drive = elsewhere,
+        }
+        Some(Reader { outlet: self.clone(), seat, running })
+    }
+}
