@@ -1,6 +1,6 @@
 //! Stage 0: a request becomes an [`Arrival`], then a body that was read within its bounds.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, header, request::Parts};
@@ -80,15 +80,10 @@ impl Arrival {
     pub(crate) async fn read(&mut self, limits: &Limits) -> Result<Asked, Refusal> {
         let kind = self.head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or("unreadable").to_ascii_lowercase());
         let form = kind.as_deref().is_some_and(|kind| kind.starts_with("multipart/form-data"));
-        if form != matches!(self.route, Route::AudioTranscriptions | Route::AudioTranslations) && form
-            || kind.as_deref().is_some_and(|kind| !form && !is_json(kind))
+        if form && !takes_form(self.route) || kind.as_deref().is_some_and(|kind| !form && !is_json(kind))
         {
             let refusal = Refusal::of(Verdict::RequestRejected).status(415).code(Some("unsupported_content_type"), None);
-            let takes = if matches!(self.route, Route::AudioTranscriptions | Route::AudioTranslations) {
-                "multipart/form-data or application/json"
-            } else {
-                "application/json"
-            };
+            let takes = if takes_form(self.route) { "multipart/form-data or application/json" } else { "application/json" };
             let path = self.route.path();
             return Err(refusal.saying(format_args!("{path} takes {takes}: send the header Content-Type, curl -d alone sends a form's")));
         }
@@ -110,6 +105,29 @@ impl Arrival {
         peek.stream &= self.route.dialect() != Dialect::Plain;
         Ok(Asked { body, peek })
     }
+}
+
+/// Whether a route takes files.
+fn takes_form(route: Route) -> bool {
+    matches!(route, Route::AudioTranscriptions | Route::AudioTranslations | Route::ImageEdits | Route::Videos)
+}
+
+/// Some short fields of a form; files and long fields are left out.
+pub(crate) async fn fields(head: &Parts, body: &Bytes, names: &[&str]) -> BTreeMap<String, String> {
+    const FIELD_BYTES: usize = 256;
+    let mut found = BTreeMap::new();
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let Ok(boundary) = multer::parse_boundary(kind) else { return found };
+    let mut form = multer::Multipart::new(Once(Some(Ok::<_, std::convert::Infallible>(body.clone()))), boundary);
+    while let Ok(Some(field)) = form.next_field().await {
+        let Some(name) = field.name().filter(|name| names.contains(name)).map(str::to_owned) else { continue };
+        if let Ok(text) = field.text().await
+            && text.len() <= FIELD_BYTES
+        {
+            found.insert(name, text);
+        }
+    }
+    found
 }
 
 /// The content type with its boundary as it was written: boundaries are case-sensitive.

@@ -17,6 +17,7 @@ use crate::{
     reply::{CLIENT_LEFT, Reply},
     settle,
     talk::{Live, Talk},
+    tasks,
     vigil::Vigil,
 };
 
@@ -45,13 +46,16 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
 }
 
 /// The path of a call that goes well; a refusal leaves it early. What is charged is in the record on every way out.
-async fn path(gateway: &Gateway, mut arrival: Arrival, hold: &Hold, record: &mut CallRecord, reply: &mut Reply) -> Result<(), Refusal> {
+async fn path(gateway: &Arc<Gateway>, mut arrival: Arrival, hold: &Hold, record: &mut CallRecord, reply: &mut Reply) -> Result<(), Refusal> {
     arrival.check_method(&gateway.screen)?;
     let principal = admit::principal(gateway, &arrival, record)?;
     let (route, began) = (arrival.route, arrival.began);
     if route == Route::Models {
         // Boxed: a rare path must not make room for itself in every call.
         return Box::pin(models::list(gateway, &arrival, &principal, record, reply)).await;
+    }
+    if let Some(shape) = route.task() {
+        return Box::pin(tasks::submit(gateway, arrival, shape, &principal, hold, record, reply)).await;
     }
     let asked = arrival.read(&gateway.settings.limits).await?;
     record.model = gateway.screen.model(&asked.peek.model);

@@ -71,7 +71,7 @@ fn ready(gateway: &Gateway) -> (Response<()>, Bytes) {
 }
 
 /// Whose key a request for one of weir's own paths bears.
-fn owner(gateway: &Gateway, request: &Request<Incoming>) -> Result<Arc<Principal>, Refusal> {
+pub(crate) fn owner(gateway: &Gateway, request: &Request<Incoming>) -> Result<Arc<Principal>, Refusal> {
     let unknown = || Refusal::of(Verdict::KeyUnknown);
     let text = admit::presented(request.headers()).ok_or_else(unknown)?;
     let key = ApiKey::parse(text).map_err(|_| unknown())?;

@@ -91,6 +91,10 @@ impl Refusal {
         self
     }
 
+    pub(crate) fn code_word(&self) -> &str {
+        &self.code
+    }
+
     pub(crate) fn param(mut self, param: Option<&'static str>) -> Self {
         self.param = param;
         self

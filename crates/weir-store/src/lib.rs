@@ -24,6 +24,7 @@ mod split;
 mod store;
 mod sweep;
 mod tally;
+mod tasks;
 mod usage;
 mod writer;
 
@@ -35,6 +36,7 @@ pub use error::{Full, KeyRefusal, Spent, SplitRefusal, StoreError};
 pub use keys::{KeyRow, KeyState, NewKey, Parent, Principal};
 pub use split::NewChild;
 pub use store::Store;
+pub use tasks::{Earlier, NotMade, TaskFilter};
 pub use usage::{CallerUsage, Holder, RecentCall, Used};
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// - Every index costs each call; a call of every key is found by `(kid, id)`, a call that is not well by its verdict.
 /// - `usage` is what each caller of a key did in a quarter of an hour: every zone's midnight lies on one, so a civil day of any zone is a sum of rows.
 ///   `totals` is the same for those who have many keys, so that asking what they used today costs no more for many keys than for one.
+/// - `tasks` holds what each task reserves: `held` of its open rows is loaded into the purses at a start. Its charge is a line of the ledger under the
+///   call that submitted it, so the law of one charge for each call is the law of one for each task.
 /// - `calls.admitted` and `calls.tokens` let a start read the last minutes without parsing a record. `tokens` is null in rows older than `usage`.
 pub(crate) const MIGRATIONS: &[&str] = &["
 CREATE TABLE accounts (
@@ -62,6 +64,15 @@ CREATE TABLE totals (
     kind TEXT NOT NULL CHECK (kind IN ('family', 'account', 'group')), holder TEXT NOT NULL, quarter INTEGER NOT NULL, requests INTEGER NOT NULL,
     tokens INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (kind, holder, quarter)
 ) STRICT, WITHOUT ROWID;
+", "
+CREATE TABLE tasks (
+    call BLOB NOT NULL UNIQUE, kid TEXT NOT NULL, account TEXT NOT NULL, shape TEXT NOT NULL, channel TEXT NOT NULL, upstream_id TEXT,
+    state TEXT NOT NULL, charged TEXT NOT NULL CHECK (charged IN ('pending', 'yes', 'no')), held INTEGER NOT NULL, next_look INTEGER NOT NULL,
+    body BLOB NOT NULL, facts TEXT NOT NULL
+) STRICT;
+CREATE INDEX tasks_of_key ON tasks (kid, call);
+CREATE INDEX tasks_open ON tasks (next_look) WHERE charged = 'pending';
+CREATE INDEX tasks_upstream ON tasks (channel, upstream_id) WHERE upstream_id IS NOT NULL;
 "];
 
 /// Makes the data directory if it is not there; one that is there keeps its permissions.

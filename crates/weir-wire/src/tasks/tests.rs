@@ -1,0 +1,1 @@
+//! Laws of tasks on the wire.
