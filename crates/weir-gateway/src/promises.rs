@@ -181,7 +181,7 @@ impl Bench {
             bytes
         };
         let (bytes, ()) = tokio::join!(read, connection);
-        let text = String::from_utf8(bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let chunked = head.contains("transfer-encoding: chunked");
         Read { head: head.to_owned(), body: if chunked { unchunked(body) } else { body.to_owned() } }
