@@ -80,8 +80,7 @@ impl Arrival {
     pub(crate) async fn read(&mut self, limits: &Limits) -> Result<Asked, Refusal> {
         let kind = self.head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or("unreadable").to_ascii_lowercase());
         let form = kind.as_deref().is_some_and(|kind| kind.starts_with("multipart/form-data"));
-        if form && !takes_form(self.route) || kind.as_deref().is_some_and(|kind| !form && !is_json(kind))
-        {
+        if form && !takes_form(self.route) || kind.as_deref().is_some_and(|kind| !form && !is_json(kind)) {
             let refusal = Refusal::of(Verdict::RequestRejected).status(415).code(Some("unsupported_content_type"), None);
             let takes = if takes_form(self.route) { "multipart/form-data or application/json" } else { "application/json" };
             let path = self.route.path();

@@ -46,7 +46,13 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
 }
 
 /// The path of a call that goes well; a refusal leaves it early. What is charged is in the record on every way out.
-async fn path(gateway: &Arc<Gateway>, mut arrival: Arrival, hold: &Hold, record: &mut CallRecord, reply: &mut Reply) -> Result<(), Refusal> {
+async fn path(
+    gateway: &Arc<Gateway>,
+    mut arrival: Arrival,
+    hold: &Hold,
+    record: &mut CallRecord,
+    reply: &mut Reply,
+) -> Result<(), Refusal> {
     arrival.check_method(&gateway.screen)?;
     let principal = admit::principal(gateway, &arrival, record)?;
     let (route, began) = (arrival.route, arrival.began);
@@ -65,7 +71,7 @@ async fn path(gateway: &Arc<Gateway>, mut arrival: Arrival, hold: &Hold, record:
     let limits = CallLimits::of(gateway, route, record, &asked.peek.model, policy, began);
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &limits.timeouts, &gateway.settings.streams);
-    let most = admit::most(&admitted, &asked.peek)?;
+    let most = admit::most(&admitted, &asked.peek, route)?;
     let wanted = admit::wanted(gateway, &principal, &asked.peek, most, record);
     let permit = admit::limits(gateway, &wanted, hold, &mut Live { vigil: &mut vigil, record, reply }).await?;
     let charge = match admit::reserve(gateway, hold, &principal, &asked.peek, most.1, &record.model).await {

@@ -126,7 +126,8 @@ impl Bench {
     ) -> Self {
         let (books, _) = Books::open(store, &BooksSettings { slots: 4_096, inline: true }, Arc::<Paused>::clone(&clock)).unwrap();
         let channel = Channel { name: "main".into(), key: None, models: Vec::new(), weight: 1, limits: weir_core::Limits::default() };
-        let upstream = Upstream { name: "sim".into(), tasks: None, target: Target::parse("http://sim/v1").unwrap(), channels: vec![channel] };
+        let upstream =
+            Upstream { name: "sim".into(), tasks: None, target: Target::parse("http://sim/v1").unwrap(), channels: vec![channel] };
         let price = Price { input: 1, output: 10, ..Price::default() };
         let prices = PriceList { fallback: Some(price), ..PriceList::default() };
         let mut settings = Settings { upstreams: vec![upstream], prices, ..Settings::default() };

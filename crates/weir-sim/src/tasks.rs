@@ -165,7 +165,11 @@ impl Task {
             State::Failed => ("failed", 0),
         };
         let made = self.created;
-        let completed = if state == State::Succeeded { (made + i64::try_from(self.takes.as_secs()).unwrap_or(0)).to_string() } else { "null".to_owned() };
+        let completed = if state == State::Succeeded {
+            (made + i64::try_from(self.takes.as_secs()).unwrap_or(0)).to_string()
+        } else {
+            "null".to_owned()
+        };
         let expires = if state == State::Succeeded { (made + 86_400).to_string() } else { "null".to_owned() };
         let error =
             if state == State::Failed { r#"{"code":"generation_failed","message":"The video could not be made."}"# } else { "null" };

@@ -23,7 +23,8 @@ use crate::{
     queue::{Next, Queue, Sealed},
     rows::Committer,
     schema,
-    sweep::sweep, tasks,
+    sweep::sweep,
+    tasks,
     writer::{Shared, Writer},
 };
 

@@ -6,8 +6,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use weir_core::{Amount, CallRecord, Charged, KeyId, Timestamp, Verdict};
 
 use crate::{
-    StoreError, tasks,
+    StoreError,
     tally::{SeenCallers, Tally, admitted, tokens},
+    tasks,
 };
 
 /// The one connection of a gateway that writes calls.
@@ -20,8 +21,7 @@ pub(crate) struct Committer {
 }
 
 /// SQLite would turn a sum that does not fit into a float; the audit finds a total that stopped at the border.
-pub(crate) const SETTLE: &str =
-    "UPDATE accounts SET settled = CASE WHEN settled > 9223372036854775807 - ?2 THEN 9223372036854775807 ELSE settled + ?2 END WHERE id = ?1";
+pub(crate) const SETTLE: &str = "UPDATE accounts SET settled = CASE WHEN settled > 9223372036854775807 - ?2 THEN 9223372036854775807 ELSE settled + ?2 END WHERE id = ?1";
 pub(crate) const CHARGE: &str = "INSERT INTO ledger (id, kind, account, amount, at) VALUES (?1, 'charge', ?2, ?3, ?4)";
 
 /// Which calls of a group had a row already, by their places in it.

@@ -63,11 +63,16 @@ pub struct Told {
 pub enum Look {
     Told(Told),
     /// The upstream has it under this id; nobody had told.
-    Found { id: String, told: Told },
+    Found {
+        id: String,
+        told: Told,
+    },
     /// The upstream does not know the id, or does not list the task.
     Missing,
     /// No answer, or none that says anything; and when the upstream may be asked again, if it told.
-    Silent { until: Option<Timestamp> },
+    Silent {
+        until: Option<Timestamp>,
+    },
 }
 
 /// The task after a look at `now`. `roll` is chance for the next wait.

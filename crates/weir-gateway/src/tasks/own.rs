@@ -154,7 +154,9 @@ async fn content(gateway: &Gateway, task: &TaskRecord, query: &str) -> Result<Sa
         return Ok((head, Bytes::new()));
     };
     let mut path = Adapter::path(pattern, id).ok_or_else(silent)?;
-    if let Some(variant @ ("variant=video" | "variant=thumbnail" | "variant=spritesheet")) = query.split('&').find(|pair| pair.starts_with("variant=")) {
+    if let Some(variant @ ("variant=video" | "variant=thumbnail" | "variant=spritesheet")) =
+        query.split('&').find(|pair| pair.starts_with("variant="))
+    {
         path = format!("{path}?{variant}");
     }
     super::look::fetch(gateway, lane, &path).await.ok_or_else(silent)

@@ -10,10 +10,7 @@ use weir_core::{
     task::{Oddities, TaskAsk, TaskFault, Told},
 };
 use weir_store::{Earlier, Hold, NotMade, Principal};
-use weir_wire::{
-    Scope,
-    tasks as wire,
-};
+use weir_wire::{Scope, tasks as wire};
 
 use super::{adapter_of, address, blocking, look::screen};
 use crate::{
@@ -84,7 +81,9 @@ pub(crate) async fn submit(
     let permit = admit::limits(gateway, &wanted, hold, &mut live).await?;
     let mut attempts = Attempts::new(gateway, policy, Some(&asked.peek.model), limits, Some(wanted.need()));
     let begun = match attempts.first() {
-        Ok(turn) => begin(gateway, &arrival, &asked, (shape, ask, &admitted, most.1), principal, turn, live.record).await.map(|task| (task, turn)),
+        Ok(turn) => {
+            begin(gateway, &arrival, &asked, (shape, ask, &admitted, most.1), principal, turn, live.record).await.map(|task| (task, turn))
+        }
         Err(refusal) => Err(refusal),
     };
     let (task, turn) = match begun {
@@ -239,7 +238,13 @@ async fn say(_: &Gateway, task: &TaskRecord, live: &mut Live<'_>) {
 
 impl Submission<'_> {
     /// Sends it until it is taken, refused or lost, and answers.
-    async fn run(mut self, mut attempts: Attempts<'_>, mut turn: Turn<'_>, limits: &CallLimits, live: &mut Live<'_>) -> Result<(), Refusal> {
+    async fn run(
+        mut self,
+        mut attempts: Attempts<'_>,
+        mut turn: Turn<'_>,
+        limits: &CallLimits,
+        live: &mut Live<'_>,
+    ) -> Result<(), Refusal> {
         live.record.charge = self.task.charge;
         let refusal = loop {
             match self.send(turn, limits, live).await? {

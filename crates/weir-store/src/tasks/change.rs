@@ -92,7 +92,8 @@ impl Books {
         if before.charge.charged != Charged::Pending {
             (after.state, after.charge, after.finished) = (before.state, before.charge, before.finished);
         }
-        if before.upstream_id.is_none() && after.upstream_id.as_deref().is_some_and(|id| taken(&change, &after.channel, id).unwrap_or(true)) {
+        if before.upstream_id.is_none() && after.upstream_id.as_deref().is_some_and(|id| taken(&change, &after.channel, id).unwrap_or(true))
+        {
             // One job is never two tasks: it would be charged twice, or shown to somebody else.
             let next_look = after.next_look;
             after = TaskRecord { state: TaskState::Unconfirmed, next_look, ..before.clone() };
@@ -116,10 +117,10 @@ impl Books {
 /// The last equal submission of the same key, if it came at or after `since`.
 fn equal(change: &Transaction<'_>, task: &TaskRecord, body: &[u8; 32], since: Timestamp) -> Result<Option<TaskRecord>, StoreError> {
     let since = RequestId::new(since, 0).to_bytes();
-    let mut query = change.prepare_cached(
-        "SELECT facts FROM tasks WHERE kid = ?1 AND call >= ?2 AND body = ?3 AND shape = ?4 ORDER BY call DESC LIMIT 1",
-    )?;
-    let found: Option<String> = query.query_row((task.kid.as_str(), &since[..], &body[..], label(task.shape)), |row| row.get(0)).optional()?;
+    let mut query = change
+        .prepare_cached("SELECT facts FROM tasks WHERE kid = ?1 AND call >= ?2 AND body = ?3 AND shape = ?4 ORDER BY call DESC LIMIT 1")?;
+    let found: Option<String> =
+        query.query_row((task.kid.as_str(), &since[..], &body[..], label(task.shape)), |row| row.get(0)).optional()?;
     found.map(|facts| parse(&facts)).transpose()
 }
 
