@@ -1,6 +1,12 @@
 //! The promises, one by one, on a whole gateway in simulated time: what a client reads and what the record says.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -16,9 +22,11 @@ use crate::{Channel, Dice, Gateway, PriceList, Settings, Streams, Upstream};
 /// An upstream behind pipes; each connection is served by the simulator on a task of its own.
 struct Pipes {
     sim: Sim,
-    served: std::sync::Mutex<JoinSet<()>>,
+    served: Arc<Mutex<JoinSet<()>>>,
     /// Connections are never made.
     deaf: bool,
+    /// So many connections are refused.
+    down: Arc<AtomicU32>,
 }
 
 impl Dial for Pipes {
@@ -26,6 +34,10 @@ impl Dial for Pipes {
         Box::pin(async move {
             if self.deaf {
                 std::future::pending::<()>().await;
+            }
+            let less = |left: u32| left.checked_sub(1);
+            if self.down.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+                return Err(std::io::ErrorKind::ConnectionRefused.into());
             }
             let (near, far) = duplex(64 * 1024);
             let sim = self.sim.clone();
@@ -64,6 +76,8 @@ pub(crate) struct Bench {
     key: ApiKey,
     clock: Arc<Paused>,
     dir: tempfile::TempDir,
+    down: Arc<AtomicU32>,
+    served: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// What a client read.
@@ -132,18 +146,25 @@ impl Bench {
         let prices = PriceList { fallback: Some(price), ..PriceList::default() };
         let mut settings = Settings { upstreams: vec![upstream], prices, ..Settings::default() };
         change(&mut settings);
-        let pipes = Pipes { sim: sim.clone(), served: std::sync::Mutex::default(), deaf };
+        let (down, served) = (Arc::<AtomicU32>::default(), Arc::<Mutex<JoinSet<()>>>::default());
+        let pipes = Pipes { sim: sim.clone(), served: Arc::clone(&served), deaf, down: Arc::clone(&down) };
         let mut gateway = Gateway::new(settings, books, Arc::<Paused>::clone(&clock), Arc::new(Counted::default()), Arc::new(pipes));
         gateway.tells_date = false;
-        Self { gateway: Arc::new(gateway), sim, key, clock, dir }
+        Self { gateway: Arc::new(gateway), sim, key, clock, dir, down, served }
     }
 
     /// The gateway dies with whatever runs, and another begins on what it left.
     pub(crate) fn killed(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let Self { gateway, sim, key, clock, dir } = self;
+        let Self { gateway, sim, key, clock, dir, .. } = self;
         drop(gateway);
         let store = Store::open(dir.path()).unwrap();
         Self::on(dir, store, key, clock, sim, false, change)
+    }
+
+    /// The upstream refuses so many connections, and those that stand are cut.
+    pub(crate) fn refuse(&self, connections: u32) {
+        self.down.store(connections, Ordering::Relaxed);
+        self.served.lock().unwrap().abort_all();
     }
 
     /// Somebody sets the wall's clock, by so many milliseconds.

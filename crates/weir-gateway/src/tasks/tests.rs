@@ -1,10 +1,15 @@
 //! Laws of tasks on a whole gateway, in simulated time: one submission, one charge at most, and an end that is known without the client.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, task::Poll, time::Duration};
 
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::sleep,
+};
 use weir_core::{Amount, Charged, Price, TaskRecord, TaskShape, TaskState, Verdict};
+use weir_store::TaskFilter;
+use weir_wire::tasks::Adapter;
 
 use crate::{
     Duplicates, Settings,
@@ -214,7 +219,181 @@ async fn an_equal_submission_is_named_refused_or_joined_as_the_operator_says() {
     }
 }
 
+/// Polls some work a number of times; whether it was done by then.
+async fn upto<F: Future>(polls: u32, work: F) -> bool {
+    let mut work = Box::pin(work);
+    let mut left = polls;
+    std::future::poll_fn(|cx| match left {
+        0 => Poll::Ready(false),
+        _ => {
+            left -= 1;
+            work.as_mut().poll(cx).map(|_| true)
+        }
+    })
+    .await
+}
+
+fn paused() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+#[test]
+fn r36_killed_between_any_two_steps_a_task_is_submitted_once_and_charged_for_what_was_made() {
+    for polls in 0.. {
+        let first = paused();
+        let bench = first.block_on(async { Bench::new(priced) });
+        let done = first.block_on(upto(polls, bench.submit("sim:task_slow=30s")));
+        // Everything that runs dies in the middle of whatever it does.
+        drop(first);
+        paused().block_on(async {
+            let bench = bench.killed(priced);
+            bench.follow(secs(2 * 3_600)).await;
+            let tasks = bench.gateway.books().store().tasks(&TaskFilter::default()).unwrap();
+            let made = bench.sim.tasks();
+            assert!(made <= 1 && bench.posts() <= 1 && tasks.len() as u64 >= made, "{polls} polls: {made} made, {tasks:?}");
+            for task in &tasks {
+                let (state, spent) = if made == 1 { (TaskState::Succeeded, 8_000) } else { (TaskState::Unknown, 0) };
+                assert_eq!((task.state, bench.spent(task)), (state, spent), "{polls} polls");
+                bench.audit(task);
+            }
+            bench.audit_all();
+        });
+        if done {
+            assert!(polls > 5, "a submission has more than {polls} steps");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r36_an_upstream_that_is_down_for_an_hour_ends_no_task() {
+    for model in ["sim:task_slow=30s", "sim:task_lost_answer,task_slow=30s"] {
+        let bench = Bench::new(priced);
+        let read = bench.submit(model).await;
+        bench.refuse(u32::MAX);
+        bench.follow(secs(3_600)).await;
+        assert!(bench.task(&read).state.is_open());
+        bench.refuse(0);
+        bench.follow(secs(120)).await;
+        let task = bench.task(&read);
+        assert_eq!((task.state, bench.spent(&task), bench.posts()), (TaskState::Succeeded, 8_000, 1), "{model}");
+        bench.audit(&task);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_a_submission_that_never_left_is_refused_and_holds_nothing() {
+    let bench = Bench::new(priced);
+    bench.refuse(u32::MAX);
+    let read = bench.submit("sim:ok").await;
+    assert_eq!((read.status(), read.error()["verdict"].as_str()), (504, Some("W-TMO-003")), "{}", read.body);
+    let task = bench.task(&read);
+    assert_eq!((task.state, task.charge.charged), (TaskState::Failed, Charged::No));
+    bench.audit(&task);
+    // Once more is safe, and enough.
+    bench.refuse(1);
+    let read = bench.submit("sim:ok").await;
+    assert_eq!((read.status(), bench.record(read.id()).attempts.len(), bench.posts()), (200, 2, 1), "{}", read.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shape_that_is_submitted_and_asked_for_is_told_in_its_own_words() {
+    let bench = Bench::new(priced);
+    let body = r#"{"model":"sim:task_slow=10s","prompt":"a lantern","duration":5}"#;
+    let read = bench.send("POST", "/v1/video/generations", "", body).await;
+    let made = json(&read);
+    let id = made["task_id"].as_str().unwrap().to_owned();
+    assert!(id.starts_with("task_") && made["status"] == "queued", "{made}");
+    let address = format!("/v1/video/generations/{id}");
+    sleep(secs(3)).await;
+    assert_eq!(json(&bench.get(&address).await)["status"], "in_progress");
+    bench.follow(secs(40)).await;
+    let ended = json(&bench.get(&address).await);
+    assert!(ended["status"] == "succeeded" && ended["url"].as_str().unwrap().starts_with("https://"), "{ended}");
+    let call = TaskRecord::call_of(TaskShape::Generations, &id).unwrap();
+    let task = bench.gateway.books().store().task(call).unwrap().unwrap();
+    assert!(!serde_json::to_string(&task).unwrap().contains("http"), "an address that opens a result is kept nowhere");
+    // The upstream says four seconds; five were asked for and held.
+    assert_eq!((bench.spent(&task), task.charge.held), (4_000, Amount(5_000)));
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_of_the_other_shape_serves_the_client_all_the_same() {
+    let bench = Bench::new(|settings| {
+        priced(settings);
+        settings.upstreams[0].tasks = Adapter::of_name("submit_poll");
+    });
+    let read = bench.submit("sim:task_slow=10s").await;
+    assert_eq!(json(&read)["object"], "video");
+    bench.follow(secs(40)).await;
+    let task = bench.task(&read);
+    assert_eq!(task.state, TaskState::Succeeded);
+    let content = bench.get(&format!("/v1/videos/{}/content", task.id())).await;
+    assert_eq!((content.status(), content.header("location").is_some()), (302, true));
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_listed_deleted_and_shown_to_nobody_else() {
+    let bench = Bench::new(priced);
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let body = format!(r#"{{"model":"sim:ok","prompt":"lantern {n}"}}"#);
+        ids.insert(0, bench.submit_as("", &body).await.header("x-weir-task-id").unwrap().to_owned());
+    }
+    let running = bench.send("DELETE", &format!("/v1/videos/{}", ids[0]), "", "").await;
+    assert_eq!((running.status(), running.header("x-should-retry")), (409, Some("false")));
+    bench.follow(secs(10)).await;
+    let list = json(&bench.get("/v1/videos?limit=2").await);
+    let listed =
+        |list: &Value| list["data"].as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!((listed(&list), &list["has_more"]), (ids[..2].to_vec(), &true.into()));
+    let rest = json(&bench.get(&format!("/v1/videos?after={}", ids[1])).await);
+    assert_eq!((listed(&rest), &rest["has_more"]), (ids[2..].to_vec(), &false.into()));
+    let address = format!("/v1/videos/{}", ids[2]);
+    assert_eq!(json(&bench.send("DELETE", &address, "", "").await)["deleted"], true);
+    assert_eq!(bench.get(&address).await.status(), 404);
+    assert_eq!(listed(&json(&bench.get("/v1/videos").await)), ids[..2].to_vec());
+    for path in ["/v1/videos/video_01j2w8k3q4zp7m01j2w8k3q4zp", "/v1/videos/x", "/v1/videos/x/content", "/v1/video/generations/x"] {
+        let missing = bench.get(path).await;
+        assert_eq!((missing.status(), missing.error()["code"].as_str()), (404, Some("task_not_found")), "{path}");
+    }
+    bench.audit_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_an_upstream_does_a_task_is_submitted_once_and_charged_for_what_was_made() {
+    const WORDS: [&str; 8] =
+        ["task_failed", "task_lost_answer", "task_lying", "task_404_then_ok=4", "reset_after_accept", "503", "502_html", "first_byte=20s"];
+    for seed in 0_u64..48 {
+        let bits = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let chosen = WORDS.iter().enumerate().filter(|(n, _)| bits >> (8 + 5 * n) & 7 == 0).map(|(_, word)| *word);
+        let model = ["sim:task_slow=45s"].into_iter().chain(chosen).collect::<Vec<_>>().join(",");
+        let mut bench = Bench::new(priced);
+        let read = bench.submit(&model).await;
+        for round in 0..4_u64 {
+            bench.refuse(if bits >> (50 + round) & 1 == 1 { u32::MAX } else { 0 });
+            bench.follow(secs(20 + (bits >> 20) % 900)).await;
+            if bits >> (56 + round) & 1 == 1 {
+                bench = bench.killed(priced);
+            }
+        }
+        bench.refuse(0);
+        bench.follow(secs(2 * 3_600)).await;
+        let task = bench.task(&read);
+        let fails = model.contains("task_failed");
+        let spent = if bench.sim.tasks() == 1 && !fails { 8_000 } else { 0 };
+        assert_eq!((bench.spent(&task), bench.posts(), task.state.is_open()), (spent, 1, false), "seed {seed}: {model}: {task:?}");
+        bench.audit(&task);
+    }
+}
+
 impl Bench {
+    fn posts(&self) -> usize {
+        self.sim.requests().iter().filter(|seen| seen.method == "POST").count()
+    }
+
     fn audit_all(&self) {
         let report = self.gateway.books().audit().unwrap();
         assert!(report.ok, "{:?}", report.laws.iter().filter(|law| !law.ok).collect::<Vec<_>>());
