@@ -232,16 +232,17 @@ async fn peek_form(kind: &str, body: &Bytes) -> Result<Peek, request::RequestFau
     let boundary = multer::parse_boundary(kind).map_err(|_| fault("the multipart form has no boundary", None))?;
     let source = Some(Ok::<_, std::convert::Infallible>(body.clone()));
     let mut form = multer::Multipart::new(Once(source), boundary);
-    let (mut model, mut stream) = (None, None);
+    let (mut model, mut stream, mut number) = (None, None, None);
     while let Some(field) = form.next_field().await.map_err(|_| fault("the multipart form is malformed", None))? {
         let slot = match field.name() {
             Some("model") => &mut model,
             Some("stream") => &mut stream,
+            Some("n") => &mut number,
             _ => continue,
         };
         *slot = Some(field.text().await.map_err(|_| fault("a field of the form is not text", None))?);
     }
-    Peek::of_form(model.as_deref(), stream.as_deref(), body.len() as u64)
+    Peek::of_form(model.as_deref(), stream.as_deref(), number.as_deref(), body.len() as u64)
 }
 
 /// A stream of one item, which is what a body already read is.

@@ -173,10 +173,10 @@ impl Bench {
     }
 
     /// Opens a connection and sends one chat request.
-    fn open(&self, method: &str, path: &str, extra: &str, body: &str) -> (DuplexStream, impl Future<Output = ()> + use<>) {
+    fn open(&self, method: &str, path: &str, extra: &str, kind: &str, body: &str) -> (DuplexStream, impl Future<Output = ()> + use<>) {
         let (mut near, far) = duplex(1 << 20);
         let request = format!(
-            "{method} {path} HTTP/1.1\r\n{extra}host: weir\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\naccept-encoding: gzip\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\n{extra}host: weir\r\nauthorization: Bearer {}\r\ncontent-type: {kind}\r\naccept-encoding: gzip\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             self.key.expose(),
             body.len()
         );
@@ -196,7 +196,12 @@ impl Bench {
 
     /// The same with a method and header lines of one's own.
     pub(crate) async fn send(&self, method: &str, path: &str, extra: &str, body: &str) -> Read {
-        let (mut near, connection) = self.open(method, path, extra, body);
+        self.send_as(method, path, extra, "application/json", body).await
+    }
+
+    /// The same with another content type.
+    pub(crate) async fn send_as(&self, method: &str, path: &str, extra: &str, kind: &str, body: &str) -> Read {
+        let (mut near, connection) = self.open(method, path, extra, kind, body);
         let read = async move {
             let mut bytes = Vec::new();
             near.read_to_end(&mut bytes).await.unwrap();
@@ -347,8 +352,13 @@ async fn a_slow_first_byte_opens_the_stream_with_heartbeats_and_a_late_error_is_
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_is_charged_for_what_it_got_and_its_upstream_ends_after_the_linger() {
     let bench = Bench::new(|settings| settings.streams = Streams { linger: secs(2), ..Streams::default() });
-    let (mut near, connection) =
-        bench.open("POST", "/v1/chat/completions", "", r#"{"model":"sim:tokens=500,interval=100ms","stream":true,"messages":[]}"#);
+    let (mut near, connection) = bench.open(
+        "POST",
+        "/v1/chat/completions",
+        "",
+        "application/json",
+        r#"{"model":"sim:tokens=500,interval=100ms","stream":true,"messages":[]}"#,
+    );
     let leave = async {
         let mut some = vec![0; 2048];
         near.read_exact(&mut some).await.unwrap();

@@ -4,12 +4,13 @@ use std::{collections::HashSet, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, types::Value};
 use serde::Serialize;
-use weir_core::{CallRecord, KeyId, RequestId, Timestamp, Verdict};
+use weir_core::{CallRecord, KeyId, RequestId, TaskRecord, Timestamp, Verdict};
 
 use crate::{
     LedgerEntry, Store, StoreError,
     account::lines_of,
     holds::{self, Found, SlotState},
+    tasks,
 };
 
 /// How far the record of a call is.
@@ -30,6 +31,9 @@ pub struct StoredCall {
     pub state: CallState,
     pub record: CallRecord,
     pub ledger: Vec<LedgerEntry>,
+    /// The task that it submitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Box<TaskRecord>>,
 }
 
 /// Which calls are asked for; newest first.
@@ -104,13 +108,15 @@ impl Store {
             return Ok(Some(call));
         }
         if let Some(record) = ended.into_iter().next() {
-            return Ok(Some(StoredCall { state: CallState::Ended, record, ledger: Vec::new() }));
+            return Ok(Some(unrecorded(&self.db(), CallState::Ended, record)?));
         }
         let running = holds::read(self.dir())?.0.into_iter().find(|found| found.record.id == id);
-        Ok(running.map(|found| {
-            let state = if found.state == SlotState::Ended { CallState::Ended } else { CallState::Running };
-            StoredCall { state, record: found.record, ledger: Vec::new() }
-        }))
+        running
+            .map(|found| {
+                let state = if found.state == SlotState::Ended { CallState::Ended } else { CallState::Running };
+                unrecorded(&self.db(), state, found.record)
+            })
+            .transpose()
     }
 
     /// Calls that have ended, newest first. A call whose answer was sent is among them, row or not.
@@ -129,7 +135,7 @@ impl Store {
         let seen: HashSet<RequestId> = calls.iter().map(|call| call.record.id).collect();
         for record in waiting {
             if !seen.contains(&record.id) && !has_row(&db, record.id)? {
-                calls.push(StoredCall { state: CallState::Ended, record, ledger: Vec::new() });
+                calls.push(unrecorded(&db, CallState::Ended, record)?);
             }
         }
         calls.sort_by_key(|call| std::cmp::Reverse(call.record.id));
@@ -185,5 +191,12 @@ fn row_of(db: &Connection, id: RequestId) -> Result<Option<StoredCall>, StoreErr
 fn recorded(db: &Connection, facts: &str) -> Result<StoredCall, StoreError> {
     let record: CallRecord = serde_json::from_str(facts).map_err(|_| StoreError::Damaged { what: "the record of a call" })?;
     let ledger = lines_of(db, record.id)?;
-    Ok(StoredCall { state: CallState::Recorded, record, ledger })
+    let task = tasks::of_call(db, &record)?;
+    Ok(StoredCall { state: CallState::Recorded, record, ledger, task })
+}
+
+/// A call without a row.
+fn unrecorded(db: &Connection, state: CallState, record: CallRecord) -> Result<StoredCall, StoreError> {
+    let task = tasks::of_call(db, &record)?;
+    Ok(StoredCall { state, record, ledger: Vec::new(), task })
 }

@@ -51,6 +51,14 @@ fn read_one(db: &Connection, call: RequestId) -> Result<Option<TaskRecord>, Stor
     facts.map(|facts| parse(&facts)).transpose()
 }
 
+/// The task that a call submitted.
+pub(crate) fn of_call(db: &Connection, call: &CallRecord) -> Result<Option<Box<TaskRecord>>, StoreError> {
+    if call.route.task().is_none() {
+        return Ok(None);
+    }
+    Ok(read_one(db, call.id)?.map(Box::new))
+}
+
 /// A label as rows hold it: the one that serde gives it.
 fn label(value: impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()

@@ -88,6 +88,13 @@ fn a_task_is_submitted_awaited_shown_and_listed() {
     assert_eq!(studio.task(&["list", "--json"]).done().json()["tasks"][0]["id"], id);
     studio.task(&["show", "wr_nothing"]).failed(2, &["this is not a task id", "video_"]);
     let call = word(&ended, "call");
+    for audience in ["support", "public"] {
+        let record = studio.home.run(&["evidence", "show", call, "--audience", audience, "--json"]).done().json();
+        let task = &record["task"];
+        assert_eq!((&task["id"], &task["state"], &task["charged"]), (&id.into(), &"succeeded".into(), &"yes".into()), "{record}");
+        assert!(task["submitted_at"].is_string(), "{record}");
+    }
+    assert!(studio.home.run(&["calls", "show", call]).done().out.contains(id));
     assert_eq!(studio.home.run(&["calls", "show", call, "--json"]).done().json()["charged"], "yes");
     assert_eq!(studio.submissions(), 1);
     studio.close(4_000_000_000);
