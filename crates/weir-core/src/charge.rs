@@ -86,6 +86,22 @@ pub enum ChargeRule {
     Finished,
     /// The gateway died during the call: what its hold said was delivered.
     Restart,
+    /// A task: held until it ends.
+    Task,
+    /// The task succeeded: what its upstream reported, never more than was held.
+    TaskDone,
+    /// The task failed, was cancelled or never began: not charged.
+    TaskFailed,
+    /// Nobody could tell the task's end until its deadline: as the configuration says.
+    TaskDeadline,
+}
+
+impl ChargeRule {
+    /// Whether the charge is a task's: made when the task ends, not when the call does.
+    #[must_use]
+    pub fn is_of_a_task(self) -> bool {
+        matches!(self, Self::Task | Self::TaskDone | Self::TaskFailed | Self::TaskDeadline)
+    }
 }
 
 /// What support reads about a charge, without an amount.

@@ -15,6 +15,7 @@ pub mod redact;
 pub mod retry;
 pub mod route;
 pub mod secret;
+pub mod task;
 pub mod time;
 pub mod timeouts;
 pub mod verdict;
@@ -33,6 +34,7 @@ pub use retry::{
 };
 pub use route::{Dialect, Route};
 pub use secret::{KeyFingerprint, Secret, mask_foreign};
+pub use task::{TaskRecord, TaskShape, TaskState, TaskTerms};
 pub use time::{Clock, Timestamp};
 pub use timeouts::Timeouts;
 pub use verdict::{Class, Lang, Level, Owner, RetryWord, Scenario, Verdict};

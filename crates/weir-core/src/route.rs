@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::TaskShape;
+
 /// One data-plane path, without ids and query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -16,6 +18,12 @@ pub enum Route {
     AudioSpeech,
     AudioTranscriptions,
     AudioTranslations,
+    ImageGenerations,
+    ImageEdits,
+    /// Video jobs in OpenAI's shape; also `/v1/videos/{id}/remix`.
+    Videos,
+    /// Video jobs in the shape that is submitted, then asked for.
+    VideoGenerations,
     /// The list, or one model of it.
     Models,
     /// A path that weir does not know; recorded, never forwarded.
@@ -35,12 +43,14 @@ pub enum Dialect {
     Messages,
     /// Speech and transcripts: typed events that end with `speech.audio.done` or `transcript.text.done`.
     Audio,
+    /// Pictures: typed events that end with `image_generation.completed` or `image_edit.completed`.
+    Images,
     /// One answer, never a stream.
     Plain,
 }
 
 impl Route {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::ChatCompletions,
         Self::Completions,
         Self::Responses,
@@ -51,6 +61,10 @@ impl Route {
         Self::AudioSpeech,
         Self::AudioTranscriptions,
         Self::AudioTranslations,
+        Self::ImageGenerations,
+        Self::ImageEdits,
+        Self::Videos,
+        Self::VideoGenerations,
         Self::Models,
         Self::Unknown,
     ];
@@ -60,6 +74,9 @@ impl Route {
     pub fn of_path(path: &str) -> Option<Self> {
         if path.strip_prefix("/v1/models/").is_some_and(|id| !id.is_empty() && !id.contains("..")) {
             return Some(Self::Models);
+        }
+        if path.strip_prefix("/v1/videos/").and_then(|rest| rest.strip_suffix("/remix")).is_some_and(|id| !id.contains('/')) {
+            return Some(Self::Videos);
         }
         Self::ALL.into_iter().find(|route| route.path() == path && *route != Self::Unknown)
     }
@@ -78,6 +95,10 @@ impl Route {
             Self::AudioSpeech => "/v1/audio/speech",
             Self::AudioTranscriptions => "/v1/audio/transcriptions",
             Self::AudioTranslations => "/v1/audio/translations",
+            Self::ImageGenerations => "/v1/images/generations",
+            Self::ImageEdits => "/v1/images/edits",
+            Self::Videos => "/v1/videos",
+            Self::VideoGenerations => "/v1/video/generations",
             Self::Models => "/v1/models",
             Self::Unknown => "unknown",
         }
@@ -91,6 +112,7 @@ impl Route {
             Self::Responses => Dialect::Responses,
             Self::Messages => Dialect::Messages,
             Self::AudioSpeech | Self::AudioTranscriptions => Dialect::Audio,
+            Self::ImageGenerations | Self::ImageEdits => Dialect::Images,
             _ => Dialect::Plain,
         }
     }
@@ -104,7 +126,19 @@ impl Route {
             Self::Moderations => "moderation",
             Self::Rerank => "rerank",
             Self::AudioSpeech | Self::AudioTranscriptions | Self::AudioTranslations => "audio",
+            Self::ImageGenerations | Self::ImageEdits => "image",
+            Self::Videos | Self::VideoGenerations => "video",
             Self::Models | Self::Unknown => "other",
+        }
+    }
+
+    /// The shape of the task that a POST to it submits.
+    #[must_use]
+    pub fn task(self) -> Option<TaskShape> {
+        match self {
+            Self::Videos => Some(TaskShape::Videos),
+            Self::VideoGenerations => Some(TaskShape::Generations),
+            _ => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Stage 0: a request becomes an [`Arrival`], then a body that was read within its bounds.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, header, request::Parts};
@@ -81,15 +81,9 @@ impl Arrival {
     pub(crate) async fn read(&mut self, limits: &Limits) -> Result<Asked, Refusal> {
         let kind = self.head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or("unreadable").to_ascii_lowercase());
         let form = kind.as_deref().is_some_and(|kind| kind.starts_with("multipart/form-data"));
-        if form != matches!(self.route, Route::AudioTranscriptions | Route::AudioTranslations) && form
-            || kind.as_deref().is_some_and(|kind| !form && !is_json(kind))
-        {
+        if form && !takes_form(self.route) || kind.as_deref().is_some_and(|kind| !form && !is_json(kind)) {
             let refusal = Refusal::of(Verdict::RequestRejected).status(415).code(Some("unsupported_content_type"), None);
-            let takes = if matches!(self.route, Route::AudioTranscriptions | Route::AudioTranslations) {
-                "multipart/form-data or application/json"
-            } else {
-                "application/json"
-            };
+            let takes = if takes_form(self.route) { "multipart/form-data or application/json" } else { "application/json" };
             let path = self.route.path();
             return Err(refusal.saying(format_args!("{path} takes {takes}: send the header Content-Type, curl -d alone sends a form's")));
         }
@@ -111,6 +105,29 @@ impl Arrival {
         peek.stream &= self.route.dialect() != Dialect::Plain;
         Ok(Asked { body, peek })
     }
+}
+
+/// Whether a route takes files.
+fn takes_form(route: Route) -> bool {
+    matches!(route, Route::AudioTranscriptions | Route::AudioTranslations | Route::ImageEdits | Route::Videos)
+}
+
+/// Some short fields of a form; files and long fields are left out.
+pub(crate) async fn fields(head: &Parts, body: &Bytes, names: &[&str]) -> BTreeMap<String, String> {
+    const FIELD_BYTES: usize = 256;
+    let mut found = BTreeMap::new();
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let Ok(boundary) = multer::parse_boundary(kind) else { return found };
+    let mut form = multer::Multipart::new(Once(Some(Ok::<_, std::convert::Infallible>(body.clone()))), boundary);
+    while let Ok(Some(field)) = form.next_field().await {
+        let Some(name) = field.name().filter(|name| names.contains(name)).map(str::to_owned) else { continue };
+        if let Ok(text) = field.text().await
+            && text.len() <= FIELD_BYTES
+        {
+            found.insert(name, text);
+        }
+    }
+    found
 }
 
 /// The content type with its boundary as it was written: boundaries are case-sensitive.
@@ -216,16 +233,17 @@ async fn peek_form(kind: &str, body: &Bytes) -> Result<Peek, request::RequestFau
     let boundary = multer::parse_boundary(kind).map_err(|_| fault("the multipart form has no boundary", None))?;
     let source = Some(Ok::<_, std::convert::Infallible>(body.clone()));
     let mut form = multer::Multipart::new(Once(source), boundary);
-    let (mut model, mut stream) = (None, None);
+    let (mut model, mut stream, mut number) = (None, None, None);
     while let Some(field) = form.next_field().await.map_err(|_| fault("the multipart form is malformed", None))? {
         let slot = match field.name() {
             Some("model") => &mut model,
             Some("stream") => &mut stream,
+            Some("n") => &mut number,
             _ => continue,
         };
         *slot = Some(field.text().await.map_err(|_| fault("a field of the form is not text", None))?);
     }
-    Peek::of_form(model.as_deref(), stream.as_deref(), body.len() as u64)
+    Peek::of_form(model.as_deref(), stream.as_deref(), number.as_deref(), body.len() as u64)
 }
 
 /// A stream of one item, which is what a body already read is.

@@ -83,9 +83,10 @@ pub(crate) fn model(gateway: &Gateway, principal: &Principal, peek: &Peek) -> Re
 }
 
 /// The most that a call may use and cost.
-pub(crate) fn most(admitted: &Admitted, peek: &Peek) -> Result<(Usage, Amount), Refusal> {
+pub(crate) fn most(admitted: &Admitted, peek: &Peek, route: Route) -> Result<(Usage, Amount), Refusal> {
     let output = peek.max_output.unwrap_or(DEFAULT_OUTPUT).saturating_mul(u64::from(peek.choices.max(1)));
-    let most = Usage { input: admitted.input, output, images: 0, cached: 0, seconds: 0 };
+    let images = if route.dialect() == Dialect::Images { u64::from(peek.choices.max(1)) } else { 0 };
+    let most = Usage { input: admitted.input, output, images, cached: 0, seconds: 0 };
     let amount = admitted.price.of(&most).map_err(|_| Refusal::of(Verdict::BalanceSpent).scope(Scope::Account))?;
     Ok((most, amount))
 }

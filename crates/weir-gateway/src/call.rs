@@ -18,6 +18,7 @@ use crate::{
     reply::{CLIENT_LEFT, Reply},
     settle,
     talk::{Live, Talk},
+    tasks,
     vigil::Vigil,
 };
 
@@ -54,7 +55,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
 /// The path of a call that goes well; a refusal leaves it early, and so does a request that belongs to another's call. What is charged is in
 /// the record on every way out.
 async fn path(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     mut arrival: Arrival,
     hold: &Hold,
     record: &mut CallRecord,
@@ -68,6 +69,9 @@ async fn path(
         // Boxed: a rare path must not make room for itself in every call.
         return Box::pin(models::list(gateway, &arrival, &principal, record, reply)).await.map(|()| None);
     }
+    if let Some(shape) = route.task() {
+        return Box::pin(tasks::submit(gateway, arrival, shape, &principal, hold, record, reply)).await.map(|()| None);
+    }
     let asked = arrival.read(&gateway.settings.limits).await?;
     record.model = gateway.screen.model(&asked.peek.model);
     record.stream = asked.peek.stream;
@@ -80,7 +84,7 @@ async fn path(
     let limits = CallLimits::of(gateway, route, record, &asked.peek.model, policy, began);
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &limits.timeouts, &gateway.settings.streams);
-    let most = admit::most(&admitted, &asked.peek)?;
+    let most = admit::most(&admitted, &asked.peek, route)?;
     let wanted = admit::wanted(gateway, &principal, &asked.peek, most, record);
     let permit = admit::limits(gateway, &wanted, hold, &mut Live { vigil: &mut vigil, record, reply }).await?;
     let charge = match admit::reserve(gateway, hold, &principal, &asked.peek, most.1, &record.model).await {

@@ -78,7 +78,12 @@ fn gateway(dir: &Path, dial: Arc<dyn Dial>) -> (Gateway, ApiKey) {
         limits: weir_core::Limits::default(),
     };
     let settings = Settings {
-        upstreams: vec![Upstream { name: "sim".to_owned(), target: Target::parse("http://sim.test/v1").unwrap(), channels: vec![channel] }],
+        upstreams: vec![Upstream {
+            name: "sim".to_owned(),
+            tasks: None,
+            target: Target::parse("http://sim.test/v1").unwrap(),
+            channels: vec![channel],
+        }],
         prices: PriceList { fallback: Some(Price::default()), ..PriceList::default() },
         ..Settings::default()
     };

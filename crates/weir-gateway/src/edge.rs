@@ -12,7 +12,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Sleep, sleep, timeout},
 };
-use weir_core::{RequestId, Route, Verdict};
+use weir_core::{Charged, RequestId, Route, Verdict};
 
 use crate::refusal::Refusal;
 
@@ -92,7 +92,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
 
 /// An answer of weir's outside any call, as bytes.
 pub(crate) fn bytes_of(refusal: &Refusal, id: RequestId) -> Vec<u8> {
-    let (head, body) = refusal.response(id, Route::Unknown);
+    let (head, body) = refusal.response(id, Route::Unknown, Charged::No);
     let status = head.status();
     let mut out = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("Error")).into_bytes();
     for (name, value) in head.headers() {

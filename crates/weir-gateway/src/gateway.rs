@@ -26,6 +26,8 @@ pub struct Gateway {
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) closer: Closer,
     pub(crate) screen: Screen,
+    /// A task is to be looked at sooner than was known.
+    pub(crate) task_news: tokio::sync::Notify,
     /// Whether answers carry the real clock's `Date`; simulated time must not.
     pub(crate) tells_date: bool,
     #[cfg(test)]
@@ -62,6 +64,7 @@ impl Gateway {
             dial,
             closer: Closer::default(),
             screen: Screen::new(secrets),
+            task_news: tokio::sync::Notify::new(),
             tells_date: true,
             #[cfg(test)]
             sabotage: crate::world::Sabotage::None,

@@ -11,6 +11,8 @@ use http::HeaderValue;
 use weir_client::{Pool, Target};
 use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Fitness, Health, Outcome, RetryBudget, Timestamp, limit::Now};
 
+use weir_wire::tasks::Adapter;
+
 use crate::{Channel, Upstream, door::Door, gateway::Dice, settings::fits};
 
 /// A channel with its upstream and its idle connections.
@@ -21,6 +23,7 @@ pub(crate) struct Lane {
     pub(crate) upstream: usize,
     pub(crate) name: String,
     pub(crate) target: Target,
+    pub(crate) tasks: Option<&'static Adapter>,
     pub(crate) channel: Channel,
     pub(crate) pool: Arc<Pool>,
     /// What every request to it bears, made once: `Host`, and the credential in both forms. `None` if it is no header.
@@ -101,6 +104,7 @@ impl Lanes {
                     upstream: index,
                     name: format!("{}/{}", upstream.name, channel.name),
                     target: upstream.target.clone(),
+                    tasks: upstream.tasks,
                     channel: channel.clone(),
                     pool: Arc::default(),
                     host: HeaderValue::from_str(&upstream.target.authority()).ok(),

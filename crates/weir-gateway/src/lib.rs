@@ -34,6 +34,7 @@ mod server;
 mod settings;
 mod settle;
 mod talk;
+mod tasks;
 mod view;
 mod vigil;
 mod whole;
@@ -41,5 +42,5 @@ mod whole;
 mod world;
 
 pub use gateway::{Dice, Gateway};
-pub use settings::{Channel, ClientGone, Limits, PriceList, Replay, Settings, Streams, TimeoutRule, Upstream, fits};
+pub use settings::{Channel, ClientGone, Duplicates, Limits, PriceList, Replay, Settings, Streams, Tasks, TimeoutRule, Upstream, fits};
 pub use view::call_view;

@@ -1,6 +1,12 @@
 //! The promises, one by one, on a whole gateway in simulated time: what a client reads and what the record says.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -16,9 +22,11 @@ use crate::{Channel, Dice, Gateway, PriceList, Settings, Streams, Upstream};
 /// An upstream behind pipes; each connection is served by the simulator on a task of its own.
 struct Pipes {
     sim: Sim,
-    served: std::sync::Mutex<JoinSet<()>>,
+    served: Arc<Mutex<JoinSet<()>>>,
     /// Connections are never made.
     deaf: bool,
+    /// So many connections are refused.
+    down: Arc<AtomicU32>,
 }
 
 impl Dial for Pipes {
@@ -26,6 +34,10 @@ impl Dial for Pipes {
         Box::pin(async move {
             if self.deaf {
                 std::future::pending::<()>().await;
+            }
+            let less = |left: u32| left.checked_sub(1);
+            if self.down.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+                return Err(std::io::ErrorKind::ConnectionRefused.into());
             }
             let (near, far) = duplex(64 * 1024);
             let sim = self.sim.clone();
@@ -71,6 +83,8 @@ pub(crate) struct Bench {
     key: ApiKey,
     clock: Arc<Paused>,
     dir: tempfile::TempDir,
+    down: Arc<AtomicU32>,
+    served: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// What a client read.
@@ -133,23 +147,31 @@ impl Bench {
     ) -> Self {
         let (books, _) = Books::open(store, &BooksSettings { slots: 4_096, inline: true }, Arc::<Paused>::clone(&clock)).unwrap();
         let channel = Channel { name: "main".into(), key: None, models: Vec::new(), weight: 1, limits: weir_core::Limits::default() };
-        let upstream = Upstream { name: "sim".into(), target: Target::parse("http://sim/v1").unwrap(), channels: vec![channel] };
+        let upstream =
+            Upstream { name: "sim".into(), tasks: None, target: Target::parse("http://sim/v1").unwrap(), channels: vec![channel] };
         let price = Price { input: 1, output: 10, ..Price::default() };
         let prices = PriceList { fallback: Some(price), ..PriceList::default() };
         let mut settings = Settings { upstreams: vec![upstream], prices, ..Settings::default() };
         change(&mut settings);
-        let pipes = Pipes { sim: sim.clone(), served: std::sync::Mutex::default(), deaf };
+        let (down, served) = (Arc::<AtomicU32>::default(), Arc::<Mutex<JoinSet<()>>>::default());
+        let pipes = Pipes { sim: sim.clone(), served: Arc::clone(&served), deaf, down: Arc::clone(&down) };
         let mut gateway = Gateway::new(settings, books, Arc::<Paused>::clone(&clock), Arc::new(Counted::default()), Arc::new(pipes));
         gateway.tells_date = false;
-        Self { gateway: Arc::new(gateway), sim, key, clock, dir }
+        Self { gateway: Arc::new(gateway), sim, key, clock, dir, down, served }
     }
 
     /// The gateway dies with whatever runs, and another begins on what it left.
     pub(crate) fn killed(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let Self { gateway, sim, key, clock, dir } = self;
+        let Self { gateway, sim, key, clock, dir, .. } = self;
         drop(gateway);
         let store = Store::open(dir.path()).unwrap();
         Self::on(dir, store, key, clock, sim, false, change)
+    }
+
+    /// The upstream refuses so many connections, and those that stand are cut.
+    pub(crate) fn refuse(&self, connections: u32) {
+        self.down.store(connections, Ordering::Relaxed);
+        self.served.lock().unwrap().abort_all();
     }
 
     /// Somebody sets the wall's clock, by so many milliseconds.
@@ -158,10 +180,17 @@ impl Bench {
     }
 
     /// Opens a connection and sends one chat request.
-    pub(crate) fn open(&self, method: &str, path: &str, extra: &str, body: &str) -> (DuplexStream, impl Future<Output = ()> + use<>) {
+    pub(crate) fn open(
+        &self,
+        method: &str,
+        path: &str,
+        extra: &str,
+        kind: &str,
+        body: &str,
+    ) -> (DuplexStream, impl Future<Output = ()> + use<>) {
         let (mut near, far) = duplex(1 << 20);
         let request = format!(
-            "{method} {path} HTTP/1.1\r\n{extra}host: weir\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\naccept-encoding: gzip\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\n{extra}host: weir\r\nauthorization: Bearer {}\r\ncontent-type: {kind}\r\naccept-encoding: gzip\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             self.key.expose(),
             body.len()
         );
@@ -181,14 +210,19 @@ impl Bench {
 
     /// The same with a method and header lines of one's own.
     pub(crate) async fn send(&self, method: &str, path: &str, extra: &str, body: &str) -> Read {
-        let (mut near, connection) = self.open(method, path, extra, body);
+        self.send_as(method, path, extra, "application/json", body).await
+    }
+
+    /// The same with another content type.
+    pub(crate) async fn send_as(&self, method: &str, path: &str, extra: &str, kind: &str, body: &str) -> Read {
+        let (mut near, connection) = self.open(method, path, extra, kind, body);
         let read = async move {
             let mut bytes = Vec::new();
             near.read_to_end(&mut bytes).await.unwrap();
             bytes
         };
         let (bytes, ()) = tokio::join!(read, connection);
-        let text = String::from_utf8(bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let chunked = head.contains("transfer-encoding: chunked");
         Read { head: head.to_owned(), body: if chunked { unchunked(body) } else { body.to_owned() } }
@@ -338,8 +372,13 @@ async fn a_slow_first_byte_opens_the_stream_with_heartbeats_and_a_late_error_is_
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_is_charged_for_what_it_got_and_its_upstream_ends_after_the_linger() {
     let bench = Bench::new(|settings| settings.streams = Streams { linger: secs(2), ..Streams::default() });
-    let (mut near, connection) =
-        bench.open("POST", "/v1/chat/completions", "", r#"{"model":"sim:tokens=500,interval=100ms","stream":true,"messages":[]}"#);
+    let (mut near, connection) = bench.open(
+        "POST",
+        "/v1/chat/completions",
+        "",
+        "application/json",
+        r#"{"model":"sim:tokens=500,interval=100ms","stream":true,"messages":[]}"#,
+    );
     let leave = async {
         let mut some = vec![0; 2048];
         near.read_exact(&mut some).await.unwrap();

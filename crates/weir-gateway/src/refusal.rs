@@ -94,6 +94,10 @@ impl Refusal {
         self
     }
 
+    pub(crate) fn code_word(&self) -> &str {
+        &self.code
+    }
+
     pub(crate) fn param(mut self, param: Option<&'static str>) -> Self {
         self.param = param;
         self
@@ -158,9 +162,9 @@ impl Refusal {
         }
     }
 
-    /// Head and body of the answer.
-    pub(crate) fn response(&self, id: RequestId, route: Route) -> (Response<()>, Bytes) {
-        let body = self.body(id, Charged::No).to_json(route);
+    /// Head and body of the answer; `charged` is what the ledger says so far.
+    pub(crate) fn response(&self, id: RequestId, route: Route, charged: Charged) -> (Response<()>, Bytes) {
+        let body = self.body(id, charged).to_json(route);
         let mut head = Response::new(());
         *head.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = head.headers_mut();

@@ -132,7 +132,7 @@ impl Reply {
     /// Says why there is no answer: an error status while nothing was sent, one error event after that. Then the end, without a marker.
     pub(crate) async fn refuse(&mut self, refusal: &Refusal, charged: Charged) -> Result<(), Gone> {
         if !self.is_open() {
-            let (head, body) = refusal.response(self.id, self.route);
+            let (head, body) = refusal.response(self.id, self.route, charged);
             let head = self.head(head);
             return self.outlet.finish(head, body).await;
         }

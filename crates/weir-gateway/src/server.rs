@@ -22,6 +22,7 @@ use crate::{
     outlet::Driven,
     own::{self, Own},
     refusal::Refusal,
+    tasks::{self, TaskPath},
 };
 
 /// How often answers are dropped whose time is over, where no call does it.
@@ -37,6 +38,7 @@ impl Gateway {
     #[expect(clippy::disallowed_methods, reason = "the accept loop is a shell: each connection is a task of its own")]
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()> + Send, grace: Duration) {
         let places = Arc::new(Semaphore::new(self.settings.limits.connections));
+        let follower = tokio::spawn(Arc::clone(&self).follow_tasks());
         let mut stop = std::pin::pin!(stop);
         let mut old = tokio::time::interval(EXPIRE);
         loop {
@@ -67,6 +69,7 @@ impl Gateway {
         }
         drop(listener);
         self.drain(grace).await;
+        let _ = follower.await;
         // A connection that has ended gives its place back.
         let all = u32::try_from(self.settings.limits.connections).unwrap_or(u32::MAX);
         let _ = timeout(FLUSH, places.acquire_many(all)).await;
@@ -157,6 +160,9 @@ impl Gateway {
     fn request(self: &Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Driven {
         let gateway = Arc::clone(self);
         let path = request.uri().path();
+        if let Some(own) = TaskPath::of(request.method(), path) {
+            return Driven::new(self.closer.clone(), None, |outlet| Box::pin(tasks::answer(gateway, own, request, outlet)));
+        }
         let own = Own::of_path(path, request.uri().query()).filter(|_| request.method() == http::Method::GET);
         let numbered = own::numbered(&request, own.as_ref());
         if let Some(own) = own {

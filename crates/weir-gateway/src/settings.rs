@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use weir_client::Target;
-use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Policies, Price, Route, Timeouts};
+use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Policies, Price, Route, TaskTerms, Timeouts};
+use weir_wire::tasks::Adapter;
 
 /// Everything the gateway needs to know before it starts.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +23,7 @@ pub struct Settings {
     pub budget: BudgetTerms,
     /// When a channel is taken for unwell.
     pub breaker: BreakerTerms,
+    pub tasks: Tasks,
     /// Group name → patterns of models it may use: exact, or a prefix and `*`.
     pub groups: BTreeMap<String, Vec<String>>,
     /// Group name → what its keys may use together.
@@ -117,10 +119,31 @@ pub enum ClientGone {
     Finish,
 }
 
+/// How image and video jobs are kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tasks {
+    pub terms: TaskTerms,
+    pub duplicates: Duplicates,
+}
+
+/// What becomes of a submission that equals one of the same key, within ten minutes and without an `Idempotency-Key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duplicates {
+    /// It is made, and a header names the earlier one.
+    #[default]
+    Warn,
+    /// It is refused.
+    Refuse,
+    /// It is answered with the earlier one.
+    Join,
+}
+
 /// A provider endpoint.
 #[derive(Debug, Clone)]
 pub struct Upstream {
     pub name: String,
+    /// How it is spoken to about jobs, whatever the client speaks; `None`: as the client speaks.
+    pub tasks: Option<&'static Adapter>,
     pub target: Target,
     pub channels: Vec<Channel>,
 }

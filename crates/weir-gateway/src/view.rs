@@ -38,6 +38,8 @@ pub fn call_view(call: &StoredCall) -> Value {
             "pending": record.charge.charged == Charged::Pending,
         },
         "ledger": call.ledger.iter().map(|line| json!({ "id": line.id, "kind": line.kind, "amount": amount(line.amount), "at": line.at.rfc3339() })).collect::<Vec<_>>(),
+        "task": call.task.as_ref().map(|task| json!({ "id": task.id(), "state": task.state, "verdict": task.verdict().code(), "submitted": task.submitted.rfc3339(),
+            "ended": task.finished.map(weir_core::Timestamp::rfc3339), "upstream_id": task.upstream_id, "looks": task.looks, "oddities": task.oddities })),
         "key_id": record.kid,
         "key_masked": record.kid.as_ref().map(weir_core::KeyId::mask),
         "account": record.account,

@@ -221,6 +221,8 @@ catalogue! {
 
     TaskSlow "task_slow" Task (span(120_000)) "30s" [TaskRunning LongTaskSync] "任务耗时;同步生图则一直等" "a job takes this long; a synchronous image call waits for it";
     TaskFailed "task_failed" Task (NOTHING) "" [TaskFailedFree] "任务最终失败" "a job fails in the end";
+    TaskLying "task_lying" Task (NOTHING) "" [TaskRunning] "任务状态前后矛盾" "a job's status contradicts itself";
+    Task404ThenOk "task_404_then_ok" Task (count(3, 1_000)) "3" [TaskUnknown] "任务先查不到 N 次" "a job is not found the first N times";
     TaskLostAnswer "task_lost_answer" Task (NOTHING) "" [OutcomeUnknown TaskUnknown] "任务已建立,回答丢失" "a job is taken, its answer is lost";
 }
 

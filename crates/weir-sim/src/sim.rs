@@ -275,18 +275,18 @@ impl Sim {
                     }
                 }
             }
-            ("POST", "/v1/videos") => self.create_task(ask, scenario, Shape::Videos),
-            ("POST", "/v1/video/generations") => self.create_task(ask, scenario, Shape::Generations),
+            ("POST", "/v1/videos") => self.create_task(ask, scenario, now, Shape::Videos),
+            ("POST", "/v1/video/generations") => self.create_task(ask, scenario, now, Shape::Generations),
             (method, path) => self.task(method, path).unwrap_or_else(unknown),
         }
     }
 
-    fn create_task(&self, ask: Option<&Ask>, scenario: &Scenario, shape: Shape) -> Reply {
+    fn create_task(&self, ask: Option<&Ask>, scenario: &Scenario, now: Timestamp, shape: Shape) -> Reply {
         let Some(ask) = ask else {
             return answer::not_served(400, None, "invalid_json", "We could not parse the body of your request.");
         };
         let at = self.elapsed();
-        let body = self.state().tasks.create(ask, scenario, at, shape);
+        let body = self.state().tasks.create(ask, scenario, at, now, shape);
         if scenario.has(Term::TaskLostAnswer) { Reply::reset() } else { Reply::json(200, body) }
     }
 

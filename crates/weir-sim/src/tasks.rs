@@ -2,12 +2,17 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{ask::Ask, catalog::Term, families::created, scenario::Scenario, text::json};
+use weir_core::Timestamp;
+
+use crate::{ask::Ask, catalog::Term, scenario::Scenario, text::json};
 
 /// The oldest job is forgotten beyond this many.
 const TASKS_MAX: usize = 10_000;
 /// Jobs that one list shows.
 const LIST_MAX: u64 = 100;
+
+/// A lying job counts its looks below this before its end, and from it on after that.
+const LIES: u64 = 1_000;
 
 struct Task {
     id: String,
@@ -16,9 +21,16 @@ struct Task {
     model: String,
     seconds: String,
     size: String,
+    /// The wall's second in which it was taken.
+    created: i64,
     begun: Duration,
     takes: Duration,
     fails: bool,
+    lies: bool,
+    /// Looks that are still to find nothing.
+    unseen: u64,
+    /// Looks so far, once it is done.
+    looks: u64,
 }
 
 /// How far a job is.
@@ -47,7 +59,7 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     /// Takes a job; equal requests make jobs of their own, so a duplicate shows. The first job of a request always has the same id.
-    pub(crate) fn create(&mut self, ask: &Ask, scenario: &Scenario, at: Duration, shape: Shape) -> String {
+    pub(crate) fn create(&mut self, ask: &Ask, scenario: &Scenario, at: Duration, now: Timestamp, shape: Shape) -> String {
         let twins = self.tasks.iter().filter(|task| task.seed == ask.seed).count() as u64;
         let text = |name: &str, default: &str| {
             ask.body.get(name).map_or_else(|| default.to_owned(), |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
@@ -58,9 +70,13 @@ impl Tasks {
             model: json(&ask.model),
             seconds: json(&text("seconds", "4")),
             size: json(&text("size", "720x1280")),
+            created: now.0.div_euclid(1000),
             begun: at,
             takes: scenario.span(Term::TaskSlow).unwrap_or_default(),
             fails: scenario.has(Term::TaskFailed),
+            lies: scenario.has(Term::TaskLying),
+            unseen: scenario.count(Term::Task404ThenOk).unwrap_or(0),
+            looks: 0,
         };
         if self.tasks.len() >= TASKS_MAX {
             self.tasks.pop_front();
@@ -76,8 +92,27 @@ impl Tasks {
         self.made
     }
 
-    pub(crate) fn show(&self, id: &str, at: Duration, shape: Shape) -> Option<String> {
-        self.find(id).map(|task| task.show(task.state(at), shape))
+    pub(crate) fn show(&mut self, id: &str, at: Duration, shape: Shape) -> Option<String> {
+        let task = self.tasks.iter_mut().find(|task| task.id == id)?;
+        if task.unseen > 0 {
+            task.unseen -= 1;
+            return None;
+        }
+        let state = task.state(at);
+        if !task.lies {
+            return Some(task.show(state, shape));
+        }
+        task.looks += 1;
+        // The first word after the end is true; nothing else is to be relied on.
+        let ended = matches!(state, State::Succeeded | State::Failed);
+        task.looks = if ended { task.looks.max(LIES) } else { task.looks % LIES };
+        match (task.looks, task.looks % 4) {
+            (LIES, _) => Some(task.show(state, shape)),
+            (_, 1) => Some(task.show(State::Running(7), shape).replace(&task.model, r#""another-model""#)),
+            (_, 2) => Some(task.show(if ended { State::Failed } else { State::Queued }, shape)),
+            (_, 3) => None,
+            _ => Some(task.show(State::Queued, shape).replace("queued", "mystery")),
+        }
     }
 
     /// The seed of a finished job's video; `Some(None)` while there is none yet.
@@ -129,8 +164,12 @@ impl Task {
             State::Succeeded => ("completed", 100),
             State::Failed => ("failed", 0),
         };
-        let made = created(self.seed);
-        let completed = if state == State::Succeeded { (made + self.takes.as_secs()).to_string() } else { "null".to_owned() };
+        let made = self.created;
+        let completed = if state == State::Succeeded {
+            (made + i64::try_from(self.takes.as_secs()).unwrap_or(0)).to_string()
+        } else {
+            "null".to_owned()
+        };
         let expires = if state == State::Succeeded { (made + 86_400).to_string() } else { "null".to_owned() };
         let error =
             if state == State::Failed { r#"{"code":"generation_failed","message":"The video could not be made."}"# } else { "null" };

@@ -60,7 +60,7 @@ impl Law {
 }
 
 /// Laws that one query each finds the breakers of: the id of a call or of a line.
-const QUERIES: [(&str, &str); 7] = [
+const QUERIES: [(&str, &str); 10] = [
     ("no_call_is_charged_twice", "SELECT id FROM ledger WHERE kind = 'charge' GROUP BY id HAVING count(*) > 1"),
     (
         "every_charge_has_its_call",
@@ -85,7 +85,24 @@ const QUERIES: [(&str, &str); 7] = [
         "every_charged_idempotency_key_names_its_call",
         "SELECT k.call FROM keyed k LEFT JOIN calls c ON c.id = k.call WHERE c.kid IS NOT k.kid OR c.facts ->> '$.charge.charged' NOT IN ('yes', 'refunded')",
     ),
-    ("nothing_that_ended_is_pending", "SELECT id FROM calls WHERE facts ->> '$.charge.charged' = 'pending'"),
+    (
+        "nothing_that_ended_is_pending",
+        "SELECT id FROM calls WHERE facts ->> '$.charge.charged' = 'pending' AND id NOT IN (SELECT call FROM tasks WHERE charged = 'pending')",
+    ),
+    (
+        "every_charged_task_has_its_one_charge",
+        "SELECT t.call FROM tasks t LEFT JOIN ledger l ON l.id = t.call AND l.kind = 'charge'
+         WHERE (t.charged = 'yes') <> (l.id IS NOT NULL) OR (t.charged = 'yes' AND (l.amount IS NOT t.facts ->> '$.charge.amount' OR l.account IS NOT t.account))",
+    ),
+    (
+        "only_open_tasks_hold_something",
+        "SELECT call FROM tasks WHERE (charged = 'pending') <> (state IN ('submitted', 'unconfirmed', 'running'))",
+    ),
+    (
+        "a_task_is_what_its_record_says",
+        "SELECT call FROM tasks WHERE facts ->> '$.state' IS NOT state OR facts ->> '$.charge.charged' IS NOT charged OR facts ->> '$.charge.held' IS NOT held
+         OR facts ->> '$.account' IS NOT account OR facts ->> '$.kid' IS NOT kid OR facts ->> '$.upstream_id' IS NOT upstream_id",
+    ),
 ];
 
 impl Store {

@@ -62,6 +62,12 @@ impl Purse {
         Ok(())
     }
 
+    /// Holds what was held before this process began, whether it is free or not.
+    pub(crate) fn hold(&self, amount: Amount) {
+        let mut sums = self.lock();
+        sums.held = Amount(sums.held.0.saturating_add(amount.max(Amount::ZERO).0));
+    }
+
     /// Ends a hold as a charge of `charged`, which may be more than was held and may leave less than nothing.
     pub(crate) fn end(&self, held: Amount, charged: Amount) {
         let mut sums = self.lock();

@@ -25,6 +25,7 @@ use crate::{
     rows::Committer,
     schema,
     sweep::sweep,
+    tasks,
     writer::{Shared, Writer},
 };
 
@@ -63,9 +64,11 @@ pub struct Recovery {
 #[derive(Debug)]
 pub struct Books {
     store: Store,
-    pepper: Pepper,
-    shared: Arc<Shared>,
+    pub(crate) pepper: Pepper,
+    pub(crate) shared: Arc<Shared>,
     writing: Writing,
+    /// Tasks have a connection of their own: each of their commits reaches the disk before it returns.
+    pub(crate) tasks: Mutex<rusqlite::Connection>,
     /// Calls accepted and not sealed.
     running: AtomicUsize,
     /// The last to go: when another gateway may start, nothing here writes any more.
@@ -132,10 +135,11 @@ impl Books {
         let shared = Arc::new(Shared { holds, queue: Queue::default(), desk: Desk::default(), healthy: AtomicBool::new(true) });
         let mut writer = Writer { committer, batch: Vec::new(), followed: None, clock };
         writer.follow_others(&shared)?;
+        let tasks = Mutex::new(tasks::open(store.dir(), &shared.desk, writer.clock.now())?);
         let writing =
             if settings.inline { Writing::Inline(Mutex::new(writer)) } else { Writing::Thread(Some(start(writer, &shared, store.dir())?)) };
         let pepper = Pepper::open(store.dir())?;
-        Ok((Self { store, pepper, shared, writing, running: AtomicUsize::new(0), _lock: lock }, recovery))
+        Ok((Self { store, pepper, shared, writing, tasks, running: AtomicUsize::new(0), _lock: lock }, recovery))
     }
 
     /// Whom a key acts for. `source`: the client's address as far as it is known; a key bound to addresses is refused without one.
@@ -270,6 +274,8 @@ impl Books {
 
     /// [`Store::audit`], and whether the balances in memory are those of the rows. That last law is left out while rows are being written.
     pub fn audit(&self) -> Result<AuditReport, StoreError> {
+        // No task ends meanwhile: its row and its purse change together.
+        let _tasks = self.tasks_db();
         let mut report = self.store.audit()?;
         let before = self.shared.queue.counts();
         let rows = self.store.accounts()?;
@@ -347,6 +353,9 @@ fn sound(id: RequestId, reservation: Option<&Reservation>, mut record: CallRecor
             Charged::Pending => Charged::No,
             Charged::Unknown => Charged::Unknown,
         };
+    } else if record.route.task().is_some() && charge.rule.is_of_a_task() {
+        // What its task holds and costs is the task's business, in the task's row.
+        charge.amount = Amount::ZERO;
     } else {
         debug_assert_eq!(charge.charged, Charged::No, "a call that reserved nothing cannot be charged");
         charge.held = Amount::ZERO;

@@ -4,13 +4,14 @@ use std::{collections::HashSet, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, types::Value};
 use serde::Serialize;
-use weir_core::{CallRecord, KeyId, RequestId, Timestamp, Verdict};
+use weir_core::{CallRecord, KeyId, RequestId, TaskRecord, Timestamp, Verdict};
 
 use crate::{
     JoinedRequest, LedgerEntry, Store, StoreError,
     account::lines_of,
     holds::{self, Found, SlotState},
     joined::{call_of, requests_of},
+    tasks,
 };
 
 /// How far the record of a call is.
@@ -33,6 +34,9 @@ pub struct StoredCall {
     pub ledger: Vec<LedgerEntry>,
     /// Requests that joined it or got its replay, oldest first, at most [`StoredCall::REQUESTS`].
     pub requests: Vec<JoinedRequest>,
+    /// The task that it submitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Box<TaskRecord>>,
 }
 
 impl StoredCall {
@@ -119,11 +123,15 @@ impl Store {
             return Ok(Some(call));
         }
         if let Some(record) = ended.into_iter().next() {
-            return Ok(Some(StoredCall { state: CallState::Ended, record, ledger: Vec::new(), requests: requests_of(&self.db(), id)? }));
+            return Ok(Some(unrecorded(&self.db(), CallState::Ended, record)?));
         }
-        let Some(found) = holds::read(self.dir())?.0.into_iter().find(|found| found.record.id == id) else { return Ok(None) };
-        let state = if found.state == SlotState::Ended { CallState::Ended } else { CallState::Running };
-        Ok(Some(StoredCall { state, record: found.record, ledger: Vec::new(), requests: requests_of(&self.db(), id)? }))
+        let running = holds::read(self.dir())?.0.into_iter().find(|found| found.record.id == id);
+        running
+            .map(|found| {
+                let state = if found.state == SlotState::Ended { CallState::Ended } else { CallState::Running };
+                unrecorded(&self.db(), state, found.record)
+            })
+            .transpose()
     }
 
     /// Calls that have ended, newest first. A call whose answer was sent is among them, row or not.
@@ -142,8 +150,7 @@ impl Store {
         let seen: HashSet<RequestId> = calls.iter().map(|call| call.record.id).collect();
         for record in waiting {
             if !seen.contains(&record.id) && !has_row(&db, record.id)? {
-                let requests = requests_of(&db, record.id)?;
-                calls.push(StoredCall { state: CallState::Ended, record, ledger: Vec::new(), requests });
+                calls.push(unrecorded(&db, CallState::Ended, record)?);
             }
         }
         calls.sort_by_key(|call| std::cmp::Reverse(call.record.id));
@@ -200,5 +207,13 @@ fn recorded(db: &Connection, facts: &str) -> Result<StoredCall, StoreError> {
     let record: CallRecord = serde_json::from_str(facts).map_err(|_| StoreError::Damaged { what: "the record of a call" })?;
     let ledger = lines_of(db, record.id)?;
     let requests = requests_of(db, record.id)?;
-    Ok(StoredCall { state: CallState::Recorded, record, ledger, requests })
+    let task = tasks::of_call(db, &record)?;
+    Ok(StoredCall { state: CallState::Recorded, record, ledger, requests, task })
+}
+
+/// A call without a row.
+fn unrecorded(db: &Connection, state: CallState, record: CallRecord) -> Result<StoredCall, StoreError> {
+    let requests = requests_of(db, record.id)?;
+    let task = tasks::of_call(db, &record)?;
+    Ok(StoredCall { state, record, ledger: Vec::new(), requests, task })
 }

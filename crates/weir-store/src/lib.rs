@@ -25,6 +25,7 @@ mod split;
 mod store;
 mod sweep;
 mod tally;
+mod tasks;
 mod usage;
 mod writer;
 
@@ -37,6 +38,7 @@ pub use joined::{JoinedRequest, Keyed};
 pub use keys::{KeyRow, KeyState, NewKey, Parent, Principal};
 pub use split::NewChild;
 pub use store::Store;
+pub use tasks::{Earlier, NotMade, TaskFilter};
 pub use usage::{CallerUsage, Holder, RecentCall, Used};
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::{
     StoreError,
     joined::{JoinedRequest, Keyed, write_joined, write_keyed},
     tally::{SeenCallers, Tally, admitted, tokens},
+    tasks,
 };
 
 /// The one connection of a gateway that writes calls.
@@ -19,6 +20,10 @@ pub(crate) struct Committer {
     json: Vec<u8>,
     seen: SeenCallers,
 }
+
+/// SQLite would turn a sum that does not fit into a float; the audit finds a total that stopped at the border.
+pub(crate) const SETTLE: &str = "UPDATE accounts SET settled = CASE WHEN settled > 9223372036854775807 - ?2 THEN 9223372036854775807 ELSE settled + ?2 END WHERE id = ?1";
+pub(crate) const CHARGE: &str = "INSERT INTO ledger (id, kind, account, amount, at) VALUES (?1, 'charge', ?2, ?3, ?4)";
 
 /// Which calls of a group had a row already, by their places in it.
 pub(crate) type AlreadyRecorded = Vec<usize>;
@@ -37,6 +42,9 @@ impl Committer {
     ) -> Result<AlreadyRecorded, StoreError> {
         let Self { db, json, seen } = self;
         let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (calls, keyed): (Vec<&CallRecord>, Vec<Option<&Keyed>>) = calls.unzip();
+        let submissions = tasks::submissions(&change, &calls)?;
+        let calls = calls.into_iter().enumerate().map(|(place, call)| submissions.get(&place).unwrap_or(call)).zip(keyed);
         let mut tally = Tally::default();
         let known = write(&change, json, calls, &mut tally, now)?;
         tally.write(&change, seen)?;
@@ -66,7 +74,7 @@ fn write<'a>(
         "INSERT INTO calls (id, at, kid, account, verdict, status, facts, admitted, tokens) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT DO NOTHING",
     )?;
-    let mut line = change.prepare_cached("INSERT INTO ledger (id, kind, account, amount, at) VALUES (?1, 'charge', ?2, ?3, ?4)")?;
+    let mut line = change.prepare_cached(CHARGE)?;
     let mut known = Vec::new();
     let mut totals: HashMap<&str, Amount> = HashMap::new();
     for (place, (call, keyed)) in calls.enumerate() {
@@ -83,7 +91,8 @@ fn write<'a>(
             continue;
         }
         tally.add(call);
-        if call.charge.charged == Charged::Yes {
+        // A task's line was written when the task ended.
+        if call.charge.charged == Charged::Yes && !call.charge.rule.is_of_a_task() {
             let account = account.unwrap_or_default();
             line.execute((&id[..], account, call.charge.amount.0, now.0))?;
             if let (Some(keyed), Some(kid)) = (keyed, kid) {
@@ -93,10 +102,7 @@ fn write<'a>(
             *total = Amount(total.0.saturating_add(call.charge.amount.0));
         }
     }
-    let mut settle = change.prepare_cached(
-        // SQLite would turn a sum that does not fit into a float; the audit finds a total that stopped at the border.
-        "UPDATE accounts SET settled = CASE WHEN settled > 9223372036854775807 - ?2 THEN 9223372036854775807 ELSE settled + ?2 END WHERE id = ?1",
-    )?;
+    let mut settle = change.prepare_cached(SETTLE)?;
     for (account, total) in totals {
         settle.execute((account, total.0))?;
     }

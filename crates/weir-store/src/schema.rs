@@ -27,6 +27,8 @@ const BUSY: Duration = Duration::from_secs(5);
 ///   `totals` is the same for those who have many keys, so that asking what they used today costs no more for many keys than for one.
 /// - `requests` are those that joined a call or got its replay; the call itself has the id of its first.
 /// - `keyed` is which call of a key was charged under which `Idempotency-Key`, both as keyed hashes.
+/// - `tasks` holds what each task reserves: `held` of its open rows is loaded into the purses at a start. Its charge is a line of the ledger under the
+///   call that submitted it, so the law of one charge for each call is the law of one for each task.
 /// - `calls.admitted` and `calls.tokens` let a start read the last minutes without parsing a record. `tokens` is null in rows older than `usage`.
 pub(crate) const MIGRATIONS: &[&str] = &["
 CREATE TABLE accounts (
@@ -74,6 +76,15 @@ CREATE TABLE keyed (
     kid TEXT NOT NULL, key BLOB NOT NULL, request BLOB NOT NULL, call BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (kid, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX keyed_by_time ON keyed (at);
+", "
+CREATE TABLE tasks (
+    call BLOB NOT NULL UNIQUE, kid TEXT NOT NULL, account TEXT NOT NULL, shape TEXT NOT NULL, channel TEXT NOT NULL, upstream_id TEXT,
+    state TEXT NOT NULL, charged TEXT NOT NULL CHECK (charged IN ('pending', 'yes', 'no')), held INTEGER NOT NULL, next_look INTEGER NOT NULL,
+    body BLOB NOT NULL, facts TEXT NOT NULL
+) STRICT;
+CREATE INDEX tasks_of_key ON tasks (kid, call);
+CREATE INDEX tasks_open ON tasks (next_look) WHERE charged = 'pending';
+CREATE INDEX tasks_upstream ON tasks (channel, upstream_id) WHERE upstream_id IS NOT NULL;
 "];
 
 /// Makes the data directory if it is not there; one that is there keeps its permissions.

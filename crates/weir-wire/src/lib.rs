@@ -10,6 +10,7 @@ mod json;
 pub mod limits;
 pub mod request;
 pub mod sse;
+pub mod tasks;
 pub mod tokens;
 mod unasked;
 mod usage;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
-    commands::{account, audit, calls, config, evidence, explain, key, pages, policy, redact, serve, sim, up, vocab},
+    commands::{account, audit, calls, config, evidence, explain, key, pages, policy, redact, serve, sim, task, up, vocab},
     lang::LangChoice,
 };
 
@@ -90,6 +90,11 @@ pub(crate) enum Command {
     /// Check the laws of the ledger on a live store
     #[command(after_help = "Example:\n  weir audit --json")]
     Audit(audit::Audit),
+    /// Submit a video job once, ask for it, wait for it
+    #[command(
+        after_help = "Example:\n  weir task submit --model sora-2 \"a violet lantern\"\n  weir task wait video_01j2w8k3q4zp7m01j2w8k3q4zp"
+    )]
+    Task(task::TaskCommand),
     /// Check, describe and show the configuration
     #[command(subcommand, after_help = "Example:\n  weir config check --config weir.toml")]
     Config(config::ConfigCommand),

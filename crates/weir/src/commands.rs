@@ -12,6 +12,7 @@ pub(crate) mod policy;
 pub(crate) mod redact;
 pub(crate) mod serve;
 pub(crate) mod sim;
+pub(crate) mod task;
 pub(crate) mod up;
 pub(crate) mod vocab;
 mod words;
@@ -34,6 +35,7 @@ pub(crate) fn run(shell: &Shell, command: Command) -> Result<Exit, Fault> {
         Command::Evidence(evidence) => evidence.run(shell),
         Command::Explain(explain) => explain.run(shell),
         Command::Audit(audit) => audit.run(shell),
+        Command::Task(task) => task.run(shell),
         Command::Config(config) => config.run(shell),
         Command::Policy(policy) => policy.run(shell),
         Command::Redact(redact) => redact.run(shell),

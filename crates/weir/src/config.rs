@@ -10,6 +10,7 @@ pub(crate) mod policy;
 pub(crate) mod secret;
 pub(crate) mod settings;
 pub(crate) mod shape;
+pub(crate) mod tasks;
 pub(crate) mod units;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -22,6 +23,7 @@ pub(crate) use self::{
     fault::ConfigFault,
     load::{Loaded, load},
     policy::{Breaker, PolicyTables, Retry},
+    tasks::{TaskAdapter, Tasks},
     units::{Money, Size, Span},
 };
 
@@ -44,6 +46,7 @@ pub(crate) struct Config {
     pub(crate) retry: Retry,
     pub(crate) breaker: Breaker,
     pub(crate) prices: Prices,
+    pub(crate) tasks: Tasks,
     /// Which models a key's group may use: `[groups.staff] models = ["gpt-4o-mini"]`.
     pub(crate) groups: BTreeMap<String, Group>,
     /// The upstreams, `[[upstream]]`, each with its channels, `[[upstream.channel]]`.
@@ -307,6 +310,9 @@ pub(crate) struct Upstream {
     /// Where its API begins, such as `https://api.openai.com/v1`.
     #[schemars(extend("format" = "base_url"))]
     pub(crate) base_url: String,
+    /// How it is spoken to about video jobs. Unset: as the client speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tasks: Option<TaskAdapter>,
     #[serde(default)]
     pub(crate) channel: Vec<Channel>,
 }

@@ -51,7 +51,7 @@ impl Bench {
 
     /// Asks, reads until `enough` says so of the body so far, and hangs up.
     async fn leave(&self, extra: &str, body: &str, enough: impl Fn(&str) -> bool) -> String {
-        let (mut near, connection) = self.open("POST", CHAT, extra, body);
+        let (mut near, connection) = self.open("POST", CHAT, extra, "application/json", body);
         let read = async {
             let mut bytes = Vec::new();
             while !enough(&String::from_utf8_lossy(&bytes)) && near.read_buf(&mut bytes).await.unwrap() > 0 {}
@@ -63,7 +63,7 @@ impl Bench {
 
     /// Asks and gives up after a while without having read.
     async fn give_up(&self, extra: &str, body: &str, after: Duration) {
-        let (near, connection): (DuplexStream, _) = self.open("POST", CHAT, extra, body);
+        let (near, connection): (DuplexStream, _) = self.open("POST", CHAT, extra, "application/json", body);
         let wait = async {
             sleep(after).await;
             drop(near);
@@ -192,9 +192,9 @@ async fn d3_a_key_of_a_charged_call_is_known_after_kill_9() {
 #[tokio::test(start_paused = true)]
 async fn d3_a_key_whose_call_was_killed_after_output_is_known_and_one_before_output_is_free() {
     let bench = Bench::new(|_| {});
-    let cut = bench.open("POST", CHAT, KEY, &body("sim:tokens=500,interval=100ms", true));
+    let cut = bench.open("POST", CHAT, KEY, "application/json", &body("sim:tokens=500,interval=100ms", true));
     let other = "idempotency-key: order-87654321\r\n";
-    let unheard = bench.open("POST", CHAT, other, &body("sim:first_byte=50s", true));
+    let unheard = bench.open("POST", CHAT, other, "application/json", &body("sim:first_byte=50s", true));
     let ((near, connection), (far, waiting)) = (cut, unheard);
     {
         let mut connection = std::pin::pin!(connection);

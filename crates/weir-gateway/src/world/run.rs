@@ -144,6 +144,7 @@ fn gateway_settings(plan: &Plan) -> Settings {
     let key = Some(Arc::new(ApiKey::parse(UPSTREAM_KEY).unwrap()));
     let channel = Channel { name: "main".to_owned(), key, models: Vec::new(), weight: 1, limits: weir_core::Limits::default() };
     let upstream = |name: &str| Upstream {
+        tasks: None,
         name: name.to_owned(),
         target: Target::parse(&format!("http://{name}.test/v1")).unwrap(),
         channels: vec![channel.clone()],

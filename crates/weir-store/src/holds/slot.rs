@@ -53,8 +53,18 @@ struct Text {
 }
 
 // Positions are the numbers in the file: new ones go to the end.
-const RULES: [ChargeRule; 6] =
-    [ChargeRule::Refused, ChargeRule::Complete, ChargeRule::Delivered, ChargeRule::ClientLeft, ChargeRule::Finished, ChargeRule::Restart];
+const RULES: [ChargeRule; 10] = [
+    ChargeRule::Refused,
+    ChargeRule::Complete,
+    ChargeRule::Delivered,
+    ChargeRule::ClientLeft,
+    ChargeRule::Finished,
+    ChargeRule::Restart,
+    ChargeRule::Task,
+    ChargeRule::TaskDone,
+    ChargeRule::TaskFailed,
+    ChargeRule::TaskDeadline,
+];
 const CHARGED: [Charged; 5] = [Charged::Yes, Charged::No, Charged::Pending, Charged::Refunded, Charged::Unknown];
 const SIDES: [Side; 5] = [Side::Client, Side::Proxy, Side::Gateway, Side::Upstream, Side::Done];
 const SOURCES: [UsageSource; 3] = [UsageSource::Upstream, UsageSource::Estimated, UsageSource::None];

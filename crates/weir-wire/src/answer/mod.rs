@@ -93,7 +93,14 @@ struct Meta {
 pub fn read(route: Route, body: &[u8]) -> Answer {
     let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
     match is_object.then(|| serde_json::from_slice::<Whole<'_>>(body)) {
-        Some(Ok(whole)) => whole.read(body),
+        Some(Ok(whole)) => {
+            let pictures = if matches!(route, Route::ImageGenerations | Route::ImageEdits) { whole.pictures() } else { 0 };
+            let mut answer = whole.read(body);
+            if pictures > 0 {
+                answer.usage = Some(Usage { images: pictures, ..answer.usage.unwrap_or_default() });
+            }
+            answer
+        }
         _ => not_an_object(route, body),
     }
 }
@@ -123,6 +130,12 @@ impl Whole<'_> {
             error: self.is_error().then(|| UpstreamError::read(200, body)),
             delivered: self.measured().into(),
         }
+    }
+
+    /// Entries of `data`.
+    fn pictures(&self) -> u64 {
+        let entries = self.data.and_then(|data| serde_json::from_str::<Vec<&RawValue>>(data.get()).ok());
+        entries.map_or(0, |entries| entries.len() as u64)
     }
 
     fn is_error(&self) -> bool {

@@ -19,7 +19,7 @@ pub fn as_stream(dialect: Dialect, body: &[u8]) -> Option<Vec<Bytes>> {
         Dialect::Completions => completions(&answer),
         Dialect::Responses => response(&answer),
         Dialect::Messages => message(answer),
-        Dialect::Audio | Dialect::Plain => None,
+        Dialect::Audio | Dialect::Images | Dialect::Plain => None,
     }
 }
 

@@ -59,7 +59,7 @@ impl ErrorBody {
         match dialect {
             Dialect::Responses => event("response.failed", &self.as_failed_response(sequence_number)),
             Dialect::Messages => event("error", &self.as_message()),
-            Dialect::Chat | Dialect::Completions | Dialect::Audio | Dialect::Plain => {
+            Dialect::Chat | Dialect::Completions | Dialect::Audio | Dialect::Images | Dialect::Plain => {
                 frame("", &written(&Enveloped { error: self.wire(&self.kind) }))
             }
         }

@@ -62,8 +62,8 @@ impl Peek {
     /// What a multipart form asks for, from the fields that the gateway found. `form_bytes` is the size of the whole form.
     ///
     /// # Errors
-    /// When the model is missing or no name, or `stream` is neither `true` nor `false`.
-    pub fn of_form(model: Option<&str>, stream: Option<&str>, form_bytes: u64) -> Result<Self, RequestFault> {
+    /// When the model is missing or no name, `stream` is neither `true` nor `false`, or `n` is not 1 to 128.
+    pub fn of_form(model: Option<&str>, stream: Option<&str>, n: Option<&str>, form_bytes: u64) -> Result<Self, RequestFault> {
         let stream = match stream.map(str::trim) {
             None | Some("" | "false" | "False") => false,
             Some("true" | "True") => true,
@@ -72,6 +72,10 @@ impl Peek {
         let mut peek = Self::without_body();
         peek.model = checked_model(model.ok_or_else(no_model)?)?;
         peek.stream = stream;
+        if let Some(n) = n.map(str::trim).filter(|n| !n.is_empty()) {
+            let read = n.parse().ok().filter(|n| (1..=CHOICES).contains(n));
+            peek.choices = read.ok_or_else(|| RequestFault::of("n", format!("`n` must be a whole number from 1 to {CHOICES}.")))?;
+        }
         // A form is a file and a few words; one token per KiB is near what an hour of speech makes.
         peek.input_tokens = form_bytes.div_ceil(1024);
         Ok(peek)

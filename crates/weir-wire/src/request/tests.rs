@@ -179,11 +179,12 @@ fn input_is_estimated_by_the_stated_rule() {
 
 #[test]
 fn a_form_tells_its_model_and_whether_it_streams() {
-    let form = Peek::of_form(Some("whisper-1"), Some("true"), 2048).unwrap();
-    assert_eq!((form.model.as_str(), form.stream, form.choices, form.input_tokens), ("whisper-1", true, 1, 2));
-    assert!(!Peek::of_form(Some("m"), None, 0).unwrap().stream);
+    let form = Peek::of_form(Some("whisper-1"), Some("true"), Some("3"), 2048).unwrap();
+    assert_eq!((form.model.as_str(), form.stream, form.choices, form.input_tokens), ("whisper-1", true, 3, 2));
+    assert_eq!(Peek::of_form(Some("m"), None, Some("0"), 0).unwrap_err().param, Some("n"));
+    assert!(!Peek::of_form(Some("m"), None, None, 0).unwrap().stream);
     for (model, stream, param) in [(None, None, "model"), (Some(" "), None, "model"), (Some("m"), Some("yes"), "stream")] {
-        assert_eq!(Peek::of_form(model, stream, 0).unwrap_err().param, Some(param));
+        assert_eq!(Peek::of_form(model, stream, None, 0).unwrap_err().param, Some(param));
     }
 }
 

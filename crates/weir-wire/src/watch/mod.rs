@@ -108,6 +108,7 @@ impl StreamWatch {
             Dialect::Responses => self.see_response(&data, parts.event),
             Dialect::Messages => self.see_message(&data, parts.event),
             Dialect::Audio => self.see_audio(&data, parts.event),
+            Dialect::Images => self.see_image(&data, parts.event),
         };
         seen.unwrap_or(Seen::Malformed)
     }
@@ -269,6 +270,22 @@ impl StreamWatch {
                 Seen::Content
             }
             "transcript.text.delta" => self.brought(measure(typed.delta)),
+            "error" => self.error(data),
+            _ if typed.error.is_some() => self.error(data),
+            _ => Seen::Progress,
+        })
+    }
+
+    fn see_image(&mut self, data: &[u8], event: &[u8]) -> Option<Seen> {
+        let typed: Typed<'_> = read(data)?;
+        self.usage = usage::join(self.usage, typed.usage.and_then(|told| told.read()));
+        Some(match kind_of(&typed, event) {
+            "image_generation.completed" | "image_edit.completed" => {
+                let made = self.usage.unwrap_or_default();
+                self.usage = Some(Usage { images: made.images.saturating_add(1), ..made });
+                self.terminal()
+            }
+            "image_generation.partial_image" | "image_edit.partial_image" => Seen::Content,
             "error" => self.error(data),
             _ if typed.error.is_some() => self.error(data),
             _ => Seen::Progress,

@@ -192,6 +192,9 @@ fn page(shell: &Shell, call: &StoredCall) -> String {
     for attempt in &record.attempts {
         rows.push((shell.say("尝试", "attempt"), attempt_line(shell, attempt)));
     }
+    if let Some(task) = &call.task {
+        rows.push((shell.say("任务", "task"), format!("{}  {}  {}", task.id(), task.state.label(), task.verdict().code())));
+    }
     rows.push((shell.say("扣费", "charged"), charge_line(shell, call)));
     rows.push((shell.say("先查", "check first"), words.check.to_owned()));
     rows.push((shell.say("不要", "do not"), words.never.to_owned()));

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 use jiff::tz::TimeZone;
 use weir_core::{
-    evidence::{self, Evidence, EvidenceContext, MAX_EVIDENCE_BYTES, Source, VerdictWords},
+    TaskRecord,
+    evidence::{self, Evidence, EvidenceContext, Fact, Label, MAX_EVIDENCE_BYTES, Moment, Source, TaskFacts, TaskState, VerdictWords},
     redact::{Audience, Redactor},
     verdict::Level,
 };
@@ -116,11 +117,29 @@ fn made(shell: &Shell, call: &StoredCall, audience: Audience) -> Result<Evidence
             Level::Warn | Level::Unknown => evidence::Level::Warn,
             Level::Fail => evidence::Level::Fail,
         },
+        task: call.task.as_deref().and_then(|task| task_facts(task, &engine, audience)),
         ledger_ids: &ledger,
         charge_count: u16::try_from(charges).ok(),
         ..EvidenceContext::new(&engine, PRODUCT, Source::Gateway, shell.now(), TimeZone::system())
     };
     Evidence::of(&call.record, &context, audience).ok_or_else(unsafe_record)
+}
+
+/// The task that the call submitted.
+fn task_facts(task: &TaskRecord, engine: &Redactor, audience: Audience) -> Option<TaskFacts> {
+    Some(TaskFacts {
+        id: Label::new(&task.id(), engine, audience)?,
+        submitted_at: Moment::of(task.submitted, &TimeZone::system()).map_or(Fact::UNKNOWN, Fact::Known),
+        state: match task.state {
+            weir_core::TaskState::Submitted => TaskState::Queued,
+            weir_core::TaskState::Running => TaskState::Running,
+            weir_core::TaskState::Succeeded => TaskState::Succeeded,
+            weir_core::TaskState::Failed => TaskState::Failed,
+            weir_core::TaskState::Cancelled => TaskState::Cancelled,
+            weir_core::TaskState::Unconfirmed | weir_core::TaskState::Unknown => TaskState::Unknown,
+        },
+        charged: task.charge.charged,
+    })
 }
 
 /// The record as JSON, after the last look: nothing leaves that the engine would still hide.

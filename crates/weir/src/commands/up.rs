@@ -108,7 +108,7 @@ impl Up {
             weight: 1,
             limits: weir_core::Limits::default(),
         };
-        Ok(Upstream { name: name.to_owned(), target: target(url)?, channels: vec![channel] })
+        Ok(Upstream { name: name.to_owned(), tasks: None, target: target(url)?, channels: vec![channel] })
     }
 }
 

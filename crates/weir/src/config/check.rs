@@ -20,6 +20,7 @@ pub(crate) fn check(config: &Config, variables: &[(String, String)], faults: &mu
     check_limits(config, faults);
     check_timeouts(config, faults);
     check_breaker(config, faults);
+    check_tasks(config, faults);
     for (scenario, policy) in config.policy.all() {
         check_policy(scenario, policy, config, faults);
     }
@@ -121,6 +122,17 @@ fn check_breaker(config: &Config, faults: &mut Faults) {
     let (open, most) = (breaker.open, breaker.open_max);
     if open.0 > most.0 {
         faults.add("breaker.open", text!("{open} 比 open_max {most} 还长", "{open} is longer than open_max, {most}"));
+    }
+}
+
+fn check_tasks(config: &Config, faults: &mut Faults) {
+    let tasks = &config.tasks;
+    for (name, span) in [("first_look", tasks.first_look), ("last_look", tasks.last_look), ("deadline", tasks.deadline)] {
+        more_than_nothing(&format!("tasks.{name}"), span, faults);
+    }
+    let (first, last) = (tasks.first_look, tasks.last_look);
+    if first.0 > last.0 {
+        faults.add("tasks.first_look", text!("{first} 比 last_look {last} 还长", "{first} is longer than last_look, {last}"));
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn settings(config: &Config, variables: &[(String, String)]) -> Resul
         policies: config.policy.core(),
         budget: config.retry.core(),
         breaker: config.breaker.core(),
+        tasks: config.tasks.gateway(),
         prices: PriceList {
             models: config.prices.models.iter().map(|(model, written)| (model.clone(), price(written))).collect(),
             fallback: (config.prices.unknown == UnknownPrice::Free).then(Price::default),
@@ -93,6 +94,7 @@ fn upstream(written: &super::Upstream, variables: &[(String, String)]) -> Result
     };
     Ok(Upstream {
         name: written.name.clone(),
+        tasks: written.tasks.and_then(super::TaskAdapter::adapter),
         target: target(&written.base_url)?,
         channels: written.channel.iter().map(channel).collect::<Result<_, _>>()?,
     })

@@ -11,5 +11,6 @@ mod policy;
 mod raw;
 mod running;
 mod shared;
+mod task;
 mod up;
 mod weir;

@@ -1,0 +1,42 @@
+//! Image and video jobs: submitted once, followed to their end without the client, told of in the client's own form.
+
+mod follow;
+mod look;
+mod own;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use weir_core::{Route, TaskRecord, TaskShape, Verdict};
+use weir_wire::tasks::Adapter;
+
+pub(crate) use own::{TaskPath, answer};
+pub(crate) use submit::submit;
+
+use crate::{Gateway, lanes::Lane, refusal::Refusal};
+
+/// Runs what waits for the disk where no stream waits for it.
+async fn blocking<T: Send + 'static>(gateway: &Arc<Gateway>, work: impl FnOnce(&Gateway) -> T + Send + 'static) -> Result<T, Refusal> {
+    let gateway = Arc::clone(gateway);
+    tokio::task::spawn_blocking(move || work(&gateway)).await.map_err(|_| Refusal::of(Verdict::GatewayInternal))
+}
+
+/// How a channel is spoken to about jobs of this shape.
+fn adapter_of(lane: &Lane, shape: TaskShape) -> Option<&'static Adapter> {
+    lane.tasks.or_else(|| Adapter::of_name(Adapter::of_shape(shape)))
+}
+
+/// Where tasks of this shape are asked for.
+fn path_of(shape: TaskShape) -> &'static str {
+    match shape {
+        TaskShape::Videos => Route::Videos.path(),
+        TaskShape::Generations => Route::VideoGenerations.path(),
+    }
+}
+
+/// Where this task is asked for.
+fn address(task: &TaskRecord) -> String {
+    format!("{}/{}", path_of(task.shape), task.id())
+}

@@ -1,0 +1,186 @@
+//! What an owner asks of tasks: one, a list, a result, an end. None of it is a call: nothing is recorded, nothing charged.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use weir_core::{RequestId, Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
+use weir_store::TaskFilter;
+use weir_wire::{
+    Scope,
+    tasks::{self as wire, Adapter},
+};
+
+use super::{
+    address, blocking,
+    look::{lane_of, look, question},
+};
+use crate::{Gateway, outlet::Outlet, own::owner, refusal::Refusal, reply::Reply};
+
+/// An owner who asks more often than this is told what was known.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A path of tasks that makes no call.
+pub(crate) enum TaskPath {
+    List,
+    Show(TaskShape, RequestId),
+    Content(RequestId),
+    Delete(RequestId),
+}
+
+impl TaskPath {
+    pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
+        let rest = path.strip_prefix("/v1/video")?;
+        let video = |id: &str| TaskRecord::call_of(TaskShape::Videos, id).unwrap_or(NOBODY);
+        match (method, rest) {
+            (&Method::GET, "s") => Some(Self::List),
+            (&Method::GET, rest) if rest.starts_with("/generations/") => {
+                let id = TaskRecord::call_of(TaskShape::Generations, &rest["/generations/".len()..]);
+                Some(Self::Show(TaskShape::Generations, id.unwrap_or(NOBODY)))
+            }
+            (&Method::GET, rest) => {
+                let id = rest.strip_prefix("s/")?;
+                Some(id.strip_suffix("/content").map_or_else(|| Self::Show(TaskShape::Videos, video(id)), |id| Self::Content(video(id))))
+            }
+            (&Method::DELETE, rest) => rest.strip_prefix("s/").map(|id| Self::Delete(video(id))),
+            _ => None,
+        }
+    }
+}
+
+/// An id that no task has: whatever is no id of a task is answered as one that is not there.
+const NOBODY: RequestId = RequestId::from_bytes([0; 16]);
+
+type Said = (Response<()>, Bytes);
+
+/// Answers without making a call of it.
+pub(crate) async fn answer(gateway: Arc<Gateway>, path: TaskPath, request: Request<Incoming>, outlet: Outlet) {
+    let route = if matches!(path, TaskPath::Show(TaskShape::Generations, _)) { Route::VideoGenerations } else { Route::Videos };
+    let mut reply = Reply::new(outlet, gateway.new_id(), route);
+    let _ = match said(&gateway, path, &request).await {
+        Ok((head, body)) => reply.answer(head, body).await,
+        Err(refusal) => reply.refuse(&refusal, weir_core::Charged::No).await,
+    };
+}
+
+async fn said(gateway: &Arc<Gateway>, path: TaskPath, request: &Request<Incoming>) -> Result<Said, Refusal> {
+    let principal = owner(gateway, request)?;
+    let one = async |shape, call| {
+        let found = blocking(gateway, move |gateway| gateway.books.store().task(call)).await?;
+        let found = found.map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
+        found.filter(|task| task.kid == principal.kid && task.shape == shape && !task.removed).ok_or_else(missing)
+    };
+    match path {
+        TaskPath::List => list(gateway, principal.kid.clone(), request.uri().query().unwrap_or_default()).await,
+        TaskPath::Show(shape, call) => {
+            let task = fresh(gateway, one(shape, call).await?).await?;
+            let url = url(gateway, &task).await;
+            Ok(json(&wire::show(&task, url.as_deref())))
+        }
+        TaskPath::Content(call) => {
+            let task = fresh(gateway, one(TaskShape::Videos, call).await?).await?;
+            content(gateway, &task, request.uri().query().unwrap_or_default()).await
+        }
+        TaskPath::Delete(call) => delete(gateway, one(TaskShape::Videos, call).await?).await,
+    }
+}
+
+fn missing() -> Refusal {
+    Refusal::of(Verdict::NotTheApi).saying("no task of this key has that id").code(Some("task_not_found"), None)
+}
+
+fn json(body: &serde_json::Value) -> Said {
+    let mut head = Response::new(());
+    head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (head, Bytes::from(body.to_string()))
+}
+
+/// The task as it is now: its upstream is asked, unless that was done a moment ago. If it does not answer, what is known counts.
+async fn fresh(gateway: &Arc<Gateway>, task: TaskRecord) -> Result<TaskRecord, Refusal> {
+    let recent = task.looked.is_some_and(|looked| gateway.clock.now().since(looked) < FRESH);
+    if !task.state.is_open() || task.upstream_id.is_none() || recent {
+        return Ok(task);
+    }
+    Ok(look(gateway, task.clone()).await?.unwrap_or(task))
+}
+
+/// Where the result of a finished task is, for upstreams that tell an address. It is asked for each time: an address that opens a result is kept nowhere.
+async fn url(gateway: &Gateway, task: &TaskRecord) -> Option<String> {
+    let (lane, adapter) = lane_of(gateway, task)?;
+    if task.state != TaskState::Succeeded || adapter.content.is_some() {
+        return None;
+    }
+    let path = Adapter::path(adapter.look, task.upstream_id.as_deref()?)?;
+    let said = question(gateway, lane, Method::GET, &path).await?;
+    adapter.job(&said.body, &task.model)?.url
+}
+
+async fn list(gateway: &Arc<Gateway>, kid: weir_core::KeyId, query: &str) -> Result<Said, Refusal> {
+    const MOST: u32 = 100;
+    let asked = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value);
+    let limit = asked("limit").and_then(|limit| limit.parse().ok()).unwrap_or(TaskFilter::DEFAULT_LIMIT).clamp(1, MOST);
+    let filter = TaskFilter {
+        kid: Some(kid),
+        shape: Some(TaskShape::Videos),
+        after: asked("after").and_then(|id| TaskRecord::call_of(TaskShape::Videos, id)),
+        oldest_first: asked("order") == Some("asc"),
+        limit: limit + 1,
+        ..TaskFilter::default()
+    };
+    let found = blocking(gateway, move |gateway| gateway.books.store().tasks(&filter)).await?;
+    let mut tasks = found.map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
+    let more = tasks.len() > limit as usize;
+    tasks.truncate(limit as usize);
+    tasks.retain(|task| !task.removed);
+    Ok(json(&wire::list(&tasks, more)))
+}
+
+/// The result itself, or where it is.
+async fn content(gateway: &Gateway, task: &TaskRecord, query: &str) -> Result<Said, Refusal> {
+    if task.state != TaskState::Succeeded {
+        let say = format!("task {} is {}; GET {} tells when there is a result", task.id(), task.state.label(), address(task));
+        return Err(Refusal::of(task.verdict()).saying(say).status(404).code(Some("not_ready"), Some("invalid_request_error")));
+    }
+    let silent = || Refusal::of(Verdict::UpstreamError).scope(Scope::Upstream).by(Side::Upstream);
+    let (lane, adapter) = lane_of(gateway, task).ok_or_else(|| Refusal::of(Verdict::NoUpstream))?;
+    let id = task.upstream_id.as_deref().unwrap_or_default();
+    let Some(pattern) = adapter.content else {
+        let url = url(gateway, task).await.and_then(|url| HeaderValue::from_str(&url).ok()).ok_or_else(silent)?;
+        let mut head = Response::new(());
+        *head.status_mut() = StatusCode::FOUND;
+        head.headers_mut().insert(header::LOCATION, url);
+        return Ok((head, Bytes::new()));
+    };
+    let mut path = Adapter::path(pattern, id).ok_or_else(silent)?;
+    if let Some(variant @ ("variant=video" | "variant=thumbnail" | "variant=spritesheet")) =
+        query.split('&').find(|pair| pair.starts_with("variant="))
+    {
+        path = format!("{path}?{variant}");
+    }
+    super::look::fetch(gateway, lane, &path).await.ok_or_else(silent)
+}
+
+/// Forgets a task that has ended, here and at its upstream.
+async fn delete(gateway: &Arc<Gateway>, task: TaskRecord) -> Result<Said, Refusal> {
+    if task.state.is_open() {
+        let refusal = Refusal::of(Verdict::TaskRunning).status(409).never_retry().code(Some("task_running"), Some("invalid_request_error"));
+        return Err(refusal.saying(format_args!("task {} has not ended", task.id())));
+    }
+    if let (Some((lane, adapter)), Some(id)) = (lane_of(gateway, &task), &task.upstream_id)
+        && let Some(path) = Adapter::path(adapter.look, id).filter(|_| adapter.deletes)
+    {
+        let said = question(gateway, lane, Method::DELETE, &path).await;
+        if !said.is_some_and(|said| (200..300).contains(&said.status) || said.status == 404) {
+            let refusal = Refusal::of(Verdict::UpstreamError).scope(Scope::Upstream).by(Side::Upstream);
+            return Err(refusal.saying("the upstream did not delete it"));
+        }
+    }
+    let call = task.call;
+    let changed = blocking(gateway, move |gateway| {
+        gateway.books.change_task(call, gateway.clock.now(), |task| TaskRecord { removed: true, ..task.clone() })
+    });
+    changed.await?.map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
+    Ok(json(&wire::deleted(&task)))
+}

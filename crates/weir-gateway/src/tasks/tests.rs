@@ -1,0 +1,464 @@
+//! Laws of tasks on a whole gateway, in simulated time: one submission, one charge at most, and an end that is known without the client.
+
+use std::{sync::Arc, task::Poll, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::sleep,
+};
+use weir_core::{Amount, Charged, Price, TaskRecord, TaskShape, TaskState, Verdict};
+use weir_store::TaskFilter;
+use weir_wire::tasks::Adapter;
+
+use crate::{
+    Duplicates, Settings,
+    promises::{Bench, Read},
+};
+
+/// What a second of video costs here.
+const SECOND: u64 = 1_000;
+const CREDIT: i64 = 1_000_000_000_000;
+
+fn priced(settings: &mut Settings) {
+    settings.prices.fallback = Some(Price { second: SECOND, ..Price::default() });
+}
+
+impl Bench {
+    async fn submit(&self, model: &str) -> Read {
+        self.submit_as("", &format!(r#"{{"model":"{model}","prompt":"a violet lantern","seconds":"8"}}"#)).await
+    }
+
+    async fn submit_as(&self, extra: &str, body: &str) -> Read {
+        self.send("POST", "/v1/videos", extra, body).await
+    }
+
+    async fn get(&self, path: &str) -> Read {
+        self.send("GET", path, "", "").await
+    }
+
+    /// Lets the gateway follow its tasks for so long, with nobody asking.
+    async fn follow(&self, span: Duration) {
+        tokio::select! {
+            () = Arc::clone(&self.gateway).follow_tasks() => {}
+            () = sleep(span) => {}
+        }
+    }
+
+    fn task(&self, read: &Read) -> TaskRecord {
+        let call = TaskRecord::call_of(TaskShape::Videos, read.header("x-weir-task-id").unwrap()).unwrap();
+        self.gateway.books().store().task(call).unwrap().unwrap()
+    }
+
+    fn spent(&self, task: &TaskRecord) -> i64 {
+        self.gateway.books().store().account(&task.account).unwrap().unwrap().settled.0
+    }
+
+    /// The laws of the ledger, and that nothing is held for what has ended.
+    fn audit(&self, task: &TaskRecord) {
+        let report = self.gateway.books().audit().unwrap();
+        assert!(report.ok, "{:?}", report.laws.iter().filter(|law| !law.ok).collect::<Vec<_>>());
+        let held = if task.state.is_open() { task.charge.held.0 } else { 0 };
+        assert_eq!(self.gateway.books().balance(&task.account), Some(Amount(CREDIT - self.spent(task) - held)));
+    }
+}
+
+fn json(read: &Read) -> Value {
+    serde_json::from_str(&read.body).unwrap()
+}
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_video_has_an_id_from_the_first_answer_on_and_is_charged_when_it_is_made() {
+    let bench = Bench::new(priced);
+    let read = bench.submit("sim:task_slow=40s").await;
+    assert_eq!(read.status(), 200, "{}", read.body);
+    let id = read.header("x-weir-task-id").unwrap().to_owned();
+    let shown = json(&read);
+    assert_eq!((shown["id"].as_str(), shown["object"].as_str(), shown["status"].as_str()), (Some(&*id), Some("video"), Some("queued")));
+    let task = bench.task(&read);
+    assert_eq!((task.charge.charged, task.charge.held), (Charged::Pending, Amount(8_000)));
+    assert_eq!(bench.record(read.id()).charge.charged, Charged::Pending);
+    bench.audit(&task);
+    bench.follow(secs(20)).await;
+    assert_eq!(json(&bench.get(&format!("/v1/videos/{id}")).await)["status"], "in_progress");
+    bench.follow(secs(60)).await;
+    let task = bench.task(&read);
+    assert_eq!((task.state, task.charge.charged, task.charge.amount), (TaskState::Succeeded, Charged::Yes, Amount(8_000)));
+    let record = bench.record(read.id());
+    assert_eq!((record.verdict, record.charge.charged, record.charge.amount), (Verdict::Ok, Charged::Yes, Amount(8_000)));
+    assert_eq!(json(&bench.get(&format!("/v1/videos/{id}")).await)["status"], "completed");
+    let content = bench.get(&format!("/v1/videos/{id}/content")).await;
+    assert_eq!((content.status(), content.header("content-type")), (200, Some("video/mp4")));
+    assert_eq!((bench.sim.tasks(), bench.spent(&task)), (1, 8_000));
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r36_a_lost_answer_is_looked_up_and_never_sent_again() {
+    let bench = Bench::new(priced);
+    let read = bench.submit("sim:task_lost_answer,task_slow=30s").await;
+    let error = read.error();
+    assert_eq!((read.status(), error["verdict"].as_str(), read.header("x-should-retry")), (502, Some("W-TMO-009"), Some("false")));
+    assert_eq!(error["charged"], "pending");
+    assert_eq!(bench.task(&read).state, TaskState::Unconfirmed);
+    bench.follow(secs(20)).await;
+    let task = bench.task(&read);
+    assert!(task.state == TaskState::Running && task.upstream_id.is_some(), "{task:?}");
+    bench.follow(secs(60)).await;
+    let task = bench.task(&read);
+    assert_eq!((task.state, bench.spent(&task), bench.sim.tasks()), (TaskState::Succeeded, 8_000, 1));
+    assert_eq!(bench.record(read.id()).charge.charged, Charged::Yes);
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_task_costs_nothing_and_gives_back_what_it_held() {
+    let bench = Bench::new(priced);
+    let read = bench.submit("sim:task_failed,task_slow=5s").await;
+    bench.follow(secs(30)).await;
+    let task = bench.task(&read);
+    assert_eq!((task.state, task.charge.charged, task.verdict()), (TaskState::Failed, Charged::No, Verdict::TaskFailedFree));
+    let shown = json(&bench.get(&format!("/v1/videos/{}", task.id())).await);
+    assert_eq!((shown["status"].as_str(), shown["error"]["code"].as_str()), (Some("failed"), Some("generation_failed")));
+    assert_eq!((bench.spent(&task), bench.record(read.id()).charge.charged), (0, Charged::No));
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d1_a_refused_submission_is_no_task_that_runs_and_names_its_status() {
+    let bench = Bench::new(priced);
+    let read = bench.submit("sim:400").await;
+    assert_eq!(read.status(), 400, "{}", read.body);
+    let task = bench.task(&read);
+    assert_eq!((task.state, task.charge.charged, bench.sim.count()), (TaskState::Failed, Charged::No, 1));
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_bytes_that_were_sent_without_an_answer_are_never_sent_again() {
+    let bench = Bench::new(priced);
+    let read = bench.submit("sim:reset_after_accept").await;
+    assert_eq!((read.status(), read.error()["verdict"].as_str()), (502, Some("W-TMO-009")));
+    assert_eq!((bench.sim.count(), bench.task(&read).state), (1, TaskState::Unconfirmed));
+    bench.follow(secs(2 * 3_600)).await;
+    // The upstream answers and never shows it: nobody made anything.
+    let task = bench.task(&read);
+    assert_eq!((task.state, task.charge.charged, bench.spent(&task)), (TaskState::Unknown, Charged::No, 0));
+    assert_eq!(bench.sim.requests().iter().filter(|seen| seen.method == "POST").count(), 1);
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_lies_after_the_end_changes_nothing() {
+    let bench = Bench::new(priced);
+    let read = bench.submit("sim:task_lying,task_slow=60s").await;
+    bench.follow(secs(300)).await;
+    let task = bench.task(&read);
+    assert_eq!((task.state, bench.spent(&task), bench.sim.tasks()), (TaskState::Succeeded, 8_000, 1));
+    assert!(task.oddities.missing > 0 && task.oddities.silent > 0 && task.oddities.other_model > 0, "{:?}", task.oddities);
+    for _ in 0..6 {
+        sleep(secs(5)).await;
+        assert_eq!(json(&bench.get(&format!("/v1/videos/{}", task.id())).await)["status"], "completed");
+    }
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_not_found_for_a_while_does_not_end_its_task() {
+    let bench = Bench::new(priced);
+    let read = bench.submit("sim:task_404_then_ok=5").await;
+    bench.follow(secs(120)).await;
+    let task = bench.task(&read);
+    assert_eq!((task.state, task.oddities.missing), (TaskState::Succeeded, 5));
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_killed_follows_its_tasks_when_it_comes_back() {
+    let bench = Bench::new(priced);
+    let read = bench.submit("sim:task_slow=30s").await;
+    let bench = bench.killed(priced);
+    let task = bench.task(&read);
+    bench.audit(&task);
+    bench.follow(secs(90)).await;
+    let task = bench.task(&read);
+    assert_eq!((task.state, bench.spent(&task), bench.sim.tasks()), (TaskState::Succeeded, 8_000, 1));
+    let bench = bench.killed(priced);
+    bench.follow(secs(90)).await;
+    assert_eq!(bench.spent(&task), 8_000);
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_equal_submission_is_named_refused_or_joined_as_the_operator_says() {
+    for (policy, status, made) in [(Duplicates::Warn, 200, 2), (Duplicates::Refuse, 409, 1), (Duplicates::Join, 200, 1)] {
+        let bench = Bench::new(|settings| {
+            priced(settings);
+            settings.tasks.duplicates = policy;
+        });
+        let first = bench.submit("sim:task_slow=30s").await;
+        let id = first.header("x-weir-task-id").unwrap();
+        let second = bench.submit("sim:task_slow=30s").await;
+        assert_eq!((second.status(), bench.sim.tasks()), (status, made), "{policy:?}");
+        match policy {
+            Duplicates::Warn => assert_eq!(second.header("x-weir-duplicate-of"), Some(id)),
+            Duplicates::Refuse => {
+                assert_eq!((second.error()["verdict"].as_str(), second.header("x-should-retry")), (Some("W-TASK-004"), Some("false")));
+                assert!(second.body.contains(id));
+            }
+            Duplicates::Join => assert_eq!(json(&second)["id"], id),
+        }
+        // Later it is a new wish.
+        sleep(secs(601)).await;
+        assert_eq!(bench.submit("sim:task_slow=30s").await.header("x-weir-duplicate-of"), None);
+        bench.audit_all();
+    }
+}
+
+/// Polls some work a number of times; whether it was done by then.
+async fn upto<F: Future>(polls: u32, work: F) -> bool {
+    let mut work = Box::pin(work);
+    let mut left = polls;
+    std::future::poll_fn(|cx| match left {
+        0 => Poll::Ready(false),
+        _ => {
+            left -= 1;
+            work.as_mut().poll(cx).map(|_| true)
+        }
+    })
+    .await
+}
+
+fn paused() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+#[test]
+fn r36_killed_between_any_two_steps_a_task_is_submitted_once_and_charged_for_what_was_made() {
+    for polls in 0.. {
+        let first = paused();
+        let bench = first.block_on(async { Bench::new(priced) });
+        let done = first.block_on(upto(polls, bench.submit("sim:task_slow=30s")));
+        // Everything that runs dies in the middle of whatever it does.
+        drop(first);
+        paused().block_on(async {
+            let bench = bench.killed(priced);
+            bench.follow(secs(2 * 3_600)).await;
+            let tasks = bench.gateway.books().store().tasks(&TaskFilter::default()).unwrap();
+            let made = bench.sim.tasks();
+            assert!(made <= 1 && bench.posts() <= 1 && tasks.len() as u64 >= made, "{polls} polls: {made} made, {tasks:?}");
+            for task in &tasks {
+                let (state, spent) = if made == 1 { (TaskState::Succeeded, 8_000) } else { (TaskState::Unknown, 0) };
+                assert_eq!((task.state, bench.spent(task)), (state, spent), "{polls} polls");
+                bench.audit(task);
+            }
+            bench.audit_all();
+        });
+        if done {
+            assert!(polls > 5, "a submission has more than {polls} steps");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r36_an_upstream_that_is_down_for_an_hour_ends_no_task() {
+    for model in ["sim:task_slow=30s", "sim:task_lost_answer,task_slow=30s"] {
+        let bench = Bench::new(priced);
+        let read = bench.submit(model).await;
+        bench.refuse(u32::MAX);
+        bench.follow(secs(3_600)).await;
+        assert!(bench.task(&read).state.is_open());
+        bench.refuse(0);
+        bench.follow(secs(120)).await;
+        let task = bench.task(&read);
+        assert_eq!((task.state, bench.spent(&task), bench.posts()), (TaskState::Succeeded, 8_000, 1), "{model}");
+        bench.audit(&task);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_a_submission_that_never_left_is_refused_and_holds_nothing() {
+    let bench = Bench::new(priced);
+    bench.refuse(u32::MAX);
+    let read = bench.submit("sim:ok").await;
+    assert_eq!((read.status(), read.error()["verdict"].as_str()), (504, Some("W-TMO-003")), "{}", read.body);
+    let task = bench.task(&read);
+    assert_eq!((task.state, task.charge.charged), (TaskState::Failed, Charged::No));
+    bench.audit(&task);
+    // Once more is safe, and enough.
+    bench.refuse(1);
+    let read = bench.submit("sim:ok").await;
+    assert_eq!((read.status(), bench.record(read.id()).attempts.len(), bench.posts()), (200, 2, 1), "{}", read.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shape_that_is_submitted_and_asked_for_is_told_in_its_own_words() {
+    let bench = Bench::new(priced);
+    let body = r#"{"model":"sim:task_slow=10s","prompt":"a lantern","duration":5}"#;
+    let read = bench.send("POST", "/v1/video/generations", "", body).await;
+    let made = json(&read);
+    let id = made["task_id"].as_str().unwrap().to_owned();
+    assert!(id.starts_with("task_") && made["status"] == "queued", "{made}");
+    let address = format!("/v1/video/generations/{id}");
+    sleep(secs(3)).await;
+    assert_eq!(json(&bench.get(&address).await)["status"], "in_progress");
+    bench.follow(secs(40)).await;
+    let ended = json(&bench.get(&address).await);
+    assert!(ended["status"] == "succeeded" && ended["url"].as_str().unwrap().starts_with("https://"), "{ended}");
+    let call = TaskRecord::call_of(TaskShape::Generations, &id).unwrap();
+    let task = bench.gateway.books().store().task(call).unwrap().unwrap();
+    assert!(!serde_json::to_string(&task).unwrap().contains("http"), "an address that opens a result is kept nowhere");
+    // The upstream says four seconds; five were asked for and held.
+    assert_eq!((bench.spent(&task), task.charge.held), (4_000, Amount(5_000)));
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_of_the_other_shape_serves_the_client_all_the_same() {
+    let bench = Bench::new(|settings| {
+        priced(settings);
+        settings.upstreams[0].tasks = Adapter::of_name("submit_poll");
+    });
+    let read = bench.submit("sim:task_slow=10s").await;
+    assert_eq!(json(&read)["object"], "video");
+    bench.follow(secs(40)).await;
+    let task = bench.task(&read);
+    assert_eq!(task.state, TaskState::Succeeded);
+    let content = bench.get(&format!("/v1/videos/{}/content", task.id())).await;
+    assert_eq!((content.status(), content.header("location").is_some()), (302, true));
+    bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_listed_deleted_and_shown_to_nobody_else() {
+    let bench = Bench::new(priced);
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let body = format!(r#"{{"model":"sim:ok","prompt":"lantern {n}"}}"#);
+        ids.insert(0, bench.submit_as("", &body).await.header("x-weir-task-id").unwrap().to_owned());
+    }
+    let running = bench.send("DELETE", &format!("/v1/videos/{}", ids[0]), "", "").await;
+    assert_eq!((running.status(), running.header("x-should-retry")), (409, Some("false")));
+    bench.follow(secs(10)).await;
+    let list = json(&bench.get("/v1/videos?limit=2").await);
+    let listed =
+        |list: &Value| list["data"].as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!((listed(&list), &list["has_more"]), (ids[..2].to_vec(), &true.into()));
+    let rest = json(&bench.get(&format!("/v1/videos?after={}", ids[1])).await);
+    assert_eq!((listed(&rest), &rest["has_more"]), (ids[2..].to_vec(), &false.into()));
+    let address = format!("/v1/videos/{}", ids[2]);
+    assert_eq!(json(&bench.send("DELETE", &address, "", "").await)["deleted"], true);
+    assert_eq!(bench.get(&address).await.status(), 404);
+    assert_eq!(listed(&json(&bench.get("/v1/videos").await)), ids[..2].to_vec());
+    for path in ["/v1/videos/video_01j2w8k3q4zp7m01j2w8k3q4zp", "/v1/videos/x", "/v1/videos/x/content", "/v1/video/generations/x"] {
+        let missing = bench.get(path).await;
+        assert_eq!((missing.status(), missing.error()["code"].as_str()), (404, Some("task_not_found")), "{path}");
+    }
+    bench.audit_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_an_upstream_does_a_task_is_submitted_once_and_charged_for_what_was_made() {
+    const WORDS: [&str; 8] =
+        ["task_failed", "task_lost_answer", "task_lying", "task_404_then_ok=4", "reset_after_accept", "503", "502_html", "first_byte=20s"];
+    for seed in 0_u64..48 {
+        let bits = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let chosen = WORDS.iter().enumerate().filter(|(n, _)| bits >> (8 + 5 * n) & 7 == 0).map(|(_, word)| *word);
+        let model = ["sim:task_slow=45s"].into_iter().chain(chosen).collect::<Vec<_>>().join(",");
+        let mut bench = Bench::new(priced);
+        let read = bench.submit(&model).await;
+        for round in 0..4_u64 {
+            bench.refuse(if bits >> (50 + round) & 1 == 1 { u32::MAX } else { 0 });
+            bench.follow(secs(20 + (bits >> 20) % 900)).await;
+            if bits >> (56 + round) & 1 == 1 {
+                bench = bench.killed(priced);
+            }
+        }
+        bench.refuse(0);
+        bench.follow(secs(2 * 3_600)).await;
+        let task = bench.task(&read);
+        let fails = model.contains("task_failed");
+        let spent = if bench.sim.tasks() == 1 && !fails { 8_000 } else { 0 };
+        assert_eq!((bench.spent(&task), bench.posts(), task.state.is_open()), (spent, 1, false), "seed {seed}: {model}: {task:?}");
+        bench.audit(&task);
+    }
+}
+
+impl Bench {
+    fn posts(&self) -> usize {
+        self.sim.requests().iter().filter(|seen| seen.method == "POST").count()
+    }
+
+    fn audit_all(&self) {
+        let report = self.gateway.books().audit().unwrap();
+        assert!(report.ok, "{:?}", report.laws.iter().filter(|law| !law.ok).collect::<Vec<_>>());
+    }
+}
+
+const PNG: &str = "iVBOR";
+
+fn pictures(settings: &mut Settings) {
+    settings.prices.fallback = Some(Price { image: 500, ..Price::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_picture_is_answered_as_it_came_and_charged_by_the_number_that_came() {
+    let bench = Bench::new(pictures);
+    let body = r#"{"model":"sim:ok","prompt":"a violet lantern","n":3}"#;
+    let read = bench.send("POST", "/v1/images/generations", "", body).await;
+    assert_eq!((read.status(), json(&read)["data"].as_array().unwrap().len()), (200, 3));
+    let charge = bench.record(read.id()).charge;
+    assert_eq!((charge.held, charge.amount, charge.usage.images), (Amount(1_500), Amount(1_500), 3));
+    bench.audit_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn partial_pictures_pass_as_events_and_a_cut_before_the_picture_costs_none() {
+    let bench = Bench::new(pictures);
+    let ask = async |model: &str| {
+        let body = format!(r#"{{"model":"{model}","prompt":"a violet lantern","stream":true,"partial_images":2}}"#);
+        bench.send("POST", "/v1/images/generations", "", &body).await
+    };
+    let whole = ask("sim:ok").await;
+    assert_eq!(whole.header("content-type"), Some("text/event-stream; charset=utf-8"));
+    assert_eq!(
+        (whole.body.matches("partial_image\"").count(), whole.body.matches("image_generation.completed\"").count()),
+        (2, 1),
+        "{}",
+        whole.body
+    );
+    assert!(whole.body.contains(PNG) && !whole.body.contains("[DONE]"));
+    let record = bench.record(whole.id());
+    assert_eq!((record.verdict, record.charge.amount), (Verdict::Ok, Amount(500)));
+    let cut = ask("sim:cut_after=1").await;
+    let error = cut.error();
+    assert_eq!((error["verdict"].as_str(), bench.record(cut.id()).charge.amount), (Some("W-STREAM-005"), Amount(0)), "{}", cut.body);
+    bench.audit_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_is_a_form_with_a_file_and_passes_byte_for_byte() {
+    let bench = Bench::new(pictures);
+    let field = |name: &str, value: &str| format!("--b12345678\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let file =
+        "--b12345678\r\ncontent-disposition: form-data; name=\"image\"; filename=\"a.png\"\r\ncontent-type: image/png\r\n\r\nPNG\r\n";
+    let body =
+        [field("model", "sim:ok"), field("prompt", "a violet lantern"), field("n", "2"), file.to_owned(), "--b12345678--\r\n".to_owned()]
+            .concat();
+    let read = bench.send_as("POST", "/v1/images/edits", "", "multipart/form-data; boundary=b12345678", &body).await;
+    assert_eq!(read.status(), 200, "{}", read.body);
+    let charge = bench.record(read.id()).charge;
+    assert_eq!((charge.held, charge.amount), (Amount(1_000), Amount(1_000)));
+    let video =
+        [field("model", "sim:ok"), field("prompt", "a lantern"), field("seconds", "4"), file.to_owned(), "--b12345678--\r\n".to_owned()]
+            .concat();
+    let read = bench.send_as("POST", "/v1/videos", "", "multipart/form-data; boundary=b12345678", &video).await;
+    assert_eq!((read.status(), bench.task(&read).ask.seconds), (200, Some(4)), "{}", read.body);
+    assert_eq!(bench.sim.requests().iter().map(|seen| seen.body_bytes).collect::<Vec<_>>(), [body.len() as u64, video.len() as u64]);
+    bench.audit_all();
+}

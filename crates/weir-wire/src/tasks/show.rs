@@ -1,0 +1,81 @@
+//! A task as its owner is told of it: in the form of the API that it was submitted by, under weir's own id.
+
+use serde_json::{Value, json};
+use weir_core::{TaskRecord, TaskShape, TaskState};
+
+/// The task in its family's form; `url` is where its result can be fetched, for the shape that tells it.
+#[must_use]
+pub fn show(task: &TaskRecord, url: Option<&str>) -> Value {
+    let fault = task.fault.as_ref();
+    let weir = json!({
+        "state": task.state, "verdict": task.verdict().code(), "charged": task.charge.charged, "call": task.call,
+        "duplicate_of": task.duplicate_of.map(|call| TaskRecord::id_of(task.shape, call)),
+    });
+    match task.shape {
+        TaskShape::Videos => {
+            let seconds = |at: weir_core::Timestamp| at.0.div_euclid(1000);
+            let made = task.finished.filter(|_| task.state == TaskState::Succeeded);
+            json!({
+                "id": task.id(), "object": "video", "model": task.model, "status": video_status(task.state), "progress": task.progress,
+                "created_at": seconds(task.submitted), "completed_at": made.map(seconds), "expires_at": null, "prompt": null,
+                "size": task.ask.size, "seconds": task.ask.seconds.map(|seconds| seconds.to_string()), "remixed_from_video_id": null,
+                "error": failed(task).then(|| json!({
+                    "code": fault.map_or(task.state.label(), |fault| fault.code.as_str()), "message": fault.map_or("", |fault| fault.text.as_str()),
+                })),
+                "weir": weir,
+            })
+        }
+        TaskShape::Generations => {
+            let mut shown = json!({ "task_id": task.id(), "status": generation_status(task.state), "model": task.model, "weir": weir });
+            if let Some(url) = url {
+                shown["url"] = url.into();
+            }
+            if failed(task) {
+                shown["error"] = json!({
+                    "code": fault.and_then(|fault| fault.code.parse::<i64>().ok()).unwrap_or(500), "message": fault.map_or("", |fault| fault.text.as_str()),
+                });
+            }
+            shown
+        }
+    }
+}
+
+fn failed(task: &TaskRecord) -> bool {
+    matches!(task.state, TaskState::Failed | TaskState::Cancelled | TaskState::Unknown)
+}
+
+/// OpenAI knows four words.
+fn video_status(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Submitted | TaskState::Unconfirmed => "queued",
+        TaskState::Running => "in_progress",
+        TaskState::Succeeded => "completed",
+        TaskState::Failed | TaskState::Cancelled | TaskState::Unknown => "failed",
+    }
+}
+
+fn generation_status(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Submitted | TaskState::Unconfirmed => "queued",
+        TaskState::Running => "in_progress",
+        TaskState::Succeeded => "succeeded",
+        TaskState::Cancelled => "cancelled",
+        TaskState::Failed | TaskState::Unknown => "failed",
+    }
+}
+
+/// A page of tasks, newest first.
+#[must_use]
+pub fn list(tasks: &[TaskRecord], more: bool) -> Value {
+    let id = |task: Option<&TaskRecord>| task.map(TaskRecord::id);
+    json!({
+        "object": "list", "data": tasks.iter().map(|task| show(task, None)).collect::<Vec<_>>(),
+        "first_id": id(tasks.first()), "last_id": id(tasks.last()), "has_more": more,
+    })
+}
+
+/// What a `DELETE` answers.
+#[must_use]
+pub fn deleted(task: &TaskRecord) -> Value {
+    json!({ "id": task.id(), "object": "video.deleted", "deleted": true })
+}

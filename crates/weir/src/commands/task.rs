@@ -1,0 +1,223 @@
+//! `weir task`: submit an image or video job once, ask for it, wait for it. Nothing here ever sends a submission again.
+
+mod remote;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use self::remote::{Remote, Said};
+use super::serve::block_on;
+use crate::{
+    args::span,
+    fault::{Exit, Fault},
+    lang::text,
+    shell::Shell,
+    table::{pairs, table},
+};
+
+/// The first and the longest wait between two questions of `wait`.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LAST_WAIT: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Args)]
+pub(crate) struct TaskCommand {
+    /// The gateway's base URL; else OPENAI_BASE_URL, else http://127.0.0.1:8787/v1
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Submit a video job, once; the key is in WEIR_KEY or OPENAI_API_KEY
+    #[command(after_help = "Example:\n  weir task submit --model sora-2 --seconds 8 \"a violet lantern on a quay\"")]
+    Submit(Submit),
+    /// Show how far a task is
+    #[command(after_help = "Example:\n  weir task show video_01j2w8k3q4zp7m01j2w8k3q4zp")]
+    Show {
+        /// A task id, `video_…` or `task_…`
+        id: String,
+    },
+    /// Wait until a task has ended; asks for its state and never submits
+    #[command(after_help = "Example:\n  weir task wait video_01j2w8k3q4zp7m01j2w8k3q4zp --timeout 10m")]
+    Wait {
+        /// A task id, `video_…` or `task_…`
+        id: String,
+        /// How long
+        #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = span)]
+        timeout: Duration,
+    },
+    /// List this key's video tasks, newest first
+    #[command(after_help = "Example:\n  weir task list --limit 20")]
+    List {
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Submit {
+    /// What is to be seen
+    prompt: String,
+    /// The model
+    #[arg(long)]
+    model: String,
+    /// Seconds of video
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: Option<u32>,
+    /// Such as 1280x720
+    #[arg(long, value_name = "WxH")]
+    size: Option<String>,
+    /// A name of your own: the same name again is the same task
+    #[arg(long, value_name = "NAME")]
+    idempotency_key: Option<String>,
+}
+
+impl TaskCommand {
+    pub(crate) fn run(self, shell: &Shell) -> Result<Exit, Fault> {
+        let remote = Remote::new(shell, self.url.as_deref())?;
+        block_on(async {
+            match self.what {
+                What::Submit(submit) => submit.run(shell, &remote).await,
+                What::Show { id } => {
+                    let task = remote.task(&id).await?;
+                    print(shell, &task)?;
+                    Ok(exit_of(&task))
+                }
+                What::Wait { id, timeout } => wait(shell, &remote, &id, timeout).await,
+                What::List { limit } => list(shell, &remote, limit).await,
+            }
+        })
+    }
+}
+
+impl Submit {
+    async fn run(self, shell: &Shell, remote: &Remote) -> Result<Exit, Fault> {
+        let mut body = json!({ "model": self.model, "prompt": self.prompt });
+        if let Some(seconds) = self.seconds {
+            body["seconds"] = seconds.to_string().into();
+        }
+        if let Some(size) = self.size {
+            body["size"] = size.into();
+        }
+        let said = remote.ask(Method::POST, "/videos", Some(&body), self.idempotency_key.as_deref()).await?;
+        if let Some(earlier) = &said.duplicate_of {
+            shell.tell(&text!("提醒:十分钟内提交过相同的任务 {earlier}", "note: the same was submitted within ten minutes, as {earlier}"));
+        }
+        if said.status == 200 {
+            print(shell, &said.body)?;
+            return Ok(Exit::Done);
+        }
+        Err(refused(shell, &said))
+    }
+}
+
+/// Why a submission was not accepted, or why that is not known.
+fn refused(shell: &Shell, said: &Said) -> Fault {
+    let weir = &shell.called;
+    match &said.task {
+        Some(id) if said.verdict() == "W-TMO-009" => Fault::new(
+            Exit::Unknown,
+            text!("任务 {id} 已发出,没有收到回答,结果未知", "task {id} was sent and no answer came: what became of it is not known"),
+        )
+        .with_hint(text!(
+            "不要重新提交;用 `{weir} task wait {id}` 等它的结果",
+            "do not submit it again; `{weir} task wait {id}` waits for what becomes of it"
+        )),
+        _ => said.fault(),
+    }
+}
+
+async fn wait(shell: &Shell, remote: &Remote, id: &str, timeout: Duration) -> Result<Exit, Fault> {
+    let until = Instant::now() + timeout;
+    let mut pause = FIRST_WAIT;
+    loop {
+        match remote.task(id).await {
+            Ok(task) if is_open(&task) => {}
+            Ok(task) => {
+                print(shell, &task)?;
+                return Ok(exit_of(&task));
+            }
+            // A gateway that restarts is back in a moment; what it would say does not change.
+            Err(fault) if fault.exit() != Exit::Unknown || Instant::now() >= until => return Err(fault),
+            Err(_) => {}
+        }
+        if Instant::now() + pause >= until {
+            let weir = &shell.called;
+            let why = text!("任务 {id} 还没有结束", "task {id} has not ended yet");
+            return Err(Fault::new(Exit::Unknown, why).with_hint(text!(
+                "它会继续;再用 `{weir} task wait {id}` 等,不要重新提交",
+                "it goes on; `{weir} task wait {id}` waits again, do not submit it again"
+            )));
+        }
+        sleep(pause).await;
+        pause = (pause * 3 / 2).min(LAST_WAIT);
+    }
+}
+
+fn state(task: &Value) -> &str {
+    task["weir"]["state"].as_str().or_else(|| task["status"].as_str()).unwrap_or("unknown")
+}
+
+fn is_open(task: &Value) -> bool {
+    matches!(state(task), "submitted" | "unconfirmed" | "running" | "queued" | "in_progress")
+}
+
+fn exit_of(task: &Value) -> Exit {
+    if is_open(task) || matches!(state(task), "succeeded" | "completed") { Exit::Done } else { Exit::NotWell }
+}
+
+fn id(task: &Value) -> &str {
+    task["id"].as_str().or_else(|| task["task_id"].as_str()).unwrap_or("–")
+}
+
+fn print(shell: &Shell, task: &Value) -> Result<(), Fault> {
+    if shell.flags.json {
+        return shell.print_json(task);
+    }
+    let told =
+        |value: &Value| value.as_str().map_or_else(|| if value.is_null() { "–".to_owned() } else { value.to_string() }, str::to_owned);
+    let mut rows = vec![
+        (shell.say("任务 ID", "task"), id(task).to_owned()),
+        (shell.say("状态", "state"), state(task).to_owned()),
+        (shell.say("进度 %", "progress %"), told(&task["progress"])),
+        (shell.say("模型", "model"), told(&task["model"])),
+        (shell.say("扣费", "charged"), told(&task["weir"]["charged"])),
+        (shell.say("结论码", "verdict"), told(&task["weir"]["verdict"])),
+        (shell.say("调用", "call"), told(&task["weir"]["call"])),
+    ];
+    if let Some(message) = task["error"]["message"].as_str().filter(|message| !message.is_empty()) {
+        rows.push((shell.say("原因", "reason"), message.to_owned()));
+    }
+    shell.print(&pairs(&rows))
+}
+
+async fn list(shell: &Shell, remote: &Remote, limit: u32) -> Result<Exit, Fault> {
+    let said = remote.ask(Method::GET, &format!("/videos?limit={limit}"), None, None).await?;
+    if said.status != 200 {
+        return Err(said.fault());
+    }
+    if shell.flags.json {
+        shell.print_json(&json!({ "tasks": said.body["data"], "more": said.body["has_more"] }))?;
+        return Ok(Exit::Done);
+    }
+    let tasks = said.body["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if tasks.is_empty() {
+        shell.tell(&text!("没有任务", "no tasks"));
+        return Ok(Exit::Done);
+    }
+    let row = |task: &Value| {
+        let word = |value: &Value| value.as_str().unwrap_or("–").to_owned();
+        [id(task).to_owned(), state(task).to_owned(), task["progress"].to_string(), word(&task["model"]), word(&task["weir"]["charged"])]
+    };
+    let rows: Vec<_> = tasks.iter().map(row).collect();
+    let (zh, en) = (["任务 ID", "状态", "进度 %", "模型", "扣费"], ["TASK", "STATE", "PROGRESS %", "MODEL", "CHARGED"]);
+    shell.print(&table(shell.say(zh, en), &rows))?;
+    Ok(Exit::Done)
+}
