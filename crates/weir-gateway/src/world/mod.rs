@@ -3,6 +3,7 @@
 //! `SEED=17` replays one world, `SEEDS=20000` runs so many. One thread, paused time, pipes instead of sockets: an hour's stall
 //! costs nothing, and the same seed leaves the same trace, byte for byte.
 
+mod again;
 mod chance;
 mod client;
 mod events;
@@ -93,6 +94,9 @@ const ENDINGS: &[&str] = &[
     "TotalTimeout",
     "UpstreamCut",
     "UpstreamError",
+    "again Key",
+    "again Retry",
+    "again Returned",
     "by Client",
     "by Done",
     "by Gateway",
