@@ -33,6 +33,8 @@ pub(crate) enum Sabotage {
     HalfEvent,
     /// A call leaves no record.
     DroppedRecord,
+    /// Nobody is known to ask again.
+    Forgetful,
 }
 
 impl Sabotage {
@@ -41,7 +43,7 @@ impl Sabotage {
         let forged = match self {
             Self::ForgedDone => Bytes::from_static(b"data: [DONE]\n\n"),
             Self::HalfEvent => rest,
-            Self::None | Self::DoubleSettle | Self::DroppedRecord => return,
+            Self::None | Self::DoubleSettle | Self::DroppedRecord | Self::Forgetful => return,
         };
         if reply.is_open() && !forged.is_empty() {
             let _ = reply.pass(forged, 0).await;
@@ -133,4 +135,9 @@ fn a_world_finds_half_an_event_before_an_error() {
 #[test]
 fn a_world_finds_a_call_without_a_record() {
     assert!(caught(Sabotage::DroppedRecord).is_some_and(|law| law.contains("row")));
+}
+
+#[test]
+fn a_world_finds_a_repeated_request_that_was_charged_again() {
+    assert!(caught(Sabotage::Forgetful).is_some_and(|law| law.contains("was charged as")));
 }
