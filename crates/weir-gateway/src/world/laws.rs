@@ -44,7 +44,8 @@ impl World {
         let mut rows = BTreeMap::new();
         for stored in &self.records {
             let caller = stored.record.client.caller.as_deref().and_then(|caller| caller.strip_prefix('c')?.parse().ok());
-            let n: usize = caller.filter(|n| *n < self.calls.len()).ok_or_else(|| format!("row {} belongs to no call", stored.record.id))?;
+            let n: usize =
+                caller.filter(|n| *n < self.calls.len()).ok_or_else(|| format!("row {} belongs to no call", stored.record.id))?;
             // Whoever asks again may make a second call: its row is judged with the first one's.
             let id = stored.record.id.to_string();
             let again = self.calls[n].again.as_ref().is_some_and(|again| again.header("x-request-id") == Some(&*id));
