@@ -29,6 +29,9 @@ enum Chore {
         /// Change nothing; fail on a file that differs
         #[arg(long)]
         check: bool,
+        /// Also run the simulated calls whose results are pages: docs/fault-matrix.md, docs/retries.md; a test compares them
+        #[arg(long, conflicts_with = "check")]
+        simulated: bool,
     },
     /// Check headers, names, words, lengths, the lock file's budget and generated files
     Tidy,
@@ -54,8 +57,9 @@ enum Chore {
 fn main() -> ExitCode {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let done = match Arguments::parse().chore {
-        Chore::Gen { check: false } => r#gen::write(&root),
-        Chore::Gen { check: true } => r#gen::check(&root),
+        Chore::Gen { check: true, .. } => r#gen::check(&root),
+        Chore::Gen { simulated: false, .. } => r#gen::write(&root),
+        Chore::Gen { simulated: true, .. } => chores::simulated_pages(&root).and_then(|()| r#gen::write(&root)),
         Chore::Tidy => tidy::run(&root),
         Chore::Test => chores::test(&root),
         Chore::Ci => chores::ci(&root),

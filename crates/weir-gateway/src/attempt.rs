@@ -188,6 +188,9 @@ pub(crate) fn millis(span: Duration) -> u32 {
     u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }
 
+/// What ends a call that has got no byte is the wait for it, not the total that would end it a moment later.
+const NAMED: Duration = Duration::from_millis(100);
+
 /// How long everything of one call may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallLimits {
@@ -205,11 +208,13 @@ impl CallLimits {
         // A tenth of the time, at most two seconds, is left for the answer's way back.
         let before = announced.saturating_sub((announced / 10).min(Duration::from_secs(2)));
         timeouts.total = timeouts.total.min(policy.upstream_timeout);
+        let answer_by = began + before.min(timeouts.total);
         if !record.stream {
-            timeouts.total = timeouts.total.min(before);
+            // Not before the first byte's own limit has told its name.
+            timeouts.total = timeouts.total.min(before.saturating_add(NAMED));
         }
         timeouts.first_byte = timeouts.first_byte.min(before);
-        Self { began, timeouts, answer_by: began + before.min(timeouts.total) }
+        Self { began, timeouts, answer_by }
     }
 
     /// When the client must have heard of an answer or an error. One that hears heartbeats waits as long as the call may last.
@@ -217,10 +222,11 @@ impl CallLimits {
         if reply.is_open() { self.began + self.timeouts.total } else { self.answer_by }
     }
 
-    /// What is left of them for an attempt that begins now.
+    /// What is left of them for an attempt that begins now. Where the call's total ends it, that is told by its own name.
     fn of_attempt(&self, reply: &Reply) -> AttemptLimits {
-        let left = self.answer_by(reply).saturating_duration_since(Instant::now());
-        AttemptLimits { connect: self.timeouts.connect, first_byte: self.timeouts.first_byte.min(left) }
+        let (answer_by, total_at) = (self.answer_by(reply), self.began + self.timeouts.total);
+        let left = if answer_by < total_at { answer_by.saturating_duration_since(Instant::now()) } else { Duration::MAX };
+        AttemptLimits { connect: self.timeouts.connect.min(left), first_byte: self.timeouts.first_byte.min(left) }
     }
 }
 

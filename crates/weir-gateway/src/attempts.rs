@@ -76,17 +76,27 @@ impl<'a> Attempts<'a> {
     }
 
     /// The first attempt; a refusal where every channel's upstream told to wait, or every channel's own limits are used up.
-    pub(crate) fn first(&mut self) -> Result<Turn<'a>, Refusal> {
+    /// `client_retries`: how often the client's SDK says that it has sent this before.
+    pub(crate) fn first(&mut self, client_retries: Option<u32>) -> Result<Turn<'a>, Refusal> {
         let now = self.gateway.clock.now();
-        // Somebody may be quicker at a channel's last place; then there is another channel, or one to wait for.
-        for _ in self.gateway.lanes.all() {
-            let lane = self.choose(now)?;
+        // Somebody may be quicker at a channel's last place; then there is another channel, or one to wait for. Once more than there
+        // are channels, so that whoever lost the last of all is told when it opens.
+        for _ in 0..=self.gateway.lanes.all().len() {
+            let lane = match self.gateway.lanes.enter(self.model, |lane| self.opens(lane), now, self.gateway.dice.as_ref()) {
+                Choice::Lane(lane) => lane,
+                Choice::Told(reset) => return Err(throttled(reset, now)),
+                Choice::None => break,
+            };
             if self.enter(lane).is_ok() {
-                self.gateway.lanes.deposit(lane);
-                return Ok(self.turn(lane, Duration::ZERO, now));
+                match client_retries {
+                    None | Some(0) => self.gateway.lanes.deposit(lane),
+                    Some(_) => self.gateway.lanes.spend(lane, now),
+                }
+                return Ok(self.turn(lane, Duration::ZERO));
             }
+            self.said(lane, Outcome::Nothing);
         }
-        self.choose(now).and_then(|_| Err(Refusal::of(Verdict::NoUpstream)))
+        Err(Refusal::of(Verdict::NoUpstream))
     }
 
     /// The attempt that runs was answered and used so many tokens.
@@ -113,7 +123,10 @@ impl<'a> Attempts<'a> {
         if let Some(attempt) = live.record.attempts.last_mut() {
             attempt.verdict.get_or_insert(failed.refusal.verdict);
         }
+        #[cfg(test)]
+        let failed = self.gateway.sabotage.misread(failed);
         let now = self.gateway.clock.now();
+        self.tried.all.push(before.lane.at);
         self.gateway.lanes.note(before.lane, self.model, failed.failure.into(), now, self.gateway.dice.as_ref());
         live.vigil.rest();
         self.stay = None;
@@ -124,6 +137,8 @@ impl<'a> Attempts<'a> {
                 return Err(failed.refusal);
             }
         };
+        #[cfg(test)]
+        let wait = self.gateway.sabotage.hurry(self.made, wait);
         self.waited = wait;
         if failed.failure == Failure::Unanswered {
             self.tried.silent.push(before.lane.at);
@@ -142,7 +157,8 @@ impl<'a> Attempts<'a> {
             now = self.gateway.clock.now();
         }
         self.enter(lane).map_err(|reset| throttled(reset, now))?;
-        Ok(self.turn(lane, wait, now))
+        self.gateway.lanes.begin(lane, self.model, now);
+        Ok(self.turn(lane, wait))
     }
 
     /// Which channel is asked next and after what wait, once the policy, the time and the budget allow it.
@@ -179,12 +195,8 @@ impl<'a> Attempts<'a> {
         if free || lanes.withdraw(lane, now) { Ok((lane, wait)) } else { Err(StopReason::Budget) }
     }
 
-    fn turn(&mut self, lane: &'a Lane, wait: Duration, now: Timestamp) -> Turn<'a> {
+    fn turn(&mut self, lane: &'a Lane, wait: Duration) -> Turn<'a> {
         self.made = self.made.saturating_add(1);
-        if !self.tried.all.contains(&lane.at) {
-            self.tried.all.push(lane.at);
-        }
-        self.gateway.lanes.begin(lane, self.model, now);
         Turn { lane, n: self.made, wait }
     }
 
@@ -193,14 +205,6 @@ impl<'a> Attempts<'a> {
         let (lanes, clock) = (&self.gateway.lanes, &self.gateway.clock);
         if outcome != Outcome::Good || !lanes.are_sound() {
             lanes.note(lane, self.model, outcome, clock.now(), self.gateway.dice.as_ref());
-        }
-    }
-
-    fn choose(&self, now: Timestamp) -> Result<&'a Lane, Refusal> {
-        match self.gateway.lanes.choose(self.model, &self.tried, |lane| self.opens(lane), now, self.gateway.dice.as_ref()) {
-            Choice::Lane(lane) => Ok(lane),
-            Choice::Told(reset) => Err(throttled(reset, now)),
-            Choice::None => Err(Refusal::of(Verdict::NoUpstream)),
         }
     }
 }

@@ -62,6 +62,14 @@ pub(crate) struct Tried {
     pub(crate) silent: Vec<usize>,
 }
 
+/// What a channel is sought for.
+#[derive(Clone, Copy)]
+struct Sought<'a> {
+    model: Option<&'a str>,
+    tried: &'a Tried,
+    now: Timestamp,
+}
+
 /// Which channel is next.
 pub(crate) enum Choice<'a> {
     Lane(&'a Lane),
@@ -124,7 +132,33 @@ impl Lanes {
         now: Timestamp,
         dice: &dyn Dice,
     ) -> Choice<'_> {
-        let health = self.ailing();
+        self.pick(self.ailing().as_deref(), &Sought { model, tried, now }, opens, dice)
+    }
+
+    /// The channel for a first attempt that begins at once: no two calls take the same place as a probe.
+    pub(crate) fn enter(
+        &self,
+        model: Option<&str>,
+        opens: impl Fn(&Lane) -> Option<Timestamp>,
+        now: Timestamp,
+        dice: &dyn Dice,
+    ) -> Choice<'_> {
+        let mut health = self.ailing();
+        let choice = self.pick(health.as_deref(), &Sought { model, tried: &Tried::default(), now }, opens, dice);
+        if let (Choice::Lane(lane), Some(health)) = (&choice, &mut health) {
+            health[lane.at].begin(model.unwrap_or_default(), now);
+        }
+        choice
+    }
+
+    fn pick(
+        &self,
+        health: Option<&Vec<Health>>,
+        sought: &Sought<'_>,
+        opens: impl Fn(&Lane) -> Option<Timestamp>,
+        dice: &dyn Dice,
+    ) -> Choice<'_> {
+        let Sought { model, tried, now } = *sought;
         let mut told: Option<Timestamp> = None;
         let mut best: Option<(u8, Timestamp)> = None;
         let rank = |lane: &Lane| {
@@ -132,7 +166,7 @@ impl Lanes {
             if let Some(reset) = opens(lane) {
                 return Err(reset);
             }
-            match health.as_ref().map_or(Fitness::Fit, |health| fitness(health, lane, model, now)) {
+            match health.map_or(Fitness::Fit, |health| fitness(health, lane, model, now)) {
                 Fitness::Fit | Fitness::Probe => Ok((is_tried, Timestamp(0))),
                 Fitness::Unwell(until) => Ok((2 + is_tried, until)),
                 Fitness::Told(reset) => Err(reset),
@@ -200,6 +234,13 @@ impl Lanes {
     /// A call's first attempt goes to `lane`: its upstream earns a share of a retry.
     pub(crate) fn deposit(&self, lane: &Lane) {
         self.budget(lane).deposit();
+    }
+
+    /// The same of a call that is itself a retry of its client's: it earns nothing and uses a retry up, so that those of two layers do
+    /// not multiply.
+    pub(crate) fn spend(&self, lane: &Lane, now: Timestamp) {
+        // Where none is left there is none to use up: the client is not weir's to refuse.
+        let _ = self.budget(lane).withdraw(now);
     }
 
     /// Whether `lane`'s upstream may be asked once more.

@@ -14,6 +14,8 @@ mod canary;
 mod closer;
 mod door;
 mod edge;
+#[cfg(test)]
+mod failover;
 mod gateway;
 mod joins;
 mod lanes;

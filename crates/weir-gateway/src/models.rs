@@ -77,7 +77,7 @@ async fn asked(
     limits: &CallLimits,
     live: &mut Live<'_>,
 ) -> Result<(Response<()>, Bytes), Refusal> {
-    let mut turn = attempts.first()?;
+    let mut turn = attempts.first(live.record.client.retry_header)?;
     loop {
         let failed = match once(gateway, outgoing, turn, limits, live).await {
             Ok(got) => return Ok(got),
@@ -118,7 +118,17 @@ async fn joined(
     let asked: Vec<Pin<Box<_>>> = lanes.iter().map(|lane| Box::pin(told(gateway, lane, outgoing, within))).collect();
     let told = match live.vigil.wait(all(asked), None).await {
         Wake::Ready(told) => told,
-        Wake::Limit(limit) => return Err(limited(limit)),
+        Wake::Limit(limit) => {
+            for (n, lane) in (1..).zip(lanes) {
+                live.record.attempts.push(AttemptRecord {
+                    n,
+                    channel: lane.name.clone(),
+                    phase: Phase::FirstByte,
+                    ..AttemptRecord::default()
+                });
+            }
+            return Err(limited(limit));
+        }
         Wake::Quiet => return Err(Refusal::of(Verdict::GatewayInternal)),
     };
     let (mut lists, mut refused) = (Vec::new(), None);

@@ -36,9 +36,16 @@ impl Dial for Pipes {
 }
 
 /// Simulated time, and a wall that may be set.
-struct Paused {
+pub(crate) struct Paused {
     began: tokio::time::Instant,
     set_ms: std::sync::atomic::AtomicI64,
+}
+
+impl Paused {
+    /// Time that began then.
+    pub(crate) fn since(began: tokio::time::Instant) -> Self {
+        Self { began, set_ms: std::sync::atomic::AtomicI64::default() }
+    }
 }
 
 impl Clock for Paused {
@@ -105,7 +112,7 @@ impl Bench {
     /// The key has these limits.
     pub(crate) fn limited(deaf: bool, limits: Limits, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let clock = Arc::new(Paused { began: tokio::time::Instant::now(), set_ms: Default::default() });
+        let clock = Arc::new(Paused::since(tokio::time::Instant::now()));
         let store = Store::open(dir.path()).unwrap();
         let account = store.create_account("test", clock.now()).unwrap();
         store.credit(&account.id, Amount(1_000_000_000_000), "test", clock.now()).unwrap();
@@ -212,7 +219,7 @@ fn futures_now<F: Future>(work: F) -> F::Output {
     }
 }
 
-fn unchunked(mut body: &str) -> String {
+pub(crate) fn unchunked(mut body: &str) -> String {
     let mut whole = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).unwrap();

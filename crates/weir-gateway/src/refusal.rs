@@ -121,6 +121,12 @@ impl Refusal {
         self
     }
 
+    /// Whether to retry is left to the SDK's own rules.
+    pub(crate) fn retry_as_usual(mut self) -> Self {
+        self.should_retry = None;
+        self
+    }
+
     /// Waiting until `at` helps.
     pub(crate) fn until(mut self, at: Option<Timestamp>, now: Timestamp) -> Self {
         self.reset_at = at;

@@ -33,6 +33,12 @@ pub(crate) struct Relayed {
     pub(crate) timing: Timing,
 }
 
+/// What is left behind the last whole event of a complete stream: nothing, or an end marker whose blank line never came, as some servers send it.
+fn is_nothing(rest: &[u8]) -> bool {
+    let rest = rest.trim_ascii();
+    rest.is_empty() || rest.strip_prefix(b"data:").is_some_and(|marker| marker.trim_ascii() == b"[DONE]")
+}
+
 /// What one relay needs to know about its call.
 pub(crate) struct Terms<'a> {
     pub(crate) gateway: &'a Gateway,
@@ -308,9 +314,7 @@ impl Stream<'_, '_> {
             Stop::Eof(how) => {
                 let end = self.watch.end(how);
                 match end {
-                    StreamEnd::Done | StreamEnd::EofNoDone if rest.iter().all(u8::is_ascii_whitespace) => {
-                        (end, self.verdict_of_whole(), None)
-                    }
+                    StreamEnd::Done | StreamEnd::EofNoDone if is_nothing(rest) => (end, self.verdict_of_whole(), None),
                     _ if how == Eof::Clean && self.reply.events == 0 && rest.is_empty() => {
                         refuse(StreamEnd::EofNoFinish, upstream(Verdict::StreamSilent))
                     }

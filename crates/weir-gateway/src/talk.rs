@@ -84,7 +84,7 @@ impl Talk<'_> {
         let take_usage = body != self.asked.body;
         let outgoing = Outgoing::new(head, route, route.path(), body);
         let mut attempts = Attempts::new(self.gateway, self.policy, Some(&peek.model), self.limits, Some(self.need));
-        let mut turn = match attempts.first() {
+        let mut turn = match attempts.first(live.record.client.retry_header) {
             Ok(turn) => turn,
             Err(refusal) => return self.refused(refusal),
         };

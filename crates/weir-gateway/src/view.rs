@@ -22,6 +22,7 @@ pub fn call_view(call: &StoredCall) -> Value {
         "task_type": record.route.task_type(),
         "model": record.model,
         "stream": record.stream,
+        "scenario": record.scenario,
         "status": record.status,
         "verdict": { "code": verdict.code(), "class": verdict.class().label(), "level": verdict.level().label(), "owner": verdict.owner().label(),
             "zh": words(Lang::Zh), "en": words(Lang::En) },

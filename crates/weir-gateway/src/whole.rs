@@ -105,6 +105,10 @@ fn failure(class: UpstreamClass, status: u16, told: Option<Timestamp>) -> Failur
 /// The error in the words that the one who called may read.
 fn said(gateway: &Gateway, class: UpstreamClass, asked: Private<'_>, error: &UpstreamError) -> Refusal {
     let refusal = Refusal::of(class.verdict_behind_gateway()).scope(Scope::Upstream).by(Side::Upstream);
+    if class == UpstreamClass::DailyQuota {
+        // No SDK waits until its day is over; each of its retries would only be refused again.
+        return refusal.never_retry();
+    }
     if is_the_operators(class) {
         return refusal;
     }
@@ -119,6 +123,8 @@ fn said(gateway: &Gateway, class: UpstreamClass, asked: Private<'_>, error: &Ups
     }
     let token = |token: &Option<String>| token.as_deref().map(|token| screen.token(token));
     let refusal = refusal.code(token(&error.code).as_deref(), token(&error.kind).as_deref());
+    // The time of a lock, or of an early request, passes: about these the SDKs' own rules are right.
+    let refusal = if matches!(error.status, 409 | 425) { refusal.retry_as_usual() } else { refusal };
     // The upstream's own status is right about the request; about itself the catalogue's is.
     if (400..500).contains(&error.status) && error.status != 429 { refusal.status(error.status) } else { refusal }
 }

@@ -108,13 +108,17 @@ pub(crate) fn finish(mut reply: Reply, scenario: &Scenario, request: &Request, s
     if reply.head.status == 0 {
         return reply;
     }
+    let refuses = reply.head.status == 429;
     let headers = &mut reply.head.headers;
     let quoted = request.credential.rsplit(' ').next().filter(|key| scenario.has(Term::EchoError) && !key.is_empty());
     headers.push(("x-request-id", quoted.map_or_else(|| id("req_", seed, 32), str::to_owned)));
     headers.push(("openai-processing-ms", (100 + mix(seed, 1) % 900).to_string()));
-    headers.push(("x-ratelimit-limit-requests", "10000".to_owned()));
-    headers.push(("x-ratelimit-remaining-requests", "9999".to_owned()));
-    headers.push(("x-ratelimit-reset-requests", "6ms".to_owned()));
+    if !refuses {
+        // A limit that refuses has not 9,999 left, and a 429 says no more about its end than its scenario lets it.
+        headers.push(("x-ratelimit-limit-requests", "10000".to_owned()));
+        headers.push(("x-ratelimit-remaining-requests", "9999".to_owned()));
+        headers.push(("x-ratelimit-reset-requests", "6ms".to_owned()));
+    }
     // Planted: it must never reach a record or a page of whoever stands in front.
     headers.push(("set-cookie", "sim_session=planted-cookie; HttpOnly".to_owned()));
     if let Some(skew) = scenario.span(Term::DateSkew) {

@@ -60,7 +60,7 @@ impl Entry {
         if self.example.is_empty() { format!("sim:{}", self.name) } else { format!("sim:{}={}", self.name, self.example) }
     }
 
-    /// Whether `fail_rate` decides if the word strikes.
+    /// Whether the words of chance decide if it strikes.
     #[must_use]
     pub fn is_fault(&self) -> bool {
         !matches!(self.group, Group::Answer | Group::Chance)
@@ -119,6 +119,9 @@ catalogue! {
     Obfuscation "obfuscation" Answer (NOTHING) "" [Ok] "数据块带 obfuscation 填充" "chunks carry obfuscation padding";
     Echo "echo" Answer (NOTHING) "" [Ok] "回答就是提示词" "the answer repeats the prompt";
     FailRate "fail_rate" Chance (Argument::Share) "0.05" [UpstreamError UpstreamOverloaded RateLimitedNoHint StreamCut OutcomeUnknown] "按请求体固定抽中此比例出错" "this share of bodies fails, always the same ones";
+
+    Flaky "flaky" Chance (Argument::Share) "0.05" [UpstreamError UpstreamOverloaded RateLimitedNoHint StreamCut OutcomeUnknown] "此比例的请求出错,重试时重新抽签" "this share of requests fails, a retry draws anew";
+    Rpm "rpm" Chance (Argument::Count { default: None, max: 1_000_000 }) "60" [RateLimited RateLimitedNoHint] "每分钟超过 N 个请求才出错,提示为真" "requests beyond N a minute fail; a hint tells the truth";
 
     Interval "interval" Answer (SPAN) "20ms" [Ok] "相邻事件之间的间隔" "time between two events";
     Jitter "jitter" Answer (NOTHING) "" [Ok] "间隔在一半到一倍半之间变化" "intervals vary by half, the same way each time";

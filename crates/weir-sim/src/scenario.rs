@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    catalog::{Argument, CATALOG, Term},
+    catalog::{Argument, CATALOG, Group, Term},
     digest,
 };
 
@@ -50,6 +50,15 @@ struct Clause {
     once: bool,
 }
 
+/// What the simulator knows of a request when it decides which words strike.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Met {
+    /// How often its body was seen before.
+    pub(crate) before: u64,
+    /// How long until `rpm` lets it through; `None` if it did.
+    pub(crate) over: Option<Duration>,
+}
+
 /// What a model name asks for. An empty one is a good answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scenario(Vec<Clause>);
@@ -79,22 +88,49 @@ impl Scenario {
         self
     }
 
-    /// Whether any word strikes only the first time that a body is seen.
+    /// Whether it depends on how often a body was seen.
     pub(crate) fn remembers(&self) -> bool {
-        self.0.iter().any(|clause| clause.once)
+        self.0.iter().any(|clause| clause.once || clause.term == Term::Flaky)
     }
 
-    /// What is in force for one request: `_once` words are gone when its body was seen before, faults are gone when `fail_rate` spares it.
-    pub(crate) fn strike(mut self, seed: u64, seen_before: bool) -> Self {
-        self.0.retain(|clause| !(clause.once && seen_before));
-        let Some(Value::Share(rate)) = self.value(Term::FailRate) else { return self };
-        if digest::share(seed, FAIL_ROLL) >= rate {
-            self.0.retain(|clause| !clause.term.entry().is_fault());
-        } else if !self.0.iter().any(|clause| clause.term.entry().is_fault()) {
+    /// What is in force for one request: `_once` words are gone when its body was seen before, faults are gone when every word of
+    /// chance spares it.
+    pub(crate) fn strike(mut self, seed: u64, met: Met) -> Self {
+        self.0.retain(|clause| !(clause.once && met.before > 0));
+        if let Some(wait) = met.over {
+            return self.over(wait);
+        }
+        let struck = [(Term::FailRate, seed), (Term::Flaky, digest::mix(seed, FLAKY_ROLL.wrapping_add(met.before)))]
+            .into_iter()
+            .filter_map(|(term, seed)| if let Some(Value::Share(rate)) = self.value(term) { Some((seed, rate)) } else { None })
+            .find(|(seed, rate)| digest::share(*seed, FAIL_ROLL) < *rate);
+        let left_to_chance = self.0.iter().any(|clause| clause.term.entry().group == Group::Chance);
+        if let Some((seed, _)) = struck
+            && !self.has_fault()
+        {
             let pick = usize::try_from(digest::mix(seed, MIX_ROLL)).unwrap_or(0) % MIXED.len();
             self.0.push(Clause { term: MIXED[pick].0, value: MIXED[pick].1, once: false });
+        } else if struck.is_none() && left_to_chance {
+            self.0.retain(|clause| !clause.term.entry().is_fault());
         }
         self
+    }
+
+    /// More came than `rpm` lets through: the faults strike, a plain 429 if there are none, and a hint tells how long it really is.
+    fn over(mut self, wait: Duration) -> Self {
+        if !self.has_fault() {
+            self.0.push(Clause { term: Term::S429, value: Value::Nothing, once: false });
+        }
+        for clause in &mut self.0 {
+            if matches!(clause.term, Term::S429Hint | Term::S429Ms | Term::S429Date | Term::S429Body) {
+                clause.value = Value::Span(wait);
+            }
+        }
+        self
+    }
+
+    fn has_fault(&self) -> bool {
+        self.0.iter().any(|clause| clause.term.entry().is_fault())
     }
 
     fn value(&self, term: Term) -> Option<Value> {
@@ -122,11 +158,12 @@ impl Scenario {
     }
 }
 
-/// Positions of `fail_rate`'s two rolls, far from those that words are made of.
+/// Positions of the rolls of chance, far from those that words are made of.
 const FAIL_ROLL: u64 = 1 << 60;
 const MIX_ROLL: u64 = FAIL_ROLL + 1;
+const FLAKY_ROLL: u64 = FAIL_ROLL + 2;
 
-/// What fails when `fail_rate` stands alone.
+/// What fails when a share of requests fails and nothing says how.
 const MIXED: &[(Term, Value)] = &[
     (Term::S500, Value::Nothing),
     (Term::S503, Value::Nothing),
@@ -285,17 +322,40 @@ mod tests {
     #[test]
     fn once_words_leave_when_the_body_was_seen() {
         let scenario = Scenario::parse("sim:tokens=3,503_once").unwrap();
-        assert!(scenario.clone().strike(1, false).has(Term::S503));
-        let again = scenario.strike(1, true);
+        assert!(scenario.clone().strike(1, Met::default()).has(Term::S503));
+        let again = scenario.strike(1, Met { before: 1, over: None });
         assert!(!again.has(Term::S503) && again.has(Term::Tokens));
     }
 
     #[test]
     fn a_fail_rate_spares_the_same_bodies_each_time() {
         let scenario = Scenario::parse("sim:fail_rate=0.2,503,tokens=4").unwrap();
-        let struck = (0..1000).filter(|seed| scenario.clone().strike(*seed, false).has(Term::S503)).count();
+        let struck = (0..1000).filter(|seed| scenario.clone().strike(*seed, Met::default()).has(Term::S503)).count();
         assert!((150..250).contains(&struck), "{struck}");
         let mixed = Scenario::parse("sim:fail_rate=1").unwrap();
-        assert!((0..50).all(|seed| mixed.clone().strike(seed, false).terms().any(|term| term.entry().is_fault())));
+        assert!((0..50).all(|seed| mixed.clone().strike(seed, Met::default()).terms().any(|term| term.entry().is_fault())));
+    }
+
+    #[test]
+    fn a_flaky_upstream_draws_anew_for_each_retry_and_the_same_in_each_run() {
+        let scenario = Scenario::parse("sim:flaky=0.3,503,tokens=4").unwrap();
+        let struck = |seed, before| scenario.clone().strike(seed, Met { before, over: None }).has(Term::S503);
+        let first: Vec<u64> = (0..1000).filter(|seed| struck(*seed, 0)).collect();
+        assert!((250..350).contains(&first.len()), "{}", first.len());
+        let again = first.iter().filter(|seed| struck(**seed, 1)).count();
+        assert!((50..130).contains(&again), "a retry is struck as often as any request: {again} of {}", first.len());
+        assert!(first.iter().all(|seed| struck(*seed, 0)));
+        let plain = Scenario::parse("sim:flaky=1").unwrap().strike(3, Met::default());
+        assert!(plain.has_fault() && !Scenario::parse("sim:flaky=0").unwrap().strike(3, Met::default()).has_fault());
+    }
+
+    #[test]
+    fn beyond_the_rate_the_hint_is_the_true_wait() {
+        let over = Met { before: 0, over: Some(Duration::from_millis(1_500)) };
+        let hinted = Scenario::parse("sim:rpm=60,429_hint=7s").unwrap();
+        assert_eq!(hinted.clone().strike(1, over).span(Term::S429Hint), Some(Duration::from_millis(1_500)));
+        assert!(!hinted.strike(1, Met::default()).has(Term::S429Hint), "within the rate there is no fault");
+        assert!(Scenario::parse("sim:rpm=60").unwrap().strike(1, over).has(Term::S429));
+        assert!(!Scenario::parse("sim:rpm=60,503").unwrap().strike(1, over).has(Term::S429), "what is named strikes instead");
     }
 }

@@ -1,13 +1,13 @@
 //! What the simulator received, without content: the tests' and the doctor's witness.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     time::Duration,
 };
 
 use serde::Serialize;
 
-/// Bodies that `_once` remembers; the oldest is forgotten beyond it.
+/// Bodies that `_once` and `flaky` remember; the oldest is forgotten beyond it.
 const BODIES_MAX: usize = 65_536;
 
 /// How an answer ended.
@@ -161,26 +161,28 @@ pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Which bodies came before.
+/// How often bodies came before.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    known: HashSet<u64>,
+    known: HashMap<u64, u64>,
     order: VecDeque<u64>,
 }
 
 impl Memory {
-    /// Whether the body was seen before; it is from now on.
-    pub(crate) fn meet(&mut self, body: u64) -> bool {
-        if !self.known.insert(body) {
-            return true;
+    /// How often the body was seen before; once more from now on.
+    pub(crate) fn meet(&mut self, body: u64) -> u64 {
+        if let Some(times) = self.known.get_mut(&body) {
+            *times += 1;
+            return *times;
         }
+        self.known.insert(body, 0);
         self.order.push_back(body);
         if self.order.len() > BODIES_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
         }
-        false
+        0
     }
 }
 
@@ -191,9 +193,9 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_forgets_the_oldest() {
         let mut memory = Memory::default();
-        assert!(!memory.meet(0) && memory.meet(0));
-        (1..=BODIES_MAX as u64).for_each(|body| assert!(!memory.meet(body)));
-        assert!(!memory.meet(0), "the oldest was forgotten");
+        assert_eq!([memory.meet(0), memory.meet(0), memory.meet(0)], [0, 1, 2]);
+        (1..=BODIES_MAX as u64).for_each(|body| assert_eq!(memory.meet(body), 0));
+        assert_eq!(memory.meet(0), 0, "the oldest was forgotten");
         assert_eq!(memory.known.len(), memory.order.len());
     }
 }

@@ -15,9 +15,10 @@ use crate::{
     digest::Fnv,
     families::{created, media},
     http1::Request,
+    pace::Paces,
     refusal,
     reply::{Head, Reply},
-    scenario::Scenario,
+    scenario::{Met, Scenario},
     seen::{Ended, Log, Memory, SeenRequest, Tally, millis},
     tasks::{Shape, Tasks},
     text::json,
@@ -41,8 +42,8 @@ pub struct SimSettings {
     pub idle: Duration,
     /// The wall time at which the simulator begins; dates in answers count on from it.
     pub epoch: Timestamp,
-    /// Laid under every request's own scenario. With `reset_before_accept` connections are reset before a byte is read;
-    /// with `reset_before_accept_once` only the first.
+    /// Laid under every request's own scenario, until [`Sim::set_always`] lays another. With `reset_before_accept` connections are
+    /// reset before a byte is read; with `reset_before_accept_once` only the first.
     pub always: Scenario,
 }
 
@@ -81,6 +82,8 @@ struct State {
     log: Log,
     memory: Memory,
     tasks: Tasks,
+    paces: Paces,
+    always: Scenario,
 }
 
 /// A request that was noted and must be ended.
@@ -93,7 +96,13 @@ impl Sim {
     /// A simulator whose time begins now.
     #[must_use]
     pub fn new(settings: SimSettings) -> Self {
-        let state = State { log: Log::new(settings.requests_max), memory: Memory::default(), tasks: Tasks::default() };
+        let state = State {
+            log: Log::new(settings.requests_max),
+            memory: Memory::default(),
+            tasks: Tasks::default(),
+            paces: Paces::default(),
+            always: settings.always.clone(),
+        };
         Self(Arc::new(Shared { settings, begun: Instant::now(), state: Mutex::new(state) }))
     }
 
@@ -126,6 +135,11 @@ impl Sim {
         self.state().log.clear();
     }
 
+    /// Lays another scenario under every request that comes from now on: an upstream that falls ill, or recovers.
+    pub fn set_always(&self, always: Scenario) {
+        self.state().always = always;
+    }
+
     pub(crate) fn settings(&self) -> &SimSettings {
         &self.0.settings
     }
@@ -143,7 +157,7 @@ impl Sim {
     pub(crate) fn accepts_connection(&self) -> bool {
         let mut state = self.state();
         let first = state.log.connected();
-        let always = self.settings().always.clone().strike(0, !first);
+        let always = state.always.clone().strike(0, Met { before: u64::from(!first), over: None });
         !always.has(Term::ResetBeforeAccept)
     }
 
@@ -164,15 +178,18 @@ impl Sim {
         let model = ask.as_ref().map_or("", |ask| ask.model.as_str());
         let ordered = match Scenario::parse(model) {
             // Resetting before the accept is a connection's matter, decided when it came.
-            Ok(ordered) => ordered.with(&self.settings().always.clone().without(Term::ResetBeforeAccept)),
+            Ok(ordered) => ordered.with(&self.state().always.clone().without(Term::ResetBeforeAccept)),
             Err(error) => {
                 let message = format!("The model `{}` does not exist: failed to {error}. GET /v1/models lists all.", short(model));
                 return (answer::not_served(404, family, "model_not_found", &message), Some(noted));
             }
         };
         let seed = ask.as_ref().map_or_else(|| crate::digest::fnv(request.path.as_bytes()), |ask| ask.seed);
-        let seen_before = ordered.remembers() && self.meets(request, ask.as_ref());
-        let scenario = ordered.strike(seed, seen_before);
+        let before = if ordered.remembers() { self.meets(request, ask.as_ref()) } else { 0 };
+        // Only what asks a model for something counts against its rate.
+        let rpm = ordered.count(Term::Rpm).filter(|_| ask.is_some());
+        let over = rpm.and_then(|rpm| self.state().paces.ask(rpm, self.elapsed()).err());
+        let scenario = ordered.strike(seed, Met { before, over });
         if scenario.has(Term::ResetAfterAccept) || scenario.has(Term::ResetBeforeAccept) {
             return (Reply::reset(), Some(noted));
         }
@@ -180,7 +197,7 @@ impl Sim {
         (answer::finish(reply, &scenario, request, seed, now), Some(noted))
     }
 
-    fn meets(&self, request: &Request, ask: Option<&Ask>) -> bool {
+    fn meets(&self, request: &Request, ask: Option<&Ask>) -> u64 {
         let mut sum = Fnv::new();
         sum.eat(request.method.as_bytes());
         sum.eat(request.path.as_bytes());

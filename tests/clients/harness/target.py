@@ -25,6 +25,7 @@ class Target:
     weir_url: str
     key: str
     log: Path | None = None
+    data: Path | None = None
 
     def sides(self) -> tuple[tuple[str, str], tuple[str, str]]:
         return ("direct", self.upstream_url), ("weir", self.weir_url)
@@ -84,7 +85,7 @@ def weir_up(binary: Path, more: tuple[str, ...] = (), environ: dict[str, str] | 
             if not line:
                 raise RuntimeError(f"weir up printed no ready line\n{tail(log)}")
             ready = json.loads(line)
-            yield Target(ready.get("sim_url", ""), ready["base_url"], ready["api_key"], log)
+            yield Target(ready.get("sim_url", ""), ready["base_url"], ready["api_key"], log, Path(folder) / "data")
 
 
 def tail(log: Path, lines: int = 20) -> str:

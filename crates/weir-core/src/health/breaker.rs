@@ -92,7 +92,7 @@ pub struct Breaker {
 
 /// What a breaker says of the next call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub enum BreakerState {
     Closed,
     /// A probe may go.
     Probe,
@@ -102,20 +102,20 @@ pub enum Gate {
 
 impl Breaker {
     #[must_use]
-    pub fn gate(&self, now: Timestamp) -> Gate {
-        let Some(open) = &self.open else { return Gate::Closed };
+    pub fn state(&self, now: Timestamp) -> BreakerState {
+        let Some(open) = &self.open else { return BreakerState::Closed };
         if open.spell.holds(now) {
-            return Gate::Open(open.spell.until);
+            return BreakerState::Open(open.spell.until);
         }
         match open.probe_since.map(|since| Spell { since, until: since.after(PROBE_LIMIT) }) {
-            Some(probe) if probe.holds(now) => Gate::Open(probe.until),
-            _ => Gate::Probe,
+            Some(probe) if probe.holds(now) => BreakerState::Open(probe.until),
+            _ => BreakerState::Probe,
         }
     }
 
     /// A call goes; if it is a probe, no other does until it ended.
     pub fn begin(&mut self, now: Timestamp) {
-        if self.gate(now) == Gate::Probe
+        if self.state(now) == BreakerState::Probe
             && let Some(open) = &mut self.open
         {
             open.probe_since = Some(now);

@@ -9,7 +9,7 @@ mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use breaker::{Breaker, BreakerTerms, Gate};
+pub use breaker::{Breaker, BreakerState, BreakerTerms};
 
 use crate::Timestamp;
 
@@ -113,10 +113,10 @@ impl Health {
         if let Some(until) = spells.into_iter().flatten().filter(|spell| spell.holds(now)).map(|spell| spell.until).max() {
             return Fitness::Unwell(until);
         }
-        match patient.map_or(Gate::Closed, |patient| patient.breaker.gate(now)) {
-            Gate::Closed => Fitness::Fit,
-            Gate::Probe => Fitness::Probe,
-            Gate::Open(until) => Fitness::Unwell(until),
+        match patient.map_or(BreakerState::Closed, |patient| patient.breaker.state(now)) {
+            BreakerState::Closed => Fitness::Fit,
+            BreakerState::Probe => Fitness::Probe,
+            BreakerState::Open(until) => Fitness::Unwell(until),
         }
     }
 

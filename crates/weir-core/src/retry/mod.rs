@@ -52,7 +52,7 @@ impl Failure {
     /// Whether another channel of the same upstream is as good as another upstream.
     #[must_use]
     pub fn is_of_the_channel(self) -> bool {
-        matches!(self, Self::Unanswered | Self::Refused { blame: Blame::Rate, .. })
+        matches!(self, Self::Unanswered | Self::Refused { blame: Blame::Rate | Blame::Credential | Blame::Rights | Blame::DailyQuota, .. })
     }
 }
 
@@ -63,9 +63,11 @@ impl From<Failure> for Outcome {
             return if seen == Failure::Final { Self::Nothing } else { Self::Failed { told: None } };
         };
         match blame {
-            Blame::Rate | Blame::DailyQuota => Self::Throttled { told },
+            Blame::Rate => Self::Throttled { told },
             Blame::Credential => Self::Denied,
-            Blame::Rights => Self::ModelDenied,
+            // A day's quota without a told end is gone for longer than a moment's cooling.
+            Blame::DailyQuota if told.is_some() => Self::Throttled { told },
+            Blame::DailyQuota | Blame::Rights => Self::ModelDenied,
             Blame::Request => Self::Nothing,
             // A lock or an early request is no sign of ill health; only time-outs and rates are among the 4xx.
             Blame::Upstream if matches!(status, 400..=407 | 409..=428 | 430..=499) => Self::Nothing,
@@ -157,7 +159,12 @@ fn forbidden(policy: &RetryPolicy, seen: Failure, at: &Standing) -> Option<StopR
             (!allowed).then_some(StopReason::MayCostTwice)
         }
         Failure::Refused { status, blame, .. } => match blame {
-            Blame::Request | Blame::Credential | Blame::Rights | Blame::DailyQuota => Some(StopReason::Useless),
+            Blame::Request => Some(StopReason::Useless),
+            // The operator's own trouble with one channel, whatever its status: never again on it, but another's credential may be sound.
+            Blame::Credential | Blame::Rights | Blame::DailyQuota => {
+                let allowed = at.elsewhere && policy.high_cost != HighCost::UnsentOnly;
+                (!allowed).then_some(StopReason::Useless)
+            }
             Blame::Rate | Blame::Upstream if !policy.retries(status) => Some(StopReason::Useless),
             Blame::Rate | Blame::Upstream => (policy.high_cost == HighCost::UnsentOnly).then_some(StopReason::MayCostTwice),
         },

@@ -58,9 +58,12 @@ fn each_failure_is_retried_as_its_scenario_says_or_not_at_all() {
         (status(501), true, useless, useless),
         (status(400), true, useless, useless),
         (status(413), true, useless, useless),
-        (refused(429, Blame::DailyQuota), true, useless, useless),
-        (refused(429, Blame::Credential), true, useless, useless),
-        (refused(503, Blame::Rights), true, useless, useless),
+        (refused(429, Blame::DailyQuota), false, useless, useless),
+        (refused(429, Blame::DailyQuota), true, retry(true), useless),
+        (refused(429, Blame::Credential), false, useless, useless),
+        (refused(429, Blame::Credential), true, retry(true), useless),
+        (refused(503, Blame::Rights), false, useless, useless),
+        (refused(503, Blame::Rights), true, retry(true), useless),
         (refused(500, Blame::Request), true, useless, useless),
     ];
     for (seen, elsewhere, chat, media) in table {
@@ -200,6 +203,7 @@ proptest! {
             match seen {
                 Failure::Final => prop_assert!(false, "nothing mends it"),
                 Failure::Unanswered => prop_assert!(goes && !at.unanswered_before && policy.high_cost == HighCost::FailoverOnce),
+                Failure::Refused { blame: Blame::Credential | Blame::Rights | Blame::DailyQuota, .. } => prop_assert!(goes),
                 Failure::Refused { status, .. } => {
                     prop_assert!(!is_never_retried(status) && policy.retry_statuses.contains(&status));
                     prop_assert!(policy.high_cost != HighCost::UnsentOnly);
@@ -231,7 +235,7 @@ proptest! {
             } else {
                 retries += u64::from(budget.withdraw(now));
             }
-            let passed = u64::try_from(now.since(NOW).as_secs()).unwrap_or(u64::MAX) / FLOOR_EVERY.as_secs();
+            let passed = now.since(NOW).as_secs() / FLOOR_EVERY.as_secs();
             let most = firsts * u64::from(percent) / 100 + u64::from(floor) + if floor == 0 { 0 } else { passed };
             prop_assert!(retries <= most, "{retries} retries of {firsts} calls, {most} at most");
         }
@@ -275,7 +279,8 @@ fn what_a_failure_says_about_its_channel() {
         (status(408), Outcome::Failed { told: None }),
         (status(409), Outcome::Nothing),
         (status(429), Outcome::Throttled { told: None }),
-        (refused(429, Blame::DailyQuota), Outcome::Throttled { told: None }),
+        (refused(429, Blame::DailyQuota), Outcome::ModelDenied),
+        (Failure::Refused { status: 429, blame: Blame::DailyQuota, told: Some(NOW) }, Outcome::Throttled { told: Some(NOW) }),
         (refused(401, Blame::Credential), Outcome::Denied),
         (refused(503, Blame::Rights), Outcome::ModelDenied),
         (refused(400, Blame::Request), Outcome::Nothing),

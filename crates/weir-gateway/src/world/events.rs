@@ -44,6 +44,7 @@ impl Expected {
             expected.finished |= finishes(&text);
             if is_marker(&text) {
                 expected.markers.push(end);
+                expected.markers.extend(text.ends_with("\r\n").then_some(end - 1));
             }
         }
         expected.finished |= finishes(&String::from_utf8_lossy(&expected.rest));

@@ -6,19 +6,26 @@
 mod again;
 mod chance;
 mod client;
+mod docs;
+mod dying;
 mod events;
 mod laws;
+mod matrix;
 mod plan;
+mod rig;
 mod run;
+mod saw;
 mod scenarios;
+mod storm;
 mod upstream;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use run::World;
+use weir_core::Failure;
 
-use crate::reply::Reply;
+use crate::{attempts::Failed, reply::Reply};
 
 /// A gateway broken on purpose, to show that the laws catch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +42,10 @@ pub(crate) enum Sabotage {
     DroppedRecord,
     /// Nobody is known to ask again.
     Forgetful,
+    /// What may have arrived is taken for what never left.
+    SentTwice,
+    /// Only the first wait is waited.
+    HastyRetry,
 }
 
 impl Sabotage {
@@ -43,11 +54,24 @@ impl Sabotage {
         let forged = match self {
             Self::ForgedDone => Bytes::from_static(b"data: [DONE]\n\n"),
             Self::HalfEvent => rest,
-            Self::None | Self::DoubleSettle | Self::DroppedRecord | Self::Forgetful => return,
+            Self::None | Self::DoubleSettle | Self::DroppedRecord | Self::Forgetful | Self::SentTwice | Self::HastyRetry => return,
         };
         if reply.is_open() && !forged.is_empty() {
             let _ = reply.pass(forged, 0).await;
         }
+    }
+}
+
+impl Sabotage {
+    pub(crate) fn misread(self, mut failed: Failed) -> Failed {
+        if self == Self::SentTwice && failed.failure == Failure::Unanswered {
+            failed.failure = Failure::Unsent;
+        }
+        failed
+    }
+
+    pub(crate) fn hurry(self, attempts: u8, wait: Duration) -> Duration {
+        if self == Self::HastyRetry && attempts > 1 { Duration::ZERO } else { wait }
     }
 }
 
@@ -140,4 +164,14 @@ fn a_world_finds_a_call_without_a_record() {
 #[test]
 fn a_world_finds_a_repeated_request_that_was_charged_again() {
     assert!(caught(Sabotage::Forgetful).is_some_and(|law| law.contains("was charged as")));
+}
+
+#[test]
+fn a_world_finds_a_request_that_may_have_arrived_sent_again() {
+    assert!(caught(Sabotage::SentTwice).is_some_and(|law| law.contains("unanswered")));
+}
+
+#[test]
+fn a_world_finds_waits_that_shrink() {
+    assert!(caught(Sabotage::HastyRetry).is_some_and(|law| law.contains("shrink")));
 }

@@ -17,7 +17,7 @@ use super::{
     chance::{Chance, EPOCH, Paused, Seeded},
     client::{self, BODY_BYTES, FROZEN, Got, Keys},
     plan::{Asking, Behaviour, Defect, Mark, PRICE, Plan},
-    upstream::{Pipes, straight},
+    upstream::{Host, Pipes, straight},
 };
 use crate::{Channel, Gateway, Limits, PriceList, Settings, Upstream};
 
@@ -78,7 +78,8 @@ async fn run(seed: u64, sabotage: Sabotage, dir: &Path) -> World {
     let settings = BooksSettings { slots: 16, inline: true };
     let (books, _) = Books::open(Store::open(dir).unwrap(), &settings, clock.clone()).unwrap();
     let sim = Sim::new(SimSettings::default());
-    let pipes = Pipes::new(sim.clone(), &plan.dials, plan.pipe_bytes);
+    let host = Host::new(sim.clone(), &plan.dials);
+    let pipes = Pipes::new(["sim.test", "backup.test"].map(|name| (name.to_owned(), host.clone())).into(), plan.pipe_bytes);
     let mut gateway = Gateway::new(gateway_settings(&plan), books, clock, Arc::new(Seeded::new(seed)), Arc::new(pipes));
     gateway.tells_date = false;
     gateway.sabotage = sabotage;

@@ -56,7 +56,7 @@ const SHAPES: &[&str] = &[
 ];
 
 /// Words that say nothing new here: chance of its own, jobs, megabytes, the connection's fate, which the dial decides, and answers that repeat the prompt.
-const LEFT_OUT: &[&str] = &["echo", "echo_error", "fail_rate", "big", "tokens", "reset_before_accept"];
+const LEFT_OUT: &[&str] = &["echo", "echo_error", "fail_rate", "flaky", "rpm", "big", "tokens", "reset_before_accept"];
 
 /// A model name and whether it asks for a good answer.
 pub(super) fn draw(chance: &mut Chance) -> (String, bool) {

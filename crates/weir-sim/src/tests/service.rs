@@ -188,3 +188,38 @@ async fn a_cut_on_tcp_is_a_reset() {
     tokio::join!(sim.clone().serve(listener, stopped), client);
     assert_eq!(sim.count(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r31_a_rate_is_enforced_and_its_hint_is_true() {
+    let sim = sim_with("sim:rpm=120,429_ms");
+    let burst = post("/v1/chat/completions", &chat("sim:tokens=2", false)).repeat(4);
+    let statuses = |got: &Got| got.text().matches("HTTP/1.1 200").count();
+    let first = exchange(&sim, &burst).await;
+    assert_eq!((statuses(&first), first.text().matches("retry-after-ms: 500").count()), (2, 2), "two a second, and one each half second");
+    assert_eq!(statuses(&exchange(&sim, &burst).await), 2, "ten minutes later there is room again, but no more than before");
+    let listed = exchange(&sim, &get("/v1/models").repeat(9)).await;
+    assert_eq!(listed.text().matches("HTTP/1.1 200").count(), 9, "lists are not counted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_falls_ill_and_recovers_under_the_same_connection() {
+    let sim = sim();
+    let (mut client, server) = duplex(64 * 1024);
+    let talk = async {
+        let mut statuses = Vec::new();
+        for always in ["sim:ok", "sim:503", "sim:429_hint=3s", "sim:ok"] {
+            sim.set_always(Scenario::parse(always).unwrap());
+            client.write_all(&post("/v1/chat/completions", &chat("sim:tokens=2", false))).await.unwrap();
+            let mut head = vec![0; 12];
+            client.read_exact(&mut head).await.unwrap();
+            statuses.push(String::from_utf8(head).unwrap()[9..].to_owned());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let mut rest = vec![0; 64 * 1024];
+            let _ = client.read(&mut rest).await.unwrap();
+        }
+        drop(client);
+        statuses
+    };
+    let ((), statuses) = tokio::join!(sim.serve_connection(server), talk);
+    assert_eq!(statuses, ["200", "503", "429", "200"]);
+}

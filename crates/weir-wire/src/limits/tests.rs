@@ -66,7 +66,6 @@ fn a_moment_is_read_in_every_way_it_is_written() {
 
 #[test]
 fn the_later_of_the_headers_wins() {
-    type Pairs = &'static [(&'static str, &'static str)];
     let table: &[(Pairs, Option<i64>)] = &[
         (&[], None),
         (&[("retry-after", "7")], Some(7_000)),
@@ -127,89 +126,86 @@ fn a_body_tells_its_wait_in_fields_and_in_prose() {
     assert_eq!(wait(&[("retry-after", "20")], "try again in 9s"), Some(20_000));
 }
 
-/// What each vendor sends with a 429, as a whole: the later of its hints wins, and what is no hint is none.
+type Pairs = &'static [(&'static str, &'static str)];
+
+/// What each vendor sends with a 429, as a whole: headers, body, and the wait in milliseconds.
+const VENDORS: &[(&str, Pairs, &str, Option<i64>)] = &[
+    (
+        "OpenAI",
+        &[
+            ("x-ratelimit-limit-requests", "60"),
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", "1s"),
+            ("x-ratelimit-remaining-tokens", "149984"),
+            ("x-ratelimit-reset-tokens", "6m0s"),
+        ],
+        r#"{"error":{"message":"Rate limit reached … Please try again in 9.816s. Visit …","code":"rate_limit_exceeded"}}"#,
+        Some(9_816),
+    ),
+    (
+        "OpenAI without a hint",
+        &[("x-ratelimit-remaining-requests", "59"), ("x-ratelimit-reset-requests", "6ms")],
+        r#"{"error":{"message":"Rate limit reached for this model on requests per min (RPM): Limit 3, Used 3, Requested 1."}}"#,
+        None,
+    ),
+    (
+        "Azure",
+        &[("retry-after", "2"), ("retry-after-ms", "1500"), ("x-ratelimit-remaining-requests", "12"), ("x-ratelimit-reset-requests", "-1")],
+        r#"{"error":{"code":"429","message":"Rate limit is exceeded. Try again in 2 seconds."}}"#,
+        Some(2_000),
+    ),
+    (
+        "Groq",
+        &[
+            ("retry-after", "179"),
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", "2m59.56s"),
+            ("x-ratelimit-remaining-tokens", "17997"),
+            ("x-ratelimit-reset-tokens", "7.66s"),
+        ],
+        r#"{"error":{"message":"… Please try again in 2m59.56s."}}"#,
+        Some(179_560),
+    ),
+    (
+        "Anthropic",
+        &[
+            ("retry-after", "13"),
+            ("anthropic-ratelimit-input-tokens-remaining", "0"),
+            ("anthropic-ratelimit-input-tokens-reset", "2026-11-22T08:00:13Z"),
+            ("anthropic-ratelimit-requests-remaining", "49"),
+            ("anthropic-ratelimit-requests-reset", "2026-11-22T08:00:59Z"),
+        ],
+        r#"{"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your rate limit"}}"#,
+        Some(13_000),
+    ),
+    (
+        "OpenRouter",
+        &[("retry-after", "8")],
+        r#"{"error":{"code":429,"metadata":{"headers":{"X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1795334410000"}}}}"#,
+        Some(10_000),
+    ),
+    (
+        "Gemini",
+        &[],
+        r#"[{"error":{"code":429,"message":"Please retry in 46.471s.","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"46s"}]}}]"#,
+        Some(46_471),
+    ),
+    ("Zhipu", &[], r#"{"error":{"code":"1308","message":"您的限额将在 2026-11-22 16:01:00 重置"}}"#, Some(60_000)),
+    ("NanoGPT", &[], "Free quota used. Resets at 10:00 UTC.", Some(7_200_000)),
+    ("a gateway", &[("ratelimit", "\"default\";r=0;t=30"), ("ratelimit-policy", "\"default\";q=100;w=60")], "", Some(30_000)),
+    ("a gateway's date", &[("retry-after", "Sun, 22 Nov 2026 08:00:07 GMT")], "", Some(7_000)),
+    (
+        "a gateway's resetAt",
+        &[("retry-after", "6")],
+        r#"{"error":{"resetAt":"2026-11-22T16:00:07+08:00","retryAfterMs":6000}}"#,
+        Some(7_000),
+    ),
+    ("one-api", &[], r#"{"error":{"message":"当前分组上游负载已饱和，请稍后再试","type":"one_api_error"}}"#, None),
+];
+
 #[test]
 fn r31_the_429_of_every_vendor_is_understood() {
-    type Pairs = &'static [(&'static str, &'static str)];
-    let table: &[(&str, Pairs, &str, Option<i64>)] = &[
-        (
-            "OpenAI",
-            &[
-                ("x-ratelimit-limit-requests", "60"),
-                ("x-ratelimit-remaining-requests", "0"),
-                ("x-ratelimit-reset-requests", "1s"),
-                ("x-ratelimit-remaining-tokens", "149984"),
-                ("x-ratelimit-reset-tokens", "6m0s"),
-            ],
-            r#"{"error":{"message":"Rate limit reached … Please try again in 9.816s. Visit …","code":"rate_limit_exceeded"}}"#,
-            Some(9_816),
-        ),
-        (
-            "OpenAI without a hint",
-            &[("x-ratelimit-remaining-requests", "59"), ("x-ratelimit-reset-requests", "6ms")],
-            r#"{"error":{"message":"Rate limit reached for this model on requests per min (RPM): Limit 3, Used 3, Requested 1."}}"#,
-            None,
-        ),
-        (
-            "Azure",
-            &[
-                ("retry-after", "2"),
-                ("retry-after-ms", "1500"),
-                ("x-ratelimit-remaining-requests", "12"),
-                ("x-ratelimit-reset-requests", "-1"),
-            ],
-            r#"{"error":{"code":"429","message":"Rate limit is exceeded. Try again in 2 seconds."}}"#,
-            Some(2_000),
-        ),
-        (
-            "Groq",
-            &[
-                ("retry-after", "179"),
-                ("x-ratelimit-remaining-requests", "0"),
-                ("x-ratelimit-reset-requests", "2m59.56s"),
-                ("x-ratelimit-remaining-tokens", "17997"),
-                ("x-ratelimit-reset-tokens", "7.66s"),
-            ],
-            r#"{"error":{"message":"… Please try again in 2m59.56s."}}"#,
-            Some(179_560),
-        ),
-        (
-            "Anthropic",
-            &[
-                ("retry-after", "13"),
-                ("anthropic-ratelimit-input-tokens-remaining", "0"),
-                ("anthropic-ratelimit-input-tokens-reset", "2026-11-22T08:00:13Z"),
-                ("anthropic-ratelimit-requests-remaining", "49"),
-                ("anthropic-ratelimit-requests-reset", "2026-11-22T08:00:59Z"),
-            ],
-            r#"{"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your rate limit"}}"#,
-            Some(13_000),
-        ),
-        (
-            "OpenRouter",
-            &[("retry-after", "8")],
-            r#"{"error":{"code":429,"metadata":{"headers":{"X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1795334410000"}}}}"#,
-            Some(10_000),
-        ),
-        (
-            "Gemini",
-            &[],
-            r#"[{"error":{"code":429,"message":"Please retry in 46.471s.","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"46s"}]}}]"#,
-            Some(46_471),
-        ),
-        ("Zhipu", &[], r#"{"error":{"code":"1308","message":"您的限额将在 2026-11-22 16:01:00 重置"}}"#, Some(60_000)),
-        ("NanoGPT", &[], "Free quota used. Resets at 10:00 UTC.", Some(7_200_000)),
-        ("a gateway", &[("ratelimit", "\"default\";r=0;t=30"), ("ratelimit-policy", "\"default\";q=100;w=60")], "", Some(30_000)),
-        ("a gateway's date", &[("retry-after", "Sun, 22 Nov 2026 08:00:07 GMT")], "", Some(7_000)),
-        (
-            "a gateway's resetAt",
-            &[("retry-after", "6")],
-            r#"{"error":{"resetAt":"2026-11-22T16:00:07+08:00","retryAfterMs":6000}}"#,
-            Some(7_000),
-        ),
-        ("one-api", &[], r#"{"error":{"message":"当前分组上游负载已饱和，请稍后再试","type":"one_api_error"}}"#, None),
-    ];
-    for (vendor, pairs, body, expected) in table {
+    for (vendor, pairs, body, expected) in VENDORS {
         assert_eq!(wait(pairs, body), *expected, "{vendor}");
     }
 }

@@ -204,6 +204,20 @@ fn serve(home: &Home) -> Running {
     Running::start(home, &["serve", "--config", "weir.toml", "--json"])
 }
 
+/// Serves and kills, each time after a while that the dice say; the gateway that comes after them lives.
+fn outlived(home: &Home, stage: &Stage, kills: u64, dice: &mut Dice) -> Running {
+    for _ in 0..kills {
+        let gateway = serve(home);
+        stage.moved(Some(address(gateway.text("base_url"))));
+        stage.until_seen(1 + dice.roll(SEEN_BETWEEN_KILLS));
+        stage.moved(None);
+        gateway.kill();
+    }
+    let gateway = serve(home);
+    stage.moved(Some(address(gateway.text("base_url"))));
+    gateway
+}
+
 #[test]
 fn kill_9_under_load_loses_no_charge_makes_none_twice_and_leaves_nothing_pending() {
     let (kills, seed) = (asked("KILLS", 10), asked("SEED", 1));
@@ -212,15 +226,7 @@ fn kill_9_under_load_loses_no_charge_makes_none_twice_and_leaves_nothing_pending
     let mut dice = Dice(seed);
     let seen: Vec<Seen> = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|n| scope.spawn(move || client(stage, key, Dice(seed ^ (n << 32))))).collect();
-        for _ in 0..kills {
-            let gateway = serve(&home);
-            stage.moved(Some(address(gateway.text("base_url"))));
-            stage.until_seen(1 + dice.roll(SEEN_BETWEEN_KILLS));
-            stage.moved(None);
-            gateway.kill();
-        }
-        let gateway = serve(&home);
-        stage.moved(Some(address(gateway.text("base_url"))));
+        let gateway = outlived(&home, stage, kills, &mut dice);
         stage.until_seen(SEEN_BETWEEN_KILLS);
         stage.over.store(true, Ordering::Relaxed);
         let seen = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
@@ -314,15 +320,7 @@ fn r30_a_daily_quota_neither_leaks_nor_overshoots_by_one_whatever_is_killed() {
     let mut dice = Dice(seed);
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|n| scope.spawn(move || until_spent(stage, key, Dice(seed ^ (n << 32))))).collect();
-        for _ in 0..KILLS {
-            let gateway = serve(&home);
-            stage.moved(Some(address(gateway.text("base_url"))));
-            stage.until_seen(1 + dice.roll(SEEN_BETWEEN_KILLS));
-            stage.moved(None);
-            gateway.kill();
-        }
-        let gateway = serve(&home);
-        stage.moved(Some(address(gateway.text("base_url"))));
+        let gateway = outlived(&home, stage, KILLS, &mut dice);
         clients.into_iter().for_each(|client| client.join().unwrap());
         // What failed calls gave back is there to be had, one after the other, until the quota is used up.
         until_spent(stage, key, dice);
