@@ -115,7 +115,8 @@ pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vi
     if matches!(stop, Stop::Eof(_) | Stop::Told(_)) && vigil.client_left() && stream.reply.outlet.is_kept() {
         vigil.returns().await;
     }
-    stream.relayed(stop, vigil.client_left())
+    let gone = vigil.client_left() && stream.reply.outlet.is_gone();
+    stream.relayed(stop, gone)
 }
 
 impl Stream<'_, '_> {

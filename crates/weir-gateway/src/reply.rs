@@ -152,3 +152,17 @@ pub(crate) fn numbered(frame: Bytes, last: &mut u64) -> Bytes {
     let (mark, rest) = frame.split_at(if frame.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 });
     [mark, format!("id: {last}\n").as_bytes(), rest].concat().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_gets_its_number_before_its_first_line_and_a_comment_gets_none() {
+        let mut last = 6;
+        assert_eq!(numbered(HEARTBEAT, &mut last), HEARTBEAT);
+        assert_eq!(numbered(Bytes::from_static(b"event: a\ndata: x\n\n"), &mut last), &b"id: 7\nevent: a\ndata: x\n\n"[..]);
+        let marked = Bytes::from_static(b"\xEF\xBB\xBFdata: x\n\n");
+        assert_eq!(numbered(marked, &mut last), &b"\xEF\xBB\xBFid: 8\ndata: x\n\n"[..]);
+    }
+}

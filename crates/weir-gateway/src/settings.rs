@@ -99,13 +99,14 @@ pub struct Replay {
     pub answer_bytes: usize,
     /// All answers together; the oldest go first.
     pub bytes: usize,
-    /// Calls that are remembered, with or without their answer; the oldest go first.
+    /// Calls that are remembered, with or without their answer; the oldest go first. More than can run at once, so that none is forgotten before
+    /// its row is written.
     pub calls: usize,
 }
 
 impl Default for Replay {
     fn default() -> Self {
-        Self { window: Duration::from_secs(600), answer_bytes: 1 << 20, bytes: 64 << 20, calls: 100_000 }
+        Self { window: Duration::from_secs(600), answer_bytes: 1 << 20, bytes: 64 << 20, calls: 50_000 }
     }
 }
 

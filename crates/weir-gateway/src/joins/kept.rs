@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -12,6 +12,8 @@ use crate::Replay;
 
 /// Memory is asked for in steps of so many bytes, so that an event seldom touches the counter that all calls share.
 const STEP: usize = 4 << 10;
+/// What a head takes, about.
+const HEAD_BYTES: usize = 1 << 10;
 /// A whole answer up to this length is copied out of the buffer that it was read into, which would be kept with it.
 const COPIED_BYTES: usize = 4 << 10;
 
@@ -22,19 +24,21 @@ pub(crate) struct Budget {
     most: usize,
     /// Of one answer.
     each: usize,
+    /// An answer was given up because older ones took its place.
+    missed: AtomicBool,
 }
 
 impl Budget {
     pub(crate) fn new(terms: &Replay) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), most: terms.bytes, each: terms.answer_bytes })
+        Arc::new(Self { used: AtomicUsize::new(0), most: terms.bytes, each: terms.answer_bytes, missed: AtomicBool::new(false) })
     }
 
-    /// Whether so little is left that old answers should go before a new call needs it.
-    pub(crate) fn is_short(&self) -> bool {
-        self.used.load(Ordering::Relaxed) > self.most / 8 * 7
+    /// How much the kept answers should take at most before a new call needs memory: an eighth is left for those that run, half after
+    /// that was too little.
+    pub(crate) fn room(&self) -> usize {
+        if self.missed.swap(false, Ordering::Relaxed) { self.most / 2 } else { self.most / 8 * 7 }
     }
 
-    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -100,7 +104,7 @@ impl Kept {
 
     /// Keeps a piece; `false` if that would exceed a bound.
     pub(crate) fn push(&mut self, piece: &[u8], weight: Weight) -> bool {
-        let fits = self.grant(self.bytes.len() + piece.len());
+        let fits = self.grant(self.size() + piece.len() + size_of::<Piece>());
         if fits {
             self.add(piece, weight);
         }
@@ -123,7 +127,7 @@ impl Kept {
 
     /// Keeps the body of an answer that is no stream; `false` if it exceeds a bound.
     pub(crate) fn push_whole(&mut self, body: &Bytes) -> bool {
-        if !self.grant(body.len()) {
+        if !self.grant(body.len() + size_of::<Piece>()) {
             return false;
         }
         self.whole = Some(if body.len() <= COPIED_BYTES { Bytes::copy_from_slice(body) } else { body.clone() });
@@ -139,7 +143,12 @@ impl Kept {
 
     /// Whether it exceeds its own bound, because somebody waited for it.
     pub(crate) fn is_too_long(&self) -> bool {
-        self.bytes.len().max(self.whole.as_ref().map_or(0, Bytes::len)) > self.budget.each
+        self.size() > self.budget.each
+    }
+
+    /// The memory that it takes, but for its head.
+    fn size(&self) -> usize {
+        self.bytes.len() + self.whole.as_ref().map_or(0, Bytes::len) + self.pieces.len() * size_of::<Piece>()
     }
 
     /// Makes sure that so many bytes may be kept.
@@ -151,6 +160,7 @@ impl Kept {
             let before = self.budget.used.fetch_add(STEP, Ordering::Relaxed);
             if before + STEP > self.budget.most {
                 self.budget.used.fetch_sub(STEP, Ordering::Relaxed);
+                self.budget.missed.store(true, Ordering::Relaxed);
                 return false;
             }
             self.granted += STEP;
@@ -192,6 +202,9 @@ impl Kept {
     pub(crate) fn settle(&mut self) {
         self.bytes.shrink_to_fit();
         self.pieces.shrink_to_fit();
+        let unused = self.granted.saturating_sub(self.size() + HEAD_BYTES);
+        self.granted -= unused;
+        self.budget.used.fetch_sub(unused, Ordering::Relaxed);
     }
 }
 
@@ -205,4 +218,55 @@ impl Drop for Kept {
 pub(crate) fn is_event(frame: &[u8]) -> bool {
     let text = frame.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(frame);
     text.split(|byte| matches!(byte, b'\n' | b'\r')).any(|line| line.starts_with(b"data"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(answer_bytes: usize, bytes: usize) -> (Arc<Budget>, Kept) {
+        let budget = Budget::new(&Replay { answer_bytes, bytes, ..Replay::default() });
+        (Arc::clone(&budget), Kept::new(budget))
+    }
+
+    #[test]
+    fn pieces_come_back_as_they_were_and_say_what_they_weigh() {
+        let (_, mut kept) = kept(10_000, 100_000);
+        for n in 1..=5_u64 {
+            assert!(kept.push(format!("piece {n}").as_bytes(), Weight { tokens: n, any: n > 2 }));
+        }
+        kept.drop_before(2);
+        assert_eq!((kept.piece(1), kept.piece(2).as_deref(), kept.piece(5)), (None, Some(&b"piece 3"[..]), None));
+        assert_eq!(kept.reached(0), (Weight::default(), 14), "what was dropped was read");
+        assert_eq!(kept.reached(3), (Weight { tokens: 3, any: true }, 21));
+        assert!(kept.len() == 5 && !kept.is_from_the_first());
+    }
+
+    #[test]
+    fn what_exceeds_a_bound_is_not_kept_and_everything_is_given_back() {
+        let (budget, mut first) = kept(20_000, 24_000);
+        let piece = [b'x'; 1_000];
+        let fitting = (0..40).take_while(|_| first.push(&piece, Weight::default())).count();
+        assert!((15..20).contains(&fitting), "{fitting}");
+        let mut second = Kept::new(Arc::clone(&budget));
+        let beside = (0..40).take_while(|_| second.push(&piece, Weight::default())).count();
+        assert!(beside < 5 && budget.used() <= 24_000, "{beside}");
+        second.settle();
+        assert!(!second.push_alone(&piece, Weight::default()) || beside == 0);
+        drop((first, second));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn an_event_has_data_and_a_comment_is_none() {
+        for (frame, event) in [
+            (&b"data: x\n\n"[..], true),
+            (b"event: a\r\ndata: x\r\n\r\n", true),
+            (b"\xEF\xBB\xBFdata: x\n\n", true),
+            (b": data\n\n", false),
+            (b"event: ping\n\n", false),
+        ] {
+            assert_eq!(is_event(frame), event, "{}", String::from_utf8_lossy(frame));
+        }
+    }
 }

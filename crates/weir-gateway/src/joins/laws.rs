@@ -465,3 +465,33 @@ async fn d3_answers_are_bounded_all_together_and_the_oldest_go_first() {
     assert_eq!(bench.send("GET", &resumed(ids[0]), "", "").await.status(), 410);
     assert_eq!(bench.send("GET", &resumed(ids[39]), "", "").await.status(), 200);
 }
+
+/// On two threads, in real time: whatever the interleaving of joining, leaving and ending, nobody waits for ever and everybody reads the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d3_readers_on_several_threads_read_the_same_and_nobody_waits_for_ever() {
+    let bench = Arc::new(Bench::new(|settings| settings.streams.linger = secs(1)));
+    for round in 0..30_u64 {
+        let stream = round % 3 > 0;
+        let text = format!(r#"{{"model":"sim:tokens=40","stream":{stream},"messages":[{{"role":"user","content":"{round}"}}]}}"#);
+        let key = format!("idempotency-key: threads-12345678-{round}\r\n");
+        let mut asked = JoinSet::new();
+        for n in 0..24_usize {
+            let (bench, text, key) = (Arc::clone(&bench), text.clone(), key.clone());
+            asked.spawn(async move {
+                if n % 4 == 3 {
+                    bench.leave(&key, &text, |heard| events(heard) > n).await;
+                    return None;
+                }
+                Some(bench.post(&key, &text).await)
+            });
+        }
+        let answers: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
+        let other = answers.iter().find(|read| read.status() != 200 || read.body != answers[0].body);
+        let ends = |read: &Read| format!("{} {} bytes …{}", read.head, read.body.len(), &read.body[read.body.len().saturating_sub(300)..]);
+        assert!(other.is_none(), "round {round}: {}\n{}", ends(&answers[0]), other.map(ends).unwrap_or_default());
+    }
+    bench.gateway.closer.idle().await;
+    assert!(bench.gateway.books().flush().await);
+    assert_eq!((bench.upstream_calls(), bench.charges()), (30, 30));
+    bench.audited();
+}

@@ -138,10 +138,15 @@ impl Joins {
 
     /// Gives the oldest answers up before memory is short.
     fn relieve(&self, state: &mut State) {
-        while self.budget.is_short()
+        let room = self.budget.room();
+        while self.budget.used() > room
             && let Some(oldest) = state.answers.pop_front()
         {
             oldest.outlet.forget();
+            // Without its answer only its idempotency key can still say something.
+            if oldest.said.key.is_none() {
+                state.remove(&oldest);
+            }
         }
     }
 
@@ -169,11 +174,14 @@ impl Joins {
         entry.outlet.close(outcome);
         let now = Instant::now();
         let until = now + self.terms.window;
-        if outcome.charged {
+        let kept = entry.outlet.is_kept();
+        if outcome.charged && (kept || entry.said.key.is_some()) {
             state.old.push_back((until, Old::Call(Arc::clone(entry))));
-            if entry.outlet.is_kept() {
+            if kept {
                 state.answers.push_back(Arc::clone(entry));
             }
+        } else if outcome.charged {
+            state.remove(entry);
         } else {
             state.remove(entry);
             if !left && entry.said.key.is_none() {

@@ -8,7 +8,7 @@ use tokio::{
 };
 use weir_core::Route;
 
-use super::plan::{Asking, Behaviour, Defect, KeyKind};
+use super::plan::{Asking, Behaviour, Defect, KeyKind, Mark};
 
 /// What one request got.
 #[derive(Debug, Clone, Default)]
@@ -190,8 +190,8 @@ fn seen(body: &[u8], word: &[u8]) -> usize {
 }
 
 /// Asks on `io` and reads the answer; the second is whether the connection may carry another request.
-pub(super) async fn ask(asking: &Asking, keys: &Keys, io: &mut DuplexStream) -> (Got, bool) {
-    let request = asking.request(keys);
+pub(super) async fn ask(asking: &Asking, marks: &str, keys: &Keys, io: &mut DuplexStream) -> (Got, bool) {
+    let request = asking.request(marks, keys);
     let half = matches!(asking.defect, Some(Defect::HalfBody | Defect::HalfBodyLeaves)) && asking.route != Route::Models;
     let sent = if half { &request[..request.len() - 20] } else { &request[..] };
     let mut exchange = Exchange::default();
@@ -234,7 +234,16 @@ pub(super) struct Keys {
 }
 
 impl Asking {
-    fn request(&self, keys: &Keys) -> Vec<u8> {
+    /// What the first request says of being asked again, and what the second does.
+    pub(super) fn marks(&self) -> [String; 2] {
+        match self.comeback.map(|comeback| comeback.mark) {
+            Some(Mark::Key) => [(); 2].map(|()| format!("idempotency-key: \"again-12345678-{}\"\r\n", self.n)),
+            Some(Mark::Retry) => [String::new(), "x-stainless-retry-count: 1\r\n".to_owned()],
+            Some(Mark::None) | None => Default::default(),
+        }
+    }
+
+    fn request(&self, marks: &str, keys: &Keys) -> Vec<u8> {
         let key = match self.key {
             KeyKind::Good => keys.good.clone(),
             KeyKind::Grouped => keys.grouped.clone(),
@@ -266,7 +275,7 @@ impl Asking {
         };
         let kind = if self.defect == Some(Defect::ContentType) { "text/plain" } else { "application/json" };
         let n = self.n;
-        format!("{method} {path} HTTP/1.1\r\nhost: weir\r\nx-weir-caller: c{n}\r\n{key}content-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        format!("{method} {path} HTTP/1.1\r\nhost: weir\r\nx-weir-caller: c{n}\r\n{marks}{key}content-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
             .into_bytes()
     }
 }

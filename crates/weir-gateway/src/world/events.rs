@@ -104,7 +104,7 @@ fn is_marker(frame: &str) -> bool {
 }
 
 /// The client's bytes without weir's heartbeats.
-fn without_heartbeats(body: &[u8]) -> Vec<u8> {
+pub(super) fn without_heartbeats(body: &[u8]) -> Vec<u8> {
     let mut kept = Vec::with_capacity(body.len());
     let mut from = 0;
     for at in memchr::memmem::find_iter(body, HEARTBEAT) {

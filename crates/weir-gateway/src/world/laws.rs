@@ -6,14 +6,14 @@ use serde_json::Value;
 use weir_core::{AttemptRecord, CallRecord, ChargeRule, Charged, Phase, RetryPolicy, Route, Side, UsageSource, Verdict};
 
 use super::{
-    events,
+    again, events,
     plan::{Behaviour, KeyKind, PRICE, PROMPT},
     run::{Ran, UPSTREAM_KEY, World},
 };
 
-type Law = Result<(), String>;
+pub(super) type Law = Result<(), String>;
 
-fn hold(holds: bool, law: impl FnOnce() -> String) -> Law {
+pub(super) fn hold(holds: bool, law: impl FnOnce() -> String) -> Law {
     if holds { Ok(()) } else { Err(law()) }
 }
 
@@ -30,6 +30,7 @@ impl World {
         for call in &self.calls {
             let found = rows.get(&call.asking.n).copied();
             let of_call = |law: String| format!("call {}: {law}", call.asking.n);
+            again::law(self, call).map_err(of_call)?;
             self.row(call, found).map_err(of_call)?;
             if let Some(record) = found {
                 answer(call, record).and_then(|()| ended(self, call, record)).and_then(|()| cost(call, record)).map_err(of_call)?;
@@ -43,8 +44,12 @@ impl World {
         let mut rows = BTreeMap::new();
         for stored in &self.records {
             let caller = stored.record.client.caller.as_deref().and_then(|caller| caller.strip_prefix('c')?.parse().ok());
-            let n = caller.filter(|n| *n < self.calls.len()).ok_or_else(|| format!("row {} belongs to no call", stored.record.id))?;
-            hold(rows.insert(n, &stored.record).is_none(), || format!("call {n} has two rows"))?;
+            let n: usize =
+                caller.filter(|n| *n < self.calls.len()).ok_or_else(|| format!("row {} belongs to no call", stored.record.id))?;
+            // Whoever asks again may make a second call: its row is judged with the first one's.
+            let id = stored.record.id.to_string();
+            let again = self.calls[n].again.as_ref().is_some_and(|again| again.header("x-request-id") == Some(&*id));
+            hold(again || rows.insert(n, &stored.record).is_none(), || format!("call {n} has two rows"))?;
         }
         hold(self.running == 0 && self.in_flight == 0, || format!("{} calls never ended, {} have no row", self.running, self.in_flight))?;
         hold(self.open == 0, || format!("{} requests are still open at the upstream", self.open))?;

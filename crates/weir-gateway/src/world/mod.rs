@@ -3,6 +3,7 @@
 //! `SEED=17` replays one world, `SEEDS=20000` runs so many. One thread, paused time, pipes instead of sockets: an hour's stall
 //! costs nothing, and the same seed leaves the same trace, byte for byte.
 
+mod again;
 mod chance;
 mod client;
 mod docs;
@@ -39,6 +40,8 @@ pub(crate) enum Sabotage {
     HalfEvent,
     /// A call leaves no record.
     DroppedRecord,
+    /// Nobody is known to ask again.
+    Forgetful,
     /// What may have arrived is taken for what never left.
     SentTwice,
     /// Only the first wait is waited.
@@ -51,7 +54,7 @@ impl Sabotage {
         let forged = match self {
             Self::ForgedDone => Bytes::from_static(b"data: [DONE]\n\n"),
             Self::HalfEvent => rest,
-            Self::None | Self::DoubleSettle | Self::DroppedRecord | Self::SentTwice | Self::HastyRetry => return,
+            Self::None | Self::DoubleSettle | Self::DroppedRecord | Self::Forgetful | Self::SentTwice | Self::HastyRetry => return,
         };
         if reply.is_open() && !forged.is_empty() {
             let _ = reply.pass(forged, 0).await;
@@ -117,6 +120,9 @@ const ENDINGS: &[&str] = &[
     "TotalTimeout",
     "UpstreamCut",
     "UpstreamError",
+    "again Key",
+    "again Retry",
+    "again Returned",
     "by Client",
     "by Done",
     "by Gateway",
@@ -153,6 +159,11 @@ fn a_world_finds_half_an_event_before_an_error() {
 #[test]
 fn a_world_finds_a_call_without_a_record() {
     assert!(caught(Sabotage::DroppedRecord).is_some_and(|law| law.contains("row")));
+}
+
+#[test]
+fn a_world_finds_a_repeated_request_that_was_charged_again() {
+    assert!(caught(Sabotage::Forgetful).is_some_and(|law| law.contains("was charged as")));
 }
 
 #[test]

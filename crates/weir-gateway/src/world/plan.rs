@@ -54,6 +54,34 @@ pub(super) struct Asking {
     pub(super) key: KeyKind,
     pub(super) defect: Option<Defect>,
     pub(super) client: Behaviour,
+    pub(super) comeback: Option<Comeback>,
+}
+
+/// A client that asks for the same once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Comeback {
+    pub(super) mark: Mark,
+    /// How long after its first connection ended.
+    pub(super) after: Duration,
+}
+
+/// What a client says of asking again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Both requests bear the same `Idempotency-Key`.
+    Key,
+    /// The second is marked as its SDK marks retries.
+    Retry,
+    /// Nothing: it had left, and is back.
+    None,
+}
+
+impl Comeback {
+    fn draw(chance: &mut Chance) -> Option<Self> {
+        let mark = *chance.pick(&[Mark::Key, Mark::Key, Mark::Retry, Mark::None]);
+        let after = Duration::from_millis(*chance.pick(&[0, 1, 150, 900, 4_000, 30_000, 700_000]));
+        chance.one_in(3).then_some(Self { mark, after })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +157,13 @@ impl Plan {
                 Some(session) if chance.one_in(2) => session.calls.push(call),
                 _ => sessions.push(Session { starts: Duration::from_millis(chance.between(0, 400)), calls: vec![call] }),
             }
+        }
+        // Chance of its own: who comes back changes nothing else of a world.
+        let mut later = Chance::new(seed ^ 0xA6A1);
+        for call in sessions.iter_mut().flat_map(|session| &mut session.calls) {
+            // What never becomes a whole request cannot be asked again.
+            let broken = matches!(call.defect, Some(Defect::Head | Defect::HalfBody | Defect::HalfBodyLeaves));
+            call.comeback = Comeback::draw(&mut later).filter(|_| call.route != Route::Models && !broken);
         }
         let bad_dials = chance.one_in(4);
         let fates = [Fate::Good, Fate::Good, Fate::Refused, Fate::Hangs, Fate::Dies];
@@ -210,6 +245,7 @@ impl Asking {
             key: if chance.one_in(10) { *chance.pick(&KeyKind::ODD) } else { KeyKind::Good },
             defect: chance.one_in(12).then(|| *chance.pick(&Defect::ALL)),
             client: Behaviour::draw(chance),
+            comeback: None,
         }
     }
 

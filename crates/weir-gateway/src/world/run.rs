@@ -16,7 +16,7 @@ use super::{
     Sabotage,
     chance::{Chance, EPOCH, Paused, Seeded},
     client::{self, BODY_BYTES, FROZEN, Got, Keys},
-    plan::{Asking, Behaviour, Defect, PRICE, Plan},
+    plan::{Asking, Behaviour, Defect, Mark, PRICE, Plan},
     upstream::{Host, Pipes, straight},
 };
 use crate::{Channel, Gateway, Limits, PriceList, Settings, Upstream};
@@ -54,6 +54,8 @@ pub(super) struct Ran {
     pub(super) got: Got,
     pub(super) ended: Duration,
     pub(super) straight: Got,
+    /// What its client got when it asked for the same again.
+    pub(super) again: Option<Got>,
 }
 
 impl World {
@@ -93,10 +95,10 @@ async fn run(seed: u64, sabotage: Sabotage, dir: &Path) -> World {
     records.reverse();
     let account = books.store().account("payer").unwrap().unwrap();
     got.sort_by_key(|(asking, ..)| asking.n);
-    let calls = got.into_iter().map(|(asking, mut got, ended)| {
+    let calls = got.into_iter().map(|(asking, mut got, ended, again)| {
         // A gateway that was told to stop does not wait for slow readers for ever.
         got.left |= plan.drain.is_some() && matches!(asking.client, Behaviour::Slow(..)) && !got.whole;
-        Ran { straight: straights[asking.n].clone(), asking, got, ended }
+        Ran { straight: straights[asking.n].clone(), asking, got, ended, again }
     });
     let calls = calls.collect();
     let mut world = World {
@@ -162,7 +164,7 @@ fn gateway_settings(plan: &Plan) -> Settings {
 }
 
 /// Lets every client live; what each of its calls got, and when.
-async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(Asking, Got, Duration)> {
+async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(Asking, Got, Duration, Option<Got>)> {
     let mut tasks = JoinSet::new();
     let began = Instant::now();
     for session in &plan.sessions {
@@ -172,13 +174,26 @@ async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(
             sleep(starts).await;
             let (mut near, far) = duplex(pipe_bytes);
             let mut serving = JoinSet::new();
-            serving.spawn(gateway.serve_connection(far, None));
+            serving.spawn(Arc::clone(&gateway).serve_connection(far, None));
             let mut got = Vec::new();
             let mut open = true;
             for asking in calls {
-                let (answer, keep) = if open { client::ask(&asking, &keys, &mut near).await } else { Default::default() };
+                let marks = asking.marks();
+                let (answer, keep) = if open { client::ask(&asking, &marks[0], &keys, &mut near).await } else { Default::default() };
+                let ended = began.elapsed();
                 open = open && keep;
-                got.push((asking, answer, began.elapsed()));
+                let mut again = None;
+                if let Some(comeback) = asking.comeback.filter(|comeback| answer.asked && comes_back(comeback.mark, &answer)) {
+                    // It hangs up and comes on a connection of its own.
+                    let far;
+                    (near, far) = duplex(pipe_bytes);
+                    sleep(comeback.after).await;
+                    serving.spawn(Arc::clone(&gateway).serve_connection(far, None));
+                    let patient = Asking { client: Behaviour::ReadsAll, ..asking.clone() };
+                    let (second, keep) = client::ask(&patient, &marks[1], &keys, &mut near).await;
+                    (open, again) = (keep, Some(second));
+                }
+                got.push((asking, answer, ended, again));
             }
             drop(near);
             // A connection whose client left must end by itself; the call may go on.
@@ -191,6 +206,15 @@ async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(
         gateway.drain(drain.grace).await;
     }
     tasks.join_all().await.into_iter().flatten().collect()
+}
+
+/// Whether a client that got this asks again: with a key at any time, as an SDK where that retries, unmarked where it had left.
+fn comes_back(mark: Mark, got: &Got) -> bool {
+    match mark {
+        Mark::Key => true,
+        Mark::Retry => got.left && got.status == 0 || got.status == 429 || got.status >= 500,
+        Mark::None => got.left,
+    }
 }
 
 fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
@@ -222,6 +246,11 @@ fn trace(world: &World) -> String {
             fold(&got.body),
             call.ended
         );
+        if let Some(again) = &call.again {
+            let joined = again.header("x-weir-call").is_some();
+            let (status, bytes, sum) = (again.status, again.body.len(), fold(&again.body));
+            let _ = writeln!(out, "again {n} {:?} -> {status} joined={joined} {bytes} bytes {sum:016x}", call.asking.comeback);
+        }
     }
     for stored in &world.records {
         let _ = writeln!(out, "row {}", serde_json::to_string(&stored.record).unwrap());
@@ -246,6 +275,7 @@ impl World {
                 let stream = record.observed.as_ref().map(|observed| format!("{:?}", observed.end));
                 stream.into_iter().chain([format!("by {:?}", record.ended_by), record.verdict.code().to_owned()])
             })
+            .chain(self.records.iter().flat_map(|stored| stored.requests.iter().map(|request| format!("again {:?}", request.how))))
             .collect()
     }
 
