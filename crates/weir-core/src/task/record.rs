@@ -165,6 +165,9 @@ pub struct TaskRecord {
     /// Its owner deleted it: it is shown no more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
+    /// The task whose video it is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_of: Option<RequestId>,
 }
 
 impl TaskRecord {

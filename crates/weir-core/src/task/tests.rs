@@ -41,6 +41,7 @@ fn task(n: u128, kid: &str) -> TaskRecord {
         oddities: Oddities::default(),
         duplicate_of: None,
         removed: false,
+        made_of: None,
     }
 }
 

@@ -100,6 +100,7 @@ impl Pair {
         let (key, _) = store.create_key(&new, &std::array::from_fn(|i| u8::try_from(i).unwrap()), clock.now()).unwrap();
         let (books, _) = Books::open(store, &BooksSettings { slots: 512, inline: true }, Arc::clone(&clock)).unwrap();
         let upstream = |(name, weight): (&str, u32)| Upstream {
+            tasks: None,
             name: name.into(),
             target: Target::parse(&format!("http://{name}/v1")).unwrap(),
             channels: vec![Channel { name: "main".into(), key: None, models: Vec::new(), weight, limits: weir_core::Limits::default() }],

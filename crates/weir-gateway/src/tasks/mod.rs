@@ -10,6 +10,7 @@ mod tests;
 use std::sync::Arc;
 
 use weir_core::{Route, TaskRecord, TaskShape, Verdict};
+use weir_store::Principal;
 use weir_wire::tasks::Adapter;
 
 pub(crate) use own::{TaskPath, answer};
@@ -26,6 +27,15 @@ async fn blocking<T: Send + 'static>(gateway: &Arc<Gateway>, work: impl FnOnce(&
 /// How a channel is spoken to about jobs of this shape.
 fn adapter_of(lane: &Lane, shape: TaskShape) -> Option<&'static Adapter> {
     lane.tasks.or_else(|| Adapter::of_name(Adapter::of_shape(shape)))
+}
+
+/// The task of this name, for the key that submitted it and no other.
+async fn owned(gateway: &Arc<Gateway>, principal: &Principal, shape: TaskShape, id: &str) -> Result<TaskRecord, Refusal> {
+    let missing = || Refusal::of(Verdict::NotTheApi).saying("no task of this key has that id").code(Some("task_not_found"), None);
+    let call = TaskRecord::call_of(shape, id).ok_or_else(missing)?;
+    let found = blocking(gateway, move |gateway| gateway.books.store().task(call)).await?;
+    let found = found.map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
+    found.filter(|task| task.kid == principal.kid && task.shape == shape && !task.removed).ok_or_else(missing)
 }
 
 /// Where tasks of this shape are asked for.

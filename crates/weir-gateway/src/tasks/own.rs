@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use weir_core::{RequestId, Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
+use weir_core::{Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
 use weir_store::TaskFilter;
 use weir_wire::{
     Scope,
@@ -14,7 +14,8 @@ use weir_wire::{
 
 use super::{
     address, blocking,
-    look::{lane_of, look, question},
+    look::{fetch, lane_of, look, question},
+    owned,
 };
 use crate::{Gateway, outlet::Outlet, own::owner, refusal::Refusal, reply::Reply};
 
@@ -24,34 +25,31 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A path of tasks that makes no call.
 pub(crate) enum TaskPath {
     List,
-    Show(TaskShape, RequestId),
-    Content(RequestId),
-    Delete(RequestId),
+    Show(TaskShape, String),
+    Content(String),
+    Delete(String),
 }
 
 impl TaskPath {
     pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
         let rest = path.strip_prefix("/v1/video")?;
-        let video = |id: &str| TaskRecord::call_of(TaskShape::Videos, id).unwrap_or(NOBODY);
-        match (method, rest) {
-            (&Method::GET, "s") => Some(Self::List),
-            (&Method::GET, rest) if rest.starts_with("/generations/") => {
-                let id = TaskRecord::call_of(TaskShape::Generations, &rest["/generations/".len()..]);
-                Some(Self::Show(TaskShape::Generations, id.unwrap_or(NOBODY)))
+        let video = |rest: &str| rest.strip_prefix("s/").map(str::to_owned);
+        match *method {
+            Method::GET if rest == "s" => Some(Self::List),
+            Method::GET if rest.starts_with("/generations/") => {
+                Some(Self::Show(TaskShape::Generations, rest["/generations/".len()..].to_owned()))
             }
-            (&Method::GET, rest) => {
-                let id = rest.strip_prefix("s/")?;
-                Some(id.strip_suffix("/content").map_or_else(|| Self::Show(TaskShape::Videos, video(id)), |id| Self::Content(video(id))))
-            }
-            (&Method::DELETE, rest) => rest.strip_prefix("s/").map(|id| Self::Delete(video(id))),
+            Method::GET => match rest.strip_suffix("/content") {
+                Some(rest) => video(rest).map(Self::Content),
+                None => video(rest).map(|id| Self::Show(TaskShape::Videos, id)),
+            },
+            Method::DELETE => video(rest).map(Self::Delete),
             _ => None,
         }
     }
 }
 
-/// An id that no task has: whatever is no id of a task is answered as one that is not there.
-const NOBODY: RequestId = RequestId::from_bytes([0; 16]);
-
+/// A head and its body.
 type Said = (Response<()>, Bytes);
 
 /// Answers without making a call of it.
@@ -66,28 +64,20 @@ pub(crate) async fn answer(gateway: Arc<Gateway>, path: TaskPath, request: Reque
 
 async fn said(gateway: &Arc<Gateway>, path: TaskPath, request: &Request<Incoming>) -> Result<Said, Refusal> {
     let principal = owner(gateway, request)?;
-    let one = async |shape, call| {
-        let found = blocking(gateway, move |gateway| gateway.books.store().task(call)).await?;
-        let found = found.map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
-        found.filter(|task| task.kid == principal.kid && task.shape == shape && !task.removed).ok_or_else(missing)
-    };
+    let one = async |shape, id: &str| owned(gateway, &principal, shape, id).await;
     match path {
         TaskPath::List => list(gateway, principal.kid.clone(), request.uri().query().unwrap_or_default()).await,
-        TaskPath::Show(shape, call) => {
-            let task = fresh(gateway, one(shape, call).await?).await?;
+        TaskPath::Show(shape, id) => {
+            let task = fresh(gateway, one(shape, &id).await?).await?;
             let url = url(gateway, &task).await;
             Ok(json(&wire::show(&task, url.as_deref())))
         }
-        TaskPath::Content(call) => {
-            let task = fresh(gateway, one(TaskShape::Videos, call).await?).await?;
+        TaskPath::Content(id) => {
+            let task = fresh(gateway, one(TaskShape::Videos, &id).await?).await?;
             content(gateway, &task, request.uri().query().unwrap_or_default()).await
         }
-        TaskPath::Delete(call) => delete(gateway, one(TaskShape::Videos, call).await?).await,
+        TaskPath::Delete(id) => delete(gateway, one(TaskShape::Videos, &id).await?).await,
     }
-}
-
-fn missing() -> Refusal {
-    Refusal::of(Verdict::NotTheApi).saying("no task of this key has that id").code(Some("task_not_found"), None)
 }
 
 fn json(body: &serde_json::Value) -> Said {
@@ -159,7 +149,7 @@ async fn content(gateway: &Gateway, task: &TaskRecord, query: &str) -> Result<Sa
     {
         path = format!("{path}?{variant}");
     }
-    super::look::fetch(gateway, lane, &path).await.ok_or_else(silent)
+    fetch(gateway, lane, &path).await.ok_or_else(silent)
 }
 
 /// Forgets a task that has ended, here and at its upstream.

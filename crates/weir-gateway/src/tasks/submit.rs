@@ -5,14 +5,21 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use weir_core::{
-    Amount, CallRecord, Failure, Scenario, Side, TaskRecord, TaskShape, TaskState, Timestamp, Usage, Verdict,
+    Amount, CallRecord, Failure, Outcome, Price, RequestId, Scenario, Side, TaskRecord, TaskShape, TaskState, Timestamp, Usage, Verdict,
     limit::Used,
     task::{Oddities, TaskAsk, TaskFault, Told},
 };
 use weir_store::{Earlier, Hold, NotMade, Principal};
-use weir_wire::{Scope, tasks as wire};
+use weir_wire::{
+    Scope,
+    tasks::{self as wire, Adapter},
+};
 
-use super::{adapter_of, address, blocking, look::screen};
+use super::{
+    adapter_of, address, blocking,
+    look::{lane_of, screen},
+    owned,
+};
 use crate::{
     ClientGone, Duplicates, Gateway, Streams,
     accept::{self, Arrival, Asked},
@@ -38,9 +45,9 @@ enum Sent {
     /// The upstream took it under this id.
     Taken(String, Option<Told>),
     /// It said no: no job runs.
-    Refused(Refusal),
-    /// It may have taken it.
-    Lost,
+    Refused(Failed),
+    /// It may have taken it; and what that says of the channel.
+    Lost(Outcome),
     /// It provably never heard of it.
     Unsent(Failed),
 }
@@ -50,6 +57,8 @@ struct Submission<'a> {
     gateway: &'a Arc<Gateway>,
     arrival: &'a Arrival,
     asked: &'a Asked,
+    /// The upstream's id of the job that this one is made of.
+    made_of: Option<String>,
     task: TaskRecord,
 }
 
@@ -63,12 +72,19 @@ pub(crate) async fn submit(
     record: &mut CallRecord,
     reply: &mut Reply,
 ) -> Result<(), Refusal> {
-    let mut asked = arrival.read(&gateway.settings.limits).await?;
+    let source = source(gateway, &arrival, principal).await?;
+    let mut asked = match &source {
+        None => arrival.read(&gateway.settings.limits).await?,
+        Some((task, _)) => arrival.read_for(&task.model, &gateway.settings.limits).await?,
+    };
     // Nothing is streamed here, whatever was asked.
     asked.peek.stream = false;
     record.model = gateway.screen.model(&asked.peek.model);
     record.scenario = Scenario::MediaTask;
-    let ask = ask(&arrival, &asked).await?;
+    let mut ask = ask(&arrival, &asked).await?;
+    if let Some((task, _)) = &source {
+        ask = task.ask.clone();
+    }
     let admitted = admit::model(gateway, principal, &asked.peek)?;
     let most = most(&admitted, &ask)?;
     let policy = gateway.settings.policies.of(record.scenario);
@@ -80,28 +96,52 @@ pub(crate) async fn submit(
     let mut live = Live { vigil: &mut vigil, record, reply };
     let permit = admit::limits(gateway, &wanted, hold, &mut live).await?;
     let mut attempts = Attempts::new(gateway, policy, Some(&asked.peek.model), limits, Some(wanted.need()));
-    let begun = match attempts.first() {
-        Ok(turn) => {
-            begin(gateway, &arrival, &asked, (shape, ask, &admitted, most.1), principal, turn, live.record).await.map(|task| (task, turn))
-        }
-        Err(refusal) => Err(refusal),
-    };
-    let (task, turn) = match begun {
-        Ok((Begun::New(task), turn)) => (*task, turn),
-        Ok((Begun::Earlier(task), _)) => {
-            permit.end(&admit::UNUSED);
-            return join(gateway, &task, &mut live).await;
-        }
+    if let Some((_, lane)) = &source {
+        attempts.pin(*lane);
+    }
+    let turn = match attempts.first(live.record.client.retry_header) {
+        Ok(turn) => turn,
         Err(refusal) => {
             permit.end(&admit::UNUSED);
             return Err(refusal);
         }
     };
+    let wish = Wish { shape, ask, price: admitted.price, held: most.1, made_of: source.as_ref().map(|(task, _)| task.call) };
+    let task = match begin(gateway, &arrival, &asked, wish, principal, turn, live.record).await {
+        Ok(task) => task,
+        Err(not_begun) => {
+            attempts.said(turn.lane, Outcome::Nothing);
+            permit.end(&admit::UNUSED);
+            return match not_begun {
+                NotBegun::Earlier(task) => join(&task, &mut live).await,
+                NotBegun::Refused(refusal) => Err(refusal),
+            };
+        }
+    };
     name(&task, live.reply);
-    let submission = Submission { gateway, arrival: &arrival, asked: &asked, task };
+    let made_of = source.and_then(|(task, _)| task.upstream_id);
+    let submission = Submission { gateway, arrival: &arrival, asked: &asked, made_of, task };
     let ended = submission.run(attempts, turn, &limits, &mut live).await;
     end(permit, live.record);
     ended
+}
+
+/// The task that a remix is made of, and the channel that has it.
+async fn source(gateway: &Arc<Gateway>, arrival: &Arrival, principal: &Principal) -> Result<Option<(TaskRecord, usize)>, Refusal> {
+    let path = arrival.head.uri.path();
+    let Some(id) = path.strip_prefix("/v1/videos/").and_then(|rest| rest.strip_suffix("/remix")) else { return Ok(None) };
+    let task = owned(gateway, principal, TaskShape::Videos, id).await?;
+    let refused = |what: &str| Refusal::of(Verdict::RequestRejected).saying(format_args!("task {} {what}", task.id()));
+    if task.state != TaskState::Succeeded {
+        return Err(refused("has no video to remix").status(409).never_retry());
+    }
+    match lane_of(gateway, &task) {
+        Some((lane, adapter)) if adapter.remix.is_some() => {
+            let lane = lane.at;
+            Ok(Some((task, lane)))
+        }
+        _ => Err(refused("was made by an upstream that does not remix")),
+    }
 }
 
 /// What the request asks for, as far as it is paid for.
@@ -129,9 +169,26 @@ fn end(permit: Permit<'_>, record: &CallRecord) {
     permit.end(&Used { asked: !record.attempts.is_empty(), charged: held, tokens: 0, amount });
 }
 
-enum Begun {
-    New(Box<TaskRecord>),
+/// What is wanted and what it may cost.
+struct Wish {
+    shape: TaskShape,
+    ask: TaskAsk,
+    price: Price,
+    held: Amount,
+    made_of: Option<RequestId>,
+}
+
+/// Why there is no new row.
+enum NotBegun {
+    /// An equal one is there, and answers for it.
     Earlier(Box<TaskRecord>),
+    Refused(Refusal),
+}
+
+impl From<Refusal> for NotBegun {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// Writes the row.
@@ -139,24 +196,24 @@ async fn begin(
     gateway: &Arc<Gateway>,
     arrival: &Arrival,
     asked: &Asked,
-    (shape, ask, admitted, held): (TaskShape, TaskAsk, &Admitted, Amount),
+    wish: Wish,
     principal: &Arc<Principal>,
     turn: Turn<'_>,
     record: &CallRecord,
-) -> Result<Begun, Refusal> {
+) -> Result<TaskRecord, NotBegun> {
     let now = gateway.clock.now();
     let terms = gateway.settings.tasks.terms;
-    let adapter = adapter_of(turn.lane, shape).ok_or_else(|| Refusal::of(Verdict::GatewayInternal))?;
+    let adapter = adapter_of(turn.lane, wish.shape).ok_or_else(|| Refusal::of(Verdict::GatewayInternal))?;
     let total = gateway.settings.timeouts_of(record.route, &asked.peek.model).total;
     let task = TaskRecord {
         call: arrival.id,
         kid: principal.kid.clone(),
         account: principal.account.clone(),
-        shape,
+        shape: wish.shape,
         adapter: adapter.name.to_owned(),
         channel: turn.lane.name.clone(),
         model: record.model.clone(),
-        ask,
+        ask: wish.ask,
         state: TaskState::Submitted,
         upstream_id: None,
         submitted: now,
@@ -166,23 +223,24 @@ async fn begin(
         looks: 0,
         looked: None,
         progress: 0,
-        price: admitted.price,
-        charge: TaskRecord::held(held),
+        price: wish.price,
+        charge: TaskRecord::held(wish.held),
         fault: None,
         oddities: Oddities::default(),
         duplicate_of: None,
         removed: false,
+        made_of: wish.made_of,
     };
     let earlier = earlier(gateway, arrival, now);
     let (by, body) = (Arc::clone(principal), asked.body.clone());
     match blocking(gateway, move |gateway| gateway.books.submit_task(&by, task, &body, earlier)).await? {
-        Ok(task) => Ok(Begun::New(Box::new(task))),
-        Err(NotMade::Spent(_)) => Err(Refusal::of(Verdict::BalanceSpent).scope(Scope::Account)),
-        Err(NotMade::Earlier(task)) if gateway.settings.tasks.duplicates == Duplicates::Join => Ok(Begun::Earlier(task)),
-        Err(NotMade::Earlier(task)) => Err(duplicate(&task)),
+        Ok(task) => Ok(task),
+        Err(NotMade::Spent(_)) => Err(Refusal::of(Verdict::BalanceSpent).scope(Scope::Account).into()),
+        Err(NotMade::Earlier(task)) if gateway.settings.tasks.duplicates == Duplicates::Join => Err(NotBegun::Earlier(task)),
+        Err(NotMade::Earlier(task)) => Err(duplicate(&task).into()),
         Err(NotMade::Store(error)) => {
             tracing::warn!(call.id = %arrival.id, %error, "failed to write the row of a task; it was not submitted");
-            Err(Refusal::of(Verdict::GatewayInternal).saying("the task could not be recorded, so it was not submitted"))
+            Err(Refusal::of(Verdict::GatewayInternal).saying("the task could not be recorded, so it was not submitted").into())
         }
     }
 }
@@ -203,12 +261,12 @@ fn duplicate(task: &TaskRecord) -> Refusal {
 }
 
 /// Answers with the task that is there already.
-async fn join(gateway: &Gateway, task: &TaskRecord, live: &mut Live<'_>) -> Result<(), Refusal> {
+async fn join(task: &TaskRecord, live: &mut Live<'_>) -> Result<(), Refusal> {
     name(task, live.reply);
     note(live.reply, "x-weir-duplicate-of", &task.id());
     tracing::info!(task.id = %task.id(), call.id = %live.record.id, "answered an equal submission with the task that was there");
     (live.record.verdict, live.record.ended_by) = (Verdict::TaskDuplicate, Side::Done);
-    say(gateway, task, live).await;
+    say(task, live).await;
     Ok(())
 }
 
@@ -226,7 +284,7 @@ fn name(task: &TaskRecord, reply: &mut Reply) {
     }
 }
 
-async fn say(_: &Gateway, task: &TaskRecord, live: &mut Live<'_>) {
+async fn say(task: &TaskRecord, live: &mut Live<'_>) {
     let mut head = Response::new(());
     *head.status_mut() = StatusCode::OK;
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -249,11 +307,17 @@ impl Submission<'_> {
         let refusal = loop {
             match self.send(turn, limits, live).await? {
                 Sent::Taken(id, told) => {
-                    attempts.used(0);
+                    attempts.said(turn.lane, Outcome::Good);
                     return self.taken(id, told, live).await;
                 }
-                Sent::Refused(refusal) => break refusal,
-                Sent::Lost => return self.lost(live).await,
+                Sent::Refused(failed) => {
+                    attempts.said(turn.lane, failed.failure.into());
+                    break failed.refusal;
+                }
+                Sent::Lost(outcome) => {
+                    attempts.said(turn.lane, outcome);
+                    return self.lost(live).await;
+                }
                 Sent::Unsent(failed) => match attempts.next(turn, failed, live).await {
                     Ok(next) => turn = next,
                     Err(refusal) => break refusal,
@@ -295,22 +359,25 @@ impl Submission<'_> {
 
     async fn send(&self, turn: Turn<'_>, limits: &CallLimits, live: &mut Live<'_>) -> Result<Sent, Refusal> {
         let adapter = adapter_of(turn.lane, self.task.shape).ok_or_else(|| Refusal::of(Verdict::GatewayInternal))?;
-        let outgoing = Outgoing::new(&self.arrival.head, live.record.route, adapter.submit, self.asked.body.clone());
+        let remix = self.made_of.as_deref().and_then(|id| Adapter::path(adapter.remix?, id));
+        let path = remix.as_deref().unwrap_or(adapter.submit);
+        let outgoing = Outgoing::new(&self.arrival.head, live.record.route, path, self.asked.body.clone());
         let mut answer = match attempt::ask(self.gateway, &outgoing, turn, limits, live).await {
             Ok(answer) => answer,
             Err(failed) if failed.failure == Failure::Unsent => return Ok(Sent::Unsent(failed)),
-            Err(_) => return Ok(Sent::Lost),
+            Err(failed) => return Ok(Sent::Lost(failed.failure.into())),
         };
         let Ok(body) = whole::collect(&mut answer, Bytes::new(), live.vigil, self.gateway.settings.limits.answer_bytes).await else {
-            return Ok(Sent::Lost);
+            return Ok(Sent::Lost(Outcome::Failed { told: None }));
         };
         let status = answer.head.status.as_u16();
         let said_no = |status: u16| {
             let private = Private::of(&self.asked.body);
-            whole::refused(self.gateway, &turn.lane.target.host, private, status, &answer.head.headers, &body).refusal
+            whole::refused(self.gateway, &turn.lane.target.host, private, status, &answer.head.headers, &body)
         };
         if !answer.head.status.is_success() {
-            return Ok(if is_no(status, &body) { Sent::Refused(said_no(status)) } else { Sent::Lost });
+            let failed = said_no(status);
+            return Ok(if is_no(status, &body) { Sent::Refused(failed) } else { Sent::Lost(failed.failure.into()) });
         }
         Ok(match adapter.job(&body, &self.asked.peek.model) {
             Some(wire::Job { id: Some(id), mut told, .. }) => {
@@ -318,7 +385,7 @@ impl Submission<'_> {
                 Sent::Taken(id, told)
             }
             _ if adapter.refused(&body).is_some() => Sent::Refused(said_no(status)),
-            _ => Sent::Lost,
+            _ => Sent::Lost(Outcome::Failed { told: None }),
         })
     }
 
@@ -328,7 +395,7 @@ impl Submission<'_> {
         self.gateway.task_news.notify_one();
         live.record.charge = self.task.charge;
         (live.record.verdict, live.record.ended_by) = (Verdict::Ok, Side::Done);
-        say(self.gateway, &self.task, live).await;
+        say(&self.task, live).await;
         Ok(())
     }
 

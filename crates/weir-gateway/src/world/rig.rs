@@ -77,7 +77,12 @@ impl Order {
 fn upstream(n: usize) -> Upstream {
     let key = Some(Arc::new(ApiKey::parse(UPSTREAM_KEY).unwrap()));
     let channel = Channel { name: "main".to_owned(), key, models: Vec::new(), weight: 1, limits: Limits::default() };
-    Upstream { name: format!("up{n}"), target: Target::parse(&format!("http://up{n}.test/v1")).unwrap(), channels: vec![channel] }
+    Upstream {
+        tasks: None,
+        name: format!("up{n}"),
+        target: Target::parse(&format!("http://up{n}.test/v1")).unwrap(),
+        channels: vec![channel],
+    }
 }
 
 /// A running gateway.

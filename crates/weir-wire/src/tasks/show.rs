@@ -18,7 +18,7 @@ pub fn show(task: &TaskRecord, url: Option<&str>) -> Value {
             json!({
                 "id": task.id(), "object": "video", "model": task.model, "status": video_status(task.state), "progress": task.progress,
                 "created_at": seconds(task.submitted), "completed_at": made.map(seconds), "expires_at": null, "prompt": null,
-                "size": task.ask.size, "seconds": task.ask.seconds.map(|seconds| seconds.to_string()), "remixed_from_video_id": null,
+                "size": task.ask.size, "seconds": task.ask.seconds.map(|seconds| seconds.to_string()), "remixed_from_video_id": task.made_of.map(|call| TaskRecord::id_of(task.shape, call)),
                 "error": failed(task).then(|| json!({
                     "code": fault.map_or(task.state.label(), |fault| fault.code.as_str()), "message": fault.map_or("", |fault| fault.text.as_str()),
                 })),
