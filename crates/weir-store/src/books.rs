@@ -313,7 +313,7 @@ fn sound(id: RequestId, reservation: Option<&Reservation>, mut record: CallRecor
             Charged::Pending => Charged::No,
             Charged::Unknown => Charged::Unknown,
         };
-    } else if record.route.task().is_some() && charge.rule.is_of_a_task() {
+    } else if record.route.may_be_a_task() && charge.rule.is_of_a_task() {
         // What its task holds and costs is the task's business, in the task's row.
         charge.amount = Amount::ZERO;
     } else {

@@ -181,7 +181,8 @@ impl TaskRecord {
         self.charge = ChargeFacts { charged: Charged::No, rule, held, amount: Amount::ZERO, ..ChargeFacts::default() };
     }
 
-    fn give_up(&mut self, now: Timestamp, rule: AtDeadline) {
+    /// Nobody will ever tell what became of it.
+    pub fn give_up(&mut self, now: Timestamp, rule: AtDeadline) {
         match rule {
             AtDeadline::Release => self.end(TaskState::Unknown, now, ChargeRule::TaskDeadline),
             AtDeadline::Charge => {

@@ -52,6 +52,8 @@ pub enum TaskShape {
     Videos,
     /// `/v1/video/generations`: submit, then ask.
     Generations,
+    /// Pictures that their client did not want to wait for.
+    Images,
 }
 
 impl TaskShape {
@@ -60,6 +62,7 @@ impl TaskShape {
         match self {
             Self::Videos => "video_",
             Self::Generations => "task_",
+            Self::Images => "image_",
         }
     }
 }

@@ -3,6 +3,8 @@
 mod follow;
 mod look;
 mod own;
+mod results;
+mod send;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,8 @@ use weir_store::Principal;
 use weir_wire::tasks::Adapter;
 
 pub(crate) use own::{TaskPath, answer};
-pub(crate) use submit::submit;
+pub(crate) use results::Results;
+pub(crate) use submit::{shape_of, submit};
 
 use crate::{Gateway, lanes::Lane, refusal::Refusal};
 
@@ -26,7 +29,8 @@ async fn blocking<T: Send + 'static>(gateway: &Arc<Gateway>, work: impl FnOnce(&
 
 /// How a channel is spoken to about jobs of this shape.
 fn adapter_of(lane: &Lane, shape: TaskShape) -> Option<&'static Adapter> {
-    lane.tasks.or_else(|| Adapter::of_name(Adapter::of_shape(shape)))
+    let as_asked = Adapter::of_name(Adapter::of_shape(shape));
+    if shape == TaskShape::Images { as_asked } else { lane.tasks.or(as_asked) }
 }
 
 /// The task of this name, for the key that submitted it and no other.
@@ -43,6 +47,7 @@ fn path_of(shape: TaskShape) -> &'static str {
     match shape {
         TaskShape::Videos => Route::Videos.path(),
         TaskShape::Generations => Route::VideoGenerations.path(),
+        TaskShape::Images => Route::ImageGenerations.path(),
     }
 }
 

@@ -32,6 +32,9 @@ pub(crate) enum TaskPath {
 
 impl TaskPath {
     pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
+        if let Some(id) = path.strip_prefix("/v1/images/generations/") {
+            return (*method == Method::GET).then(|| Self::Show(TaskShape::Images, id.to_owned()));
+        }
         let rest = path.strip_prefix("/v1/video")?;
         let video = |rest: &str| rest.strip_prefix("s/").map(str::to_owned);
         match *method {
@@ -69,6 +72,9 @@ async fn said(gateway: &Arc<Gateway>, path: TaskPath, request: &Request<Incoming
         TaskPath::List => list(gateway, principal.kid.clone(), request.uri().query().unwrap_or_default()).await,
         TaskPath::Show(shape, id) => {
             let task = fresh(gateway, one(shape, &id).await?).await?;
+            if shape == TaskShape::Images {
+                return Ok(picture(gateway, &task));
+            }
             let url = url(gateway, &task).await;
             Ok(json(&wire::show(&task, url.as_deref())))
         }
@@ -94,6 +100,15 @@ async fn fresh(gateway: &Arc<Gateway>, task: TaskRecord) -> Result<TaskRecord, R
         return Ok(task);
     }
     Ok(look(gateway, task.clone()).await?.unwrap_or(task))
+}
+
+/// A task of pictures with its result, as long as that is kept.
+fn picture(gateway: &Gateway, task: &TaskRecord) -> Said {
+    let (head, shown) = json(&wire::show(task, None));
+    let Some(result) = gateway.results.of(task.call).filter(|_| task.state == TaskState::Succeeded) else { return (head, shown) };
+    // As it came, byte for byte, behind the fields of the task.
+    let open = shown.strip_suffix(b"}").unwrap_or(&shown);
+    (head, [open, br#","result":"#, &result, b"}"].concat().into())
 }
 
 /// Where the result of a finished task is, for upstreams that tell an address. It is asked for each time: an address that opens a result is kept nowhere.

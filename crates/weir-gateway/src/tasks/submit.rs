@@ -5,62 +5,31 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use weir_core::{
-    Amount, CallRecord, Failure, Outcome, Price, RequestId, Scenario, Side, TaskRecord, TaskShape, TaskState, Timestamp, Usage, Verdict,
+    Amount, CallRecord, Outcome, Price, RequestId, Route, Scenario, Side, TaskRecord, TaskShape, TaskState, Timestamp, Usage, Verdict,
     limit::Used,
-    task::{Oddities, TaskAsk, TaskFault, Told},
+    task::{Oddities, TaskAsk},
 };
 use weir_store::{Earlier, Hold, NotMade, Principal};
-use weir_wire::{
-    Scope,
-    tasks::{self as wire, Adapter},
-};
+use weir_wire::{Scope, tasks as wire};
 
-use super::{
-    adapter_of, address, blocking,
-    look::{lane_of, screen},
-    owned,
-};
+use super::{adapter_of, address, blocking, look::lane_of, owned, send::Submission};
 use crate::{
     ClientGone, Duplicates, Gateway, Streams,
     accept::{self, Arrival, Asked},
     admit::{self, Admitted},
-    attempt::{self, CallLimits, Outgoing},
-    attempts::{Attempts, Failed, Turn},
+    attempt::CallLimits,
+    attempts::{Attempts, Turn},
     limiter::Permit,
-    private::Private,
     refusal::Refusal,
     reply::Reply,
     talk::Live,
     vigil::Vigil,
-    whole,
 };
 
 /// Within this time an equal submission is taken for a likely mistake.
 const DUPLICATE: Duration = Duration::from_secs(600);
 /// A submission that its call did not bring to an end is looked up this long after it must have ended.
 const OVERDUE: Duration = Duration::from_secs(30);
-
-/// What became of one attempt.
-enum Sent {
-    /// The upstream took it under this id.
-    Taken(String, Option<Told>),
-    /// It said no: no job runs.
-    Refused(Failed),
-    /// It may have taken it; and what that says of the channel.
-    Lost(Outcome),
-    /// It provably never heard of it.
-    Unsent(Failed),
-}
-
-/// What the stages of one submission share.
-struct Submission<'a> {
-    gateway: &'a Arc<Gateway>,
-    arrival: &'a Arrival,
-    asked: &'a Asked,
-    /// The upstream's id of the job that this one is made of.
-    made_of: Option<String>,
-    task: TaskRecord,
-}
 
 /// The path of a submission, from its body to its answer.
 pub(crate) async fn submit(
@@ -88,6 +57,10 @@ pub(crate) async fn submit(
     let admitted = admit::model(gateway, principal, &asked.peek)?;
     let most = most(&admitted, &ask)?;
     let policy = gateway.settings.policies.of(record.scenario);
+    if shape == TaskShape::Images {
+        // Who does not wait for the answer sets it no limit.
+        record.client.read_timeout_s = None;
+    }
     let limits = CallLimits::of(gateway, record.route, record, &asked.peek.model, policy, arrival.began);
     // A client that leaves does not cancel what was sent: what became of it must be known.
     let streams = Streams { client_gone: ClientGone::Finish, ..gateway.settings.streams };
@@ -121,9 +94,20 @@ pub(crate) async fn submit(
     name(&task, live.reply);
     let made_of = source.and_then(|(task, _)| task.upstream_id);
     let submission = Submission { gateway, arrival: &arrival, asked: &asked, made_of, task };
-    let ended = submission.run(attempts, turn, &limits, &mut live).await;
+    if shape != TaskShape::Images {
+        let ended = submission.run(attempts, turn, &limits, &mut live).await;
+        end(permit, live.record);
+        return ended;
+    }
+    // Answered first: the rest of the call is the task's, and nobody waits for it.
+    live.record.charge = submission.task.charge;
+    (live.record.verdict, live.record.ended_by) = (Verdict::Ok, Side::Done);
+    say(&submission.task, &mut live).await;
+    if let Err(refusal) = submission.run(attempts, turn, &limits, &mut live).await {
+        refusal.note(live.record);
+    }
     end(permit, live.record);
-    ended
+    Ok(())
 }
 
 /// The task that a remix is made of, and the channel that has it.
@@ -142,6 +126,16 @@ async fn source(gateway: &Arc<Gateway>, arrival: &Arrival, principal: &Principal
         }
         _ => Err(refused("was made by an upstream that does not remix")),
     }
+}
+
+/// The task that a request becomes: every video, and a picture that nobody wants to wait for.
+pub(crate) fn shape_of(arrival: &Arrival) -> Option<TaskShape> {
+    let prefers = || {
+        let lines = arrival.head.headers.get_all("prefer").iter().filter_map(|line| line.to_str().ok());
+        lines.flat_map(|line| line.split(',')).any(|wish| wish.trim().eq_ignore_ascii_case("respond-async"))
+    };
+    let pictures = matches!(arrival.route, Route::ImageGenerations | Route::ImageEdits);
+    arrival.route.task().or_else(|| (pictures && prefers()).then_some(TaskShape::Images))
 }
 
 /// What the request asks for, as far as it is paid for.
@@ -284,145 +278,16 @@ fn name(task: &TaskRecord, reply: &mut Reply) {
     }
 }
 
-async fn say(task: &TaskRecord, live: &mut Live<'_>) {
+pub(super) async fn say(task: &TaskRecord, live: &mut Live<'_>) {
     let mut head = Response::new(());
-    *head.status_mut() = StatusCode::OK;
+    *head.status_mut() = if task.shape == TaskShape::Images { StatusCode::ACCEPTED } else { StatusCode::OK };
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let body = Bytes::from(wire::show(task, None).to_string());
+    if task.shape == TaskShape::Images {
+        note(live.reply, "preference-applied", "respond-async");
+        note(live.reply, "location", &address(task));
+    }
     if live.reply.answer(head, body).await.is_err() {
         live.record.ended_by = Side::Client;
-    }
-}
-
-impl Submission<'_> {
-    /// Sends it until it is taken, refused or lost, and answers.
-    async fn run(
-        mut self,
-        mut attempts: Attempts<'_>,
-        mut turn: Turn<'_>,
-        limits: &CallLimits,
-        live: &mut Live<'_>,
-    ) -> Result<(), Refusal> {
-        live.record.charge = self.task.charge;
-        let refusal = loop {
-            match self.send(turn, limits, live).await? {
-                Sent::Taken(id, told) => {
-                    attempts.said(turn.lane, Outcome::Good);
-                    return self.taken(id, told, live).await;
-                }
-                Sent::Refused(failed) => {
-                    attempts.said(turn.lane, failed.failure.into());
-                    break failed.refusal;
-                }
-                Sent::Lost(outcome) => {
-                    attempts.said(turn.lane, outcome);
-                    return self.lost(live).await;
-                }
-                Sent::Unsent(failed) => match attempts.next(turn, failed, live).await {
-                    Ok(next) => turn = next,
-                    Err(refusal) => break refusal,
-                },
-            }
-            let (channel, adapter) = (turn.lane.name.clone(), adapter_of(turn.lane, self.task.shape));
-            self.change(move |task, _| {
-                task.channel = channel;
-                adapter.map_or("", |adapter| adapter.name).clone_into(&mut task.adapter);
-            })
-            .await?;
-        };
-        let fault = TaskFault { code: refusal.code_word().to_owned(), text: String::new() };
-        self.change(move |task, now| task.refuse(Some(fault), now)).await?;
-        live.record.charge = self.task.charge;
-        Err(refusal)
-    }
-
-    /// Changes the task's row.
-    async fn change(&mut self, with: impl FnOnce(&mut TaskRecord, Timestamp) + Send + 'static) -> Result<(), Refusal> {
-        let call = self.task.call;
-        let changed = blocking(self.gateway, move |gateway| {
-            let now = gateway.clock.now();
-            gateway.books.change_task(call, now, |task| {
-                let mut task = task.clone();
-                with(&mut task, now);
-                task
-            })
-        });
-        match changed.await? {
-            Ok(Some(task)) => {
-                self.task = task;
-                Ok(())
-            }
-            // The row says that it was sent, and will be looked up.
-            _ => Err(self.unknown()),
-        }
-    }
-
-    async fn send(&self, turn: Turn<'_>, limits: &CallLimits, live: &mut Live<'_>) -> Result<Sent, Refusal> {
-        let adapter = adapter_of(turn.lane, self.task.shape).ok_or_else(|| Refusal::of(Verdict::GatewayInternal))?;
-        let remix = self.made_of.as_deref().and_then(|id| Adapter::path(adapter.remix?, id));
-        let path = remix.as_deref().unwrap_or(adapter.submit);
-        let outgoing = Outgoing::new(&self.arrival.head, live.record.route, path, self.asked.body.clone());
-        let mut answer = match attempt::ask(self.gateway, &outgoing, turn, limits, live).await {
-            Ok(answer) => answer,
-            Err(failed) if failed.failure == Failure::Unsent => return Ok(Sent::Unsent(failed)),
-            Err(failed) => return Ok(Sent::Lost(failed.failure.into())),
-        };
-        let Ok(body) = whole::collect(&mut answer, Bytes::new(), live.vigil, self.gateway.settings.limits.answer_bytes).await else {
-            return Ok(Sent::Lost(Outcome::Failed { told: None }));
-        };
-        let status = answer.head.status.as_u16();
-        let said_no = |status: u16| {
-            let private = Private::of(&self.asked.body);
-            whole::refused(self.gateway, &turn.lane.target.host, private, status, &answer.head.headers, &body)
-        };
-        if !answer.head.status.is_success() {
-            let failed = said_no(status);
-            return Ok(if is_no(status, &body) { Sent::Refused(failed) } else { Sent::Lost(failed.failure.into()) });
-        }
-        Ok(match adapter.job(&body, &self.asked.peek.model) {
-            Some(wire::Job { id: Some(id), mut told, .. }) => {
-                told.iter_mut().for_each(|told| screen(self.gateway, told));
-                Sent::Taken(id, told)
-            }
-            _ if adapter.refused(&body).is_some() => Sent::Refused(said_no(status)),
-            _ => Sent::Lost(Outcome::Failed { told: None }),
-        })
-    }
-
-    async fn taken(mut self, id: String, told: Option<Told>, live: &mut Live<'_>) -> Result<(), Refusal> {
-        let (terms, roll) = (self.gateway.settings.tasks.terms, self.gateway.dice.roll());
-        self.change(move |task, now| task.confirm(Some(id), told, now, &terms, roll)).await?;
-        self.gateway.task_news.notify_one();
-        live.record.charge = self.task.charge;
-        (live.record.verdict, live.record.ended_by) = (Verdict::Ok, Side::Done);
-        say(&self.task, live).await;
-        Ok(())
-    }
-
-    async fn lost(mut self, live: &mut Live<'_>) -> Result<(), Refusal> {
-        live.record.charge = self.task.charge;
-        let (terms, roll) = (self.gateway.settings.tasks.terms, self.gateway.dice.roll());
-        self.change(move |task, now| task.lose(now, &terms, roll)).await?;
-        self.gateway.task_news.notify_one();
-        live.record.charge = self.task.charge;
-        Err(self.unknown())
-    }
-
-    /// Nobody knows whether it was taken: it is looked up, and must not be submitted again.
-    fn unknown(&self) -> Refusal {
-        let (id, address) = (self.task.id(), address(&self.task));
-        let refusal = Refusal::of(Verdict::OutcomeUnknown).scope(Scope::Upstream).by(Side::Upstream).status(502).never_retry();
-        refusal.saying(format_args!("task {id} was sent and no answer came; weir looks for it, and GET {address} tells its state"))
-    }
-}
-
-/// Whether an error proves that no job runs. What a proxy says on behalf of an upstream proves nothing, nor does a conflict.
-fn is_no(status: u16, body: &[u8]) -> bool {
-    let is_json = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    match status {
-        408 | 409 | 425 | 499 => false,
-        400..=498 => true,
-        501 | 503 | 529 => is_json,
-        _ => false,
     }
 }

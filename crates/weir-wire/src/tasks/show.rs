@@ -25,6 +25,12 @@ pub fn show(task: &TaskRecord, url: Option<&str>) -> Value {
                 "weir": weir,
             })
         }
+        TaskShape::Images => json!({
+            "id": task.id(), "object": "image.task", "model": task.model, "status": video_status(task.state),
+            "created_at": task.submitted.0.div_euclid(1000), "completed_at": task.finished.map(|at| at.0.div_euclid(1000)),
+            "error": failed(task).then(|| json!({ "code": fault.map_or(task.state.label(), |fault| fault.code.as_str()) })),
+            "weir": weir,
+        }),
         TaskShape::Generations => {
             let mut shown = json!({ "task_id": task.id(), "status": generation_status(task.state), "model": task.model, "weir": weir });
             if let Some(url) = url {

@@ -23,7 +23,7 @@ async fn upto<F: Future>(polls: u32, work: F) -> bool {
     .await
 }
 
-fn paused() -> Runtime {
+pub(super) fn paused() -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 

@@ -1,8 +1,9 @@
 //! Pictures, whole and as partial images, and forms with files.
 
-use weir_core::{Amount, Price, Verdict};
+use tokio::time::sleep;
+use weir_core::{Amount, Charged, Price, Verdict};
 
-use super::json;
+use super::{hard::paused, json, secs};
 use crate::{Settings, promises::Bench};
 
 const PNG: &str = "iVBOR";
@@ -66,4 +67,61 @@ async fn an_edit_is_a_form_with_a_file_and_passes_byte_for_byte() {
     assert_eq!((read.status(), bench.task(&read).ask.seconds), (200, Some(4)), "{}", read.body);
     assert_eq!(bench.sim.requests().iter().map(|seen| seen.body_bytes).collect::<Vec<_>>(), [body.len() as u64, video.len() as u64]);
     bench.audit_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_picture_that_nobody_waits_for_is_a_task_with_an_id() {
+    let bench = Bench::new(pictures);
+    let body = r#"{"model":"sim:task_slow=40s","prompt":"a violet lantern","n":2}"#;
+    let ask = async || bench.send("POST", "/v1/images/generations", "prefer: respond-async\r\n", body).await;
+    let read = ask().await;
+    assert_eq!((read.status(), read.header("preference-applied")), (202, Some("respond-async")), "{}", read.body);
+    let id = read.header("x-weir-task-id").unwrap().to_owned();
+    assert_eq!((json(&read)["id"].as_str(), json(&read)["status"].as_str()), (Some(&*id), Some("queued")));
+    let address = read.header("location").unwrap().to_owned();
+    assert_eq!(json(&bench.get(&address).await)["weir"]["charged"], "pending");
+    sleep(secs(60)).await;
+    let ended = json(&bench.get(&address).await);
+    assert_eq!((ended["status"].as_str(), ended["result"]["data"].as_array().map(Vec::len)), (Some("completed"), Some(2)), "{ended}");
+    let record = bench.record(read.id());
+    assert_eq!((record.status, record.charge.charged, record.charge.amount), (202, Charged::Yes, Amount(1_000)));
+    assert_eq!(ask().await.header("x-weir-duplicate-of"), Some(&*id));
+    bench.audit_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_picture_that_failed_or_was_lost_costs_nothing() {
+    let bench = Bench::new(pictures);
+    for (model, state) in [("sim:500", "failed"), ("sim:content_policy", "failed"), ("sim:reset_after_accept", "unknown")] {
+        let address = ask(&bench, model).await;
+        sleep(secs(5)).await;
+        let ended = json(&bench.get(&address).await);
+        assert_eq!((ended["weir"]["state"].as_str(), ended["weir"]["charged"].as_str()), (Some(state), Some("no")), "{ended}");
+    }
+    bench.audit_all();
+}
+
+/// Asks for a picture without waiting, and gives the address of its task.
+async fn ask(bench: &Bench, model: &str) -> String {
+    let body = format!(r#"{{"model":"{model}","prompt":"a violet lantern"}}"#);
+    bench.send("POST", "/v1/images/generations", "prefer: respond-async\r\n", &body).await.header("location").unwrap().to_owned()
+}
+
+#[test]
+fn a_picture_that_a_kill_took_away_costs_nothing() {
+    let first = paused();
+    let (bench, address) = first.block_on(async {
+        let bench = Bench::new(pictures);
+        let address = ask(&bench, "sim:task_slow=40s").await;
+        (bench, address)
+    });
+    drop(first);
+    paused().block_on(async {
+        let bench = bench.killed(pictures);
+        bench.follow(secs(2 * 3_600)).await;
+        let ended = json(&bench.get(&address).await);
+        assert_eq!((ended["weir"]["state"].as_str(), ended["weir"]["charged"].as_str()), (Some("unknown"), Some("no")), "{ended}");
+        assert_eq!(bench.posts(), 1);
+        bench.audit_all();
+    });
 }
