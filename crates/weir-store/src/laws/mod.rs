@@ -6,6 +6,7 @@ mod keys;
 mod queries;
 mod recent;
 mod split;
+mod tasks;
 mod usage;
 
 use std::{
