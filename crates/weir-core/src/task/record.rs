@@ -101,10 +101,12 @@ impl TaskAsk {
     }
 }
 
-/// Why a task failed, in the upstream's words: screened, at most 64 and 512 characters.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Why a task failed, as its upstream says. Only the code is kept: a text may quote what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TaskFault {
+    /// ≤ 64 characters of `[\w.-]`.
     pub code: String,
+    /// ≤ 512 characters.
     pub text: String,
 }
 
@@ -158,8 +160,9 @@ pub struct TaskRecord {
     /// The price when it was submitted; a later one does not concern it.
     pub price: Price,
     pub charge: ChargeFacts,
+    /// The code of why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<TaskFault>,
+    pub fault: Option<String>,
     #[serde(default)]
     pub oddities: Oddities,
     /// The task of which this one repeats the request, within minutes.

@@ -6,6 +6,7 @@ mod own;
 mod results;
 mod send;
 mod submit;
+mod tell;
 #[cfg(test)]
 mod tests;
 

@@ -9,12 +9,12 @@ use weir_core::{Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
 use weir_store::TaskFilter;
 use weir_wire::{
     Scope,
-    tasks::{self as wire, Adapter},
+    tasks::{self as wire, Adapter, Job},
 };
 
 use super::{
     address, blocking,
-    look::{fetch, lane_of, look, question},
+    look::{fetch, lane_of, look, question, screen},
     owned,
 };
 use crate::{Gateway, outlet::Outlet, own::owner, refusal::Refusal, reply::Reply};
@@ -75,8 +75,8 @@ async fn said(gateway: &Arc<Gateway>, path: TaskPath, request: &Request<Incoming
             if shape == TaskShape::Images {
                 return Ok(picture(gateway, &task));
             }
-            let url = url(gateway, &task).await;
-            Ok(json(&wire::show(&task, url.as_deref())))
+            let live = live(gateway, &task).await;
+            Ok(json(&wire::show(&task, live.as_ref())))
         }
         TaskPath::Content(id) => {
             let task = fresh(gateway, one(TaskShape::Videos, &id).await?).await?;
@@ -111,15 +111,19 @@ fn picture(gateway: &Gateway, task: &TaskRecord) -> Said {
     (head, [open, br#","result":"#, &result, b"}"].concat().into())
 }
 
-/// Where the result of a finished task is, for upstreams that tell an address. It is asked for each time: an address that opens a result is kept nowhere.
-async fn url(gateway: &Gateway, task: &TaskRecord) -> Option<String> {
+/// What the upstream says of a task that has ended, for what no row keeps: the address of a result opens it, and a reason may quote what was asked for.
+async fn live(gateway: &Gateway, task: &TaskRecord) -> Option<Job> {
     let (lane, adapter) = lane_of(gateway, task)?;
-    if task.state != TaskState::Succeeded || adapter.content.is_some() {
-        return None;
-    }
-    let path = Adapter::path(adapter.look, task.upstream_id.as_deref()?)?;
+    let tells = match task.state {
+        TaskState::Succeeded => adapter.content.is_none(),
+        TaskState::Failed | TaskState::Cancelled => true,
+        _ => false,
+    };
+    let path = Adapter::path(adapter.look, task.upstream_id.as_deref().filter(|_| tells)?)?;
     let said = question(gateway, lane, Method::GET, &path).await?;
-    adapter.job(&said.body, &task.model)?.url
+    let mut job = adapter.job(&said.body, &task.model)?;
+    job.told.iter_mut().for_each(|told| screen(gateway, told));
+    Some(job)
 }
 
 async fn list(gateway: &Arc<Gateway>, kid: weir_core::KeyId, query: &str) -> Result<Said, Refusal> {
@@ -152,7 +156,7 @@ async fn content(gateway: &Gateway, task: &TaskRecord, query: &str) -> Result<Sa
     let (lane, adapter) = lane_of(gateway, task).ok_or_else(|| Refusal::of(Verdict::NoUpstream))?;
     let id = task.upstream_id.as_deref().unwrap_or_default();
     let Some(pattern) = adapter.content else {
-        let url = url(gateway, task).await.and_then(|url| HeaderValue::from_str(&url).ok()).ok_or_else(silent)?;
+        let url = live(gateway, task).await.and_then(|job| job.url).and_then(|url| HeaderValue::from_str(&url).ok()).ok_or_else(silent)?;
         let mut head = Response::new(());
         *head.status_mut() = StatusCode::FOUND;
         head.headers_mut().insert(header::LOCATION, url);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weir_core::{
     Failure, Outcome, Side, TaskRecord, TaskShape, TaskState, Timestamp, Verdict,
-    task::{Look, TaskFault, Told, looked},
+    task::{Look, Told, looked},
 };
 use weir_wire::{
     Scope, answer,
     tasks::{self as wire, Adapter},
 };
 
-use super::{adapter_of, address, blocking, look::screen, submit::say};
+use super::{adapter_of, address, blocking, look::screen, tell::say};
 use crate::{
     Gateway,
     accept::{Arrival, Asked},
@@ -88,8 +88,8 @@ impl Submission<'_> {
             })
             .await?;
         };
-        let fault = TaskFault { code: refusal.code_word().to_owned(), text: String::new() };
-        self.change(move |task, now| task.refuse(Some(fault), now)).await?;
+        let code = self.gateway.screen.token(refusal.code_word());
+        self.change(move |task, now| task.refuse(code, now)).await?;
         live.record.charge = self.task.charge;
         Err(refusal)
     }

@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::header;
 use weir_core::{
     Amount, CallRecord, Outcome, Price, RequestId, Route, Scenario, Side, TaskRecord, TaskShape, TaskState, Timestamp, Usage, Verdict,
     limit::Used,
@@ -12,7 +11,13 @@ use weir_core::{
 use weir_store::{Earlier, Hold, NotMade, Principal};
 use weir_wire::{Scope, tasks as wire};
 
-use super::{adapter_of, address, blocking, look::lane_of, owned, send::Submission};
+use super::{
+    adapter_of, blocking,
+    look::lane_of,
+    owned,
+    send::Submission,
+    tell::{duplicate, join, name, say},
+};
 use crate::{
     ClientGone, Duplicates, Gateway, Streams,
     accept::{self, Arrival, Asked},
@@ -94,19 +99,28 @@ pub(crate) async fn submit(
     name(&task, live.reply);
     let made_of = source.and_then(|(task, _)| task.upstream_id);
     let submission = Submission { gateway, arrival: &arrival, asked: &asked, made_of, task };
-    if shape != TaskShape::Images {
-        let ended = submission.run(attempts, turn, &limits, &mut live).await;
-        end(permit, live.record);
-        return ended;
+    let ended = finish(submission, attempts, turn, &limits, &mut live).await;
+    end(permit, live.record);
+    ended
+}
+
+/// Sends what is recorded and answers; pictures that nobody waits for are answered first, and the rest of the call is the task's.
+async fn finish(
+    submission: Submission<'_>,
+    attempts: Attempts<'_>,
+    turn: Turn<'_>,
+    limits: &CallLimits,
+    live: &mut Live<'_>,
+) -> Result<(), Refusal> {
+    if submission.task.shape != TaskShape::Images {
+        return submission.run(attempts, turn, limits, live).await;
     }
-    // Answered first: the rest of the call is the task's, and nobody waits for it.
     live.record.charge = submission.task.charge;
     (live.record.verdict, live.record.ended_by) = (Verdict::Ok, Side::Done);
-    say(&submission.task, &mut live).await;
-    if let Err(refusal) = submission.run(attempts, turn, &limits, &mut live).await {
+    say(&submission.task, live).await;
+    if let Err(refusal) = submission.run(attempts, turn, limits, live).await {
         refusal.note(live.record);
     }
-    end(permit, live.record);
     Ok(())
 }
 
@@ -246,48 +260,5 @@ fn earlier(gateway: &Gateway, arrival: &Arrival, now: Timestamp) -> Earlier {
         _ if arrival.head.headers.contains_key("idempotency-key") => Earlier::Ignored,
         Duplicates::Warn => Earlier::Named(since),
         Duplicates::Refuse | Duplicates::Join => Earlier::Instead(since),
-    }
-}
-
-fn duplicate(task: &TaskRecord) -> Refusal {
-    let refusal = Refusal::of(Verdict::TaskDuplicate).status(409).never_retry().code(Some("duplicate_task"), Some("invalid_request_error"));
-    refusal.saying(format_args!("the same was submitted as {}; GET {} tells its state", task.id(), address(task)))
-}
-
-/// Answers with the task that is there already.
-async fn join(task: &TaskRecord, live: &mut Live<'_>) -> Result<(), Refusal> {
-    name(task, live.reply);
-    note(live.reply, "x-weir-duplicate-of", &task.id());
-    tracing::info!(task.id = %task.id(), call.id = %live.record.id, "answered an equal submission with the task that was there");
-    (live.record.verdict, live.record.ended_by) = (Verdict::TaskDuplicate, Side::Done);
-    say(task, live).await;
-    Ok(())
-}
-
-fn note(reply: &mut Reply, header: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        reply.limits.push((HeaderName::from_static(header), value));
-    }
-}
-
-/// Every answer from here on names the task.
-fn name(task: &TaskRecord, reply: &mut Reply) {
-    note(reply, "x-weir-task-id", &task.id());
-    if let Some(call) = task.duplicate_of {
-        note(reply, "x-weir-duplicate-of", &TaskRecord::id_of(task.shape, call));
-    }
-}
-
-pub(super) async fn say(task: &TaskRecord, live: &mut Live<'_>) {
-    let mut head = Response::new(());
-    *head.status_mut() = if task.shape == TaskShape::Images { StatusCode::ACCEPTED } else { StatusCode::OK };
-    head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let body = Bytes::from(wire::show(task, None).to_string());
-    if task.shape == TaskShape::Images {
-        note(live.reply, "preference-applied", "respond-async");
-        note(live.reply, "location", &address(task));
-    }
-    if live.reply.answer(head, body).await.is_err() {
-        live.record.ended_by = Side::Client;
     }
 }

@@ -132,6 +132,8 @@ async fn a_failed_task_costs_nothing_and_gives_back_what_it_held() {
     assert_eq!((task.state, task.charge.charged, task.verdict()), (TaskState::Failed, Charged::No, Verdict::TaskFailedFree));
     let shown = json(&bench.get(&format!("/v1/videos/{}", task.id())).await);
     assert_eq!((shown["status"].as_str(), shown["error"]["code"].as_str()), (Some("failed"), Some("generation_failed")));
+    assert_eq!(shown["error"]["message"], "The video could not be made.");
+    assert!(!serde_json::to_string(&task).unwrap().contains("could not be made"), "a reason may quote what was asked for");
     assert_eq!((bench.spent(&task), bench.record(read.id()).charge.charged), (0, Charged::No));
     bench.audit(&task);
 }
