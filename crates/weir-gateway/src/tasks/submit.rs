@@ -63,7 +63,8 @@ pub(crate) async fn submit(
     let most = most(&admitted, &ask)?;
     let policy = gateway.settings.policies.of(record.scenario);
     if shape == TaskShape::Images {
-        // Who does not wait for the answer sets it no limit.
+        // The wish is weir's to fulfil, and who does not wait for the answer sets it no limit.
+        arrival.head.headers.remove("prefer");
         record.client.read_timeout_s = None;
     }
     let limits = CallLimits::of(gateway, record.route, record, &asked.peek.model, policy, arrival.began);
