@@ -132,7 +132,13 @@ impl Route {
         }
     }
 
-    /// The shape of the task that a POST to it submits.
+    /// Whether a POST to it may submit a task.
+    #[must_use]
+    pub fn may_be_a_task(self) -> bool {
+        self.task().is_some() || matches!(self, Self::ImageGenerations | Self::ImageEdits)
+    }
+
+    /// The shape of the task that every POST to it submits.
     #[must_use]
     pub fn task(self) -> Option<TaskShape> {
         match self {

@@ -77,8 +77,28 @@ impl Arrival {
         Err(Refusal::of(Verdict::RequestRejected).saying(what).status(405).code(Some("method_not_allowed"), None))
     }
 
+    /// Reads a body that names no model, for this one.
+    pub(crate) async fn read_for(&mut self, model: &str, limits: &Limits) -> Result<Asked, Refusal> {
+        let (_, _, body) = self.whole(limits).await?;
+        let peek = Peek::of_form(Some(model), None, None, body.len() as u64);
+        Ok(Asked { body, peek: peek.map_err(faulty)? })
+    }
+
     /// Reads the body and finds the model, the stream flag and what bounds the cost.
     pub(crate) async fn read(&mut self, limits: &Limits) -> Result<Asked, Refusal> {
+        let (form, kind, body) = self.whole(limits).await?;
+        let peek = match (form, kind) {
+            (true, Some(kind)) => Box::pin(peek_form(&kind_with_case(&self.head, kind), &body)).await,
+            (_, kind) => request::peek(self.route, kind.as_deref(), &body),
+        };
+        let mut peek = peek.map_err(faulty)?;
+        // A family that never streams answers whole, whatever was asked: that is its right answer.
+        peek.stream &= self.route.dialect() != Dialect::Plain;
+        Ok(Asked { body, peek })
+    }
+
+    /// The whole body, whether it is a form, and its content type.
+    async fn whole(&mut self, limits: &Limits) -> Result<(bool, Option<String>, Bytes), Refusal> {
         let kind = self.head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or("unreadable").to_ascii_lowercase());
         let form = kind.as_deref().is_some_and(|kind| kind.starts_with("multipart/form-data"));
         if form && !takes_form(self.route) || kind.as_deref().is_some_and(|kind| !form && !is_json(kind)) {
@@ -96,15 +116,12 @@ impl Arrival {
             Ok(body) => body?,
             Err(_) => return Err(Refusal::of(Verdict::RequestTooSlow).by(Side::Client)),
         };
-        let peek = match (form, kind) {
-            (true, Some(kind)) => Box::pin(peek_form(&kind_with_case(&self.head, kind), &body)).await,
-            (_, kind) => request::peek(self.route, kind.as_deref(), &body),
-        };
-        let mut peek = peek.map_err(|fault| Refusal::of(Verdict::RequestRejected).saying(fault.message).param(fault.param))?;
-        // A family that never streams answers whole, whatever was asked: that is its right answer.
-        peek.stream &= self.route.dialect() != Dialect::Plain;
-        Ok(Asked { body, peek })
+        Ok((form, kind, body))
     }
+}
+
+fn faulty(fault: request::RequestFault) -> Refusal {
+    Refusal::of(Verdict::RequestRejected).saying(fault.message).param(fault.param)
 }
 
 /// Whether a route takes files.

@@ -60,6 +60,7 @@ pub(crate) struct Attempts<'a> {
     /// The place of the attempt that runs in its channel's limits.
     stay: Option<Stay<'a>>,
     made: u8,
+    pinned: Option<usize>,
     tried: Tried,
     waited: Duration,
 }
@@ -72,7 +73,7 @@ impl<'a> Attempts<'a> {
         limits: CallLimits,
         need: Option<Need>,
     ) -> Self {
-        Self { gateway, policy, model, limits, need, stay: None, made: 0, tried: Tried::default(), waited: Duration::ZERO }
+        Self { gateway, policy, model, limits, need, stay: None, made: 0, pinned: None, tried: Tried::default(), waited: Duration::ZERO }
     }
 
     /// The first attempt; a refusal where every channel's upstream told to wait, or every channel's own limits are used up.
@@ -113,8 +114,16 @@ impl<'a> Attempts<'a> {
         Ok(())
     }
 
+    /// Only this channel will do.
+    pub(crate) fn pin(&mut self, lane: usize) {
+        self.pinned = Some(lane);
+    }
+
     /// When a channel's own limits admit an attempt, if they do not now.
     fn opens(&self, lane: &Lane) -> Option<Timestamp> {
+        if self.pinned.is_some_and(|pinned| pinned != lane.at) {
+            return Some(Timestamp(i64::MAX));
+        }
         lane.door.opens(self.need.as_ref()?, &self.gateway.limiter)
     }
 

@@ -69,7 +69,7 @@ async fn path(
         // Boxed: a rare path must not make room for itself in every call.
         return Box::pin(models::list(gateway, &arrival, &principal, record, reply)).await.map(|()| None);
     }
-    if let Some(shape) = route.task() {
+    if let Some(shape) = tasks::shape_of(&arrival) {
         return Box::pin(tasks::submit(gateway, arrival, shape, &principal, hold, record, reply)).await.map(|()| None);
     }
     let asked = arrival.read(&gateway.settings.limits).await?;

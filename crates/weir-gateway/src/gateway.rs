@@ -6,7 +6,7 @@ use weir_client::Dial;
 use weir_core::{Clock, RequestId};
 use weir_store::Books;
 
-use crate::{Settings, closer::Closer, joins::Joins, lanes::Lanes, limiter::Limiter, screen::Screen};
+use crate::{Settings, closer::Closer, joins::Joins, lanes::Lanes, limiter::Limiter, screen::Screen, tasks::Results};
 
 /// Where chance comes from: real dice in service, a seed in tests.
 pub trait Dice: Send + Sync {
@@ -28,6 +28,7 @@ pub struct Gateway {
     pub(crate) screen: Screen,
     /// A task is to be looked at sooner than was known.
     pub(crate) task_news: tokio::sync::Notify,
+    pub(crate) results: Results,
     /// Whether answers carry the real clock's `Date`; simulated time must not.
     pub(crate) tells_date: bool,
     #[cfg(test)]
@@ -65,6 +66,7 @@ impl Gateway {
             closer: Closer::default(),
             screen: Screen::new(secrets),
             task_news: tokio::sync::Notify::new(),
+            results: Results::default(),
             tells_date: true,
             #[cfg(test)]
             sabotage: crate::world::Sabotage::None,

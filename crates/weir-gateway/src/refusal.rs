@@ -94,6 +94,10 @@ impl Refusal {
         self
     }
 
+    pub(crate) fn code_word(&self) -> &str {
+        &self.code
+    }
+
     pub(crate) fn param(mut self, param: Option<&'static str>) -> Self {
         self.param = param;
         self
@@ -114,16 +118,16 @@ impl Refusal {
         self
     }
 
+    /// Whether to retry is left to the SDK's own rules.
+    pub(crate) fn retry_as_usual(mut self) -> Self {
+        self.should_retry = None;
+        self
+    }
+
     /// What it waits for is under way: SDKs are told to ask again.
     pub(crate) fn again_soon(mut self) -> Self {
         self.retry_after = Some(SOON);
         self.should_retry = Some(true);
-        self
-    }
-
-    /// Whether to retry is left to the SDK's own rules.
-    pub(crate) fn retry_as_usual(mut self) -> Self {
-        self.should_retry = None;
         self
     }
 
@@ -158,9 +162,9 @@ impl Refusal {
         }
     }
 
-    /// Head and body of the answer.
-    pub(crate) fn response(&self, id: RequestId, route: Route) -> (Response<()>, Bytes) {
-        let body = self.body(id, Charged::No).to_json(route);
+    /// Head and body of the answer; `charged` is what the ledger says so far.
+    pub(crate) fn response(&self, id: RequestId, route: Route, charged: Charged) -> (Response<()>, Bytes) {
+        let body = self.body(id, charged).to_json(route);
         let mut head = Response::new(());
         *head.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = head.headers_mut();

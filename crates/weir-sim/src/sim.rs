@@ -277,6 +277,9 @@ impl Sim {
             }
             ("POST", "/v1/videos") => self.create_task(ask, scenario, now, Shape::Videos),
             ("POST", "/v1/video/generations") => self.create_task(ask, scenario, now, Shape::Generations),
+            ("POST", path) if path.starts_with("/v1/videos/") && path.ends_with("/remix") => {
+                self.create_task(ask, scenario, now, Shape::Videos)
+            }
             (method, path) => self.task(method, path).unwrap_or_else(unknown),
         }
     }

@@ -78,7 +78,7 @@ pub struct Books {
 #[derive(Debug)]
 enum Writing {
     Thread(Option<JoinHandle<()>>),
-    Inline(Mutex<Writer>),
+    Inline(Box<Mutex<Writer>>),
 }
 
 /// One accepted call's slot. Dropped without `seal`, it stays for the next start's sweep.
@@ -133,11 +133,14 @@ impl Books {
         let recovery = sweep(&store, &mut committer, clock.now())?;
         let holds = Arc::new(Holds::open(store.dir(), settings.slots)?);
         let shared = Arc::new(Shared { holds, queue: Queue::default(), desk: Desk::default(), healthy: AtomicBool::new(true) });
-        let mut writer = Writer { committer, batch: Vec::new(), followed: None, clock };
+        let mut writer = Writer { committer, batch: Vec::new(), followed: None, edits: None, clock };
         writer.follow_others(&shared)?;
         let tasks = Mutex::new(tasks::open(store.dir(), &shared.desk, writer.clock.now())?);
-        let writing =
-            if settings.inline { Writing::Inline(Mutex::new(writer)) } else { Writing::Thread(Some(start(writer, &shared, store.dir())?)) };
+        let writing = if settings.inline {
+            Writing::Inline(Box::new(Mutex::new(writer)))
+        } else {
+            Writing::Thread(Some(start(writer, &shared, store.dir())?))
+        };
         let pepper = Pepper::open(store.dir())?;
         Ok((Self { store, pepper, shared, writing, tasks, running: AtomicUsize::new(0), _lock: lock }, recovery))
     }
@@ -353,7 +356,7 @@ fn sound(id: RequestId, reservation: Option<&Reservation>, mut record: CallRecor
             Charged::Pending => Charged::No,
             Charged::Unknown => Charged::Unknown,
         };
-    } else if record.route.task().is_some() && charge.rule.is_of_a_task() {
+    } else if record.route.may_be_a_task() && charge.rule.is_of_a_task() {
         // What its task holds and costs is the task's business, in the task's row.
         charge.amount = Amount::ZERO;
     } else {

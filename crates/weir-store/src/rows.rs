@@ -58,6 +58,11 @@ impl Committer {
         Ok(self.db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
+    /// A number that changes when keys or accounts do.
+    pub(crate) fn edits(&self) -> Result<i64, StoreError> {
+        Ok(self.db.prepare_cached("SELECT n FROM edits")?.query_row([], |row| row.get(0))?)
+    }
+
     pub(crate) fn db(&self) -> &Connection {
         &self.db
     }

@@ -27,6 +27,7 @@ const BUSY: Duration = Duration::from_secs(5);
 ///   `totals` is the same for those who have many keys, so that asking what they used today costs no more for many keys than for one.
 /// - `requests` are those that joined a call or got its replay; the call itself has the id of its first.
 /// - `keyed` is which call of a key was charged under which `Idempotency-Key`, both as keyed hashes.
+/// - `edits` counts changes of keys and accounts, so that a gateway does not read them all anew whenever a task's row is written.
 /// - `tasks` holds what each task reserves: `held` of its open rows is loaded into the purses at a start. Its charge is a line of the ledger under the
 ///   call that submitted it, so the law of one charge for each call is the law of one for each task.
 /// - `calls.admitted` and `calls.tokens` let a start read the last minutes without parsing a record. `tokens` is null in rows older than `usage`.
@@ -85,6 +86,13 @@ CREATE TABLE tasks (
 CREATE INDEX tasks_of_key ON tasks (kid, call);
 CREATE INDEX tasks_open ON tasks (next_look) WHERE charged = 'pending';
 CREATE INDEX tasks_upstream ON tasks (channel, upstream_id) WHERE upstream_id IS NOT NULL;
+CREATE TABLE edits (n INTEGER NOT NULL) STRICT;
+INSERT INTO edits (n) VALUES (0);
+CREATE TRIGGER a_key_is_made AFTER INSERT ON keys BEGIN UPDATE edits SET n = n + 1; END;
+CREATE TRIGGER a_key_is_changed AFTER UPDATE ON keys BEGIN UPDATE edits SET n = n + 1; END;
+CREATE TRIGGER a_key_is_erased AFTER DELETE ON keys BEGIN UPDATE edits SET n = n + 1; END;
+CREATE TRIGGER an_account_is_made AFTER INSERT ON accounts BEGIN UPDATE edits SET n = n + 1; END;
+CREATE TRIGGER an_account_is_changed AFTER UPDATE OF name, credits, limits ON accounts BEGIN UPDATE edits SET n = n + 1; END;
 "];
 
 /// Makes the data directory if it is not there; one that is there keeps its permissions.

@@ -53,7 +53,7 @@ fn read_one(db: &Connection, call: RequestId) -> Result<Option<TaskRecord>, Stor
 
 /// The task that a call submitted.
 pub(crate) fn of_call(db: &Connection, call: &CallRecord) -> Result<Option<Box<TaskRecord>>, StoreError> {
-    if call.route.task().is_none() {
+    if !call.route.may_be_a_task() {
         return Ok(None);
     }
     Ok(read_one(db, call.id)?.map(Box::new))
@@ -83,7 +83,7 @@ fn write(db: &Connection, task: &TaskRecord) -> Result<(), StoreError> {
 /// and a call that a crash cut does not know what became of its task.
 pub(crate) fn submissions(change: &Transaction<'_>, calls: &[&CallRecord]) -> Result<HashMap<usize, CallRecord>, StoreError> {
     let mut told = HashMap::new();
-    for (place, call) in calls.iter().enumerate().filter(|(_, call)| call.route.task().is_some()) {
+    for (place, call) in calls.iter().enumerate().filter(|(_, call)| call.route.may_be_a_task()) {
         if let Some(task) = read_one(change, call.id)? {
             told.insert(place, told_by(call, &task));
         }

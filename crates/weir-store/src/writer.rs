@@ -39,6 +39,8 @@ pub(crate) struct Writer {
     pub(crate) batch: Vec<Pended>,
     /// The version of others' changes that the desk has.
     pub(crate) followed: Option<i64>,
+    /// How many changes of keys and accounts it has seen.
+    pub(crate) edits: Option<i64>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -96,8 +98,12 @@ impl Writer {
     pub(crate) fn follow_others(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let version = self.committer.others_version()?;
         if self.followed != Some(version) {
-            shared.desk.reload(self.committer.db())?;
-            // Only now: a change that could not be read is looked for again.
+            let edits = self.committer.edits()?;
+            if self.edits != Some(edits) {
+                shared.desk.reload(self.committer.db())?;
+                // Only now: a change that could not be read is looked for again.
+                self.edits = Some(edits);
+            }
             self.followed = Some(version);
         }
         Ok(())

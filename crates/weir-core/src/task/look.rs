@@ -140,7 +140,7 @@ impl TaskRecord {
         match told.state {
             TaskState::Succeeded => self.succeed(&told, now),
             TaskState::Failed | TaskState::Cancelled => {
-                self.fault = told.fault;
+                self.fault = told.fault.map(|fault| fault.code).filter(|code| !code.is_empty());
                 self.end(told.state, now, ChargeRule::TaskFailed);
             }
             TaskState::Running => {
@@ -181,7 +181,8 @@ impl TaskRecord {
         self.charge = ChargeFacts { charged: Charged::No, rule, held, amount: Amount::ZERO, ..ChargeFacts::default() };
     }
 
-    fn give_up(&mut self, now: Timestamp, rule: AtDeadline) {
+    /// Nobody will ever tell what became of it.
+    pub fn give_up(&mut self, now: Timestamp, rule: AtDeadline) {
         match rule {
             AtDeadline::Release => self.end(TaskState::Unknown, now, ChargeRule::TaskDeadline),
             AtDeadline::Charge => {
@@ -212,8 +213,8 @@ impl TaskRecord {
     }
 
     /// The upstream refused it, or never heard of it: provably no job runs.
-    pub fn refuse(&mut self, fault: Option<TaskFault>, now: Timestamp) {
-        self.fault = fault;
+    pub fn refuse(&mut self, code: String, now: Timestamp) {
+        self.fault = Some(code);
         self.end(TaskState::Failed, now, ChargeRule::TaskFailed);
     }
 }

@@ -52,6 +52,8 @@ pub enum TaskShape {
     Videos,
     /// `/v1/video/generations`: submit, then ask.
     Generations,
+    /// Pictures that their client did not want to wait for.
+    Images,
 }
 
 impl TaskShape {
@@ -60,6 +62,7 @@ impl TaskShape {
         match self {
             Self::Videos => "video_",
             Self::Generations => "task_",
+            Self::Images => "image_",
         }
     }
 }
@@ -98,10 +101,12 @@ impl TaskAsk {
     }
 }
 
-/// Why a task failed, in the upstream's words: screened, at most 64 and 512 characters.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Why a task failed, as its upstream says. Only the code is kept: a text may quote what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TaskFault {
+    /// ≤ 64 characters of `[\w.-]`.
     pub code: String,
+    /// ≤ 512 characters.
     pub text: String,
 }
 
@@ -155,8 +160,9 @@ pub struct TaskRecord {
     /// The price when it was submitted; a later one does not concern it.
     pub price: Price,
     pub charge: ChargeFacts,
+    /// The code of why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<TaskFault>,
+    pub fault: Option<String>,
     #[serde(default)]
     pub oddities: Oddities,
     /// The task of which this one repeats the request, within minutes.
@@ -165,6 +171,9 @@ pub struct TaskRecord {
     /// Its owner deleted it: it is shown no more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
+    /// The task whose video it is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_of: Option<RequestId>,
 }
 
 impl TaskRecord {

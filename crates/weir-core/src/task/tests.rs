@@ -41,6 +41,7 @@ fn task(n: u128, kid: &str) -> TaskRecord {
         oddities: Oddities::default(),
         duplicate_of: None,
         removed: false,
+        made_of: None,
     }
 }
 
@@ -161,7 +162,7 @@ fn a_job_is_taken_for_the_lost_one_only_where_no_other_is_possible() {
 
 #[test]
 fn a_tasks_name_has_the_digits_of_its_call() {
-    for shape in [TaskShape::Videos, TaskShape::Generations] {
+    for shape in [TaskShape::Videos, TaskShape::Generations, TaskShape::Images] {
         let task = TaskRecord { shape, ..one() };
         assert_eq!(TaskRecord::call_of(shape, &task.id()), Some(task.call));
     }

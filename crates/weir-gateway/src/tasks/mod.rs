@@ -3,17 +3,22 @@
 mod follow;
 mod look;
 mod own;
+mod results;
+mod send;
 mod submit;
+mod tell;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use weir_core::{Route, TaskRecord, TaskShape, Verdict};
+use weir_store::Principal;
 use weir_wire::tasks::Adapter;
 
 pub(crate) use own::{TaskPath, answer};
-pub(crate) use submit::submit;
+pub(crate) use results::Results;
+pub(crate) use submit::{shape_of, submit};
 
 use crate::{Gateway, lanes::Lane, refusal::Refusal};
 
@@ -25,7 +30,17 @@ async fn blocking<T: Send + 'static>(gateway: &Arc<Gateway>, work: impl FnOnce(&
 
 /// How a channel is spoken to about jobs of this shape.
 fn adapter_of(lane: &Lane, shape: TaskShape) -> Option<&'static Adapter> {
-    lane.tasks.or_else(|| Adapter::of_name(Adapter::of_shape(shape)))
+    let as_asked = Adapter::of_name(Adapter::of_shape(shape));
+    if shape == TaskShape::Images { as_asked } else { lane.tasks.or(as_asked) }
+}
+
+/// The task of this name, for the key that submitted it and no other.
+async fn owned(gateway: &Arc<Gateway>, principal: &Principal, shape: TaskShape, id: &str) -> Result<TaskRecord, Refusal> {
+    let missing = || Refusal::of(Verdict::NotTheApi).saying("no task of this key has that id").code(Some("task_not_found"), None);
+    let call = TaskRecord::call_of(shape, id).ok_or_else(missing)?;
+    let found = blocking(gateway, move |gateway| gateway.books.store().task(call)).await?;
+    let found = found.map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
+    found.filter(|task| task.kid == principal.kid && task.shape == shape && !task.removed).ok_or_else(missing)
 }
 
 /// Where tasks of this shape are asked for.
@@ -33,6 +48,7 @@ fn path_of(shape: TaskShape) -> &'static str {
     match shape {
         TaskShape::Videos => Route::Videos.path(),
         TaskShape::Generations => Route::VideoGenerations.path(),
+        TaskShape::Images => Route::ImageGenerations.path(),
     }
 }
 

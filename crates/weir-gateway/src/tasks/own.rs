@@ -5,16 +5,17 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use weir_core::{RequestId, Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
+use weir_core::{Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
 use weir_store::TaskFilter;
 use weir_wire::{
     Scope,
-    tasks::{self as wire, Adapter},
+    tasks::{self as wire, Adapter, Job},
 };
 
 use super::{
     address, blocking,
-    look::{lane_of, look, question},
+    look::{fetch, lane_of, look, question, screen},
+    owned,
 };
 use crate::{Gateway, outlet::Outlet, own::owner, refusal::Refusal, reply::Reply};
 
@@ -24,34 +25,34 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A path of tasks that makes no call.
 pub(crate) enum TaskPath {
     List,
-    Show(TaskShape, RequestId),
-    Content(RequestId),
-    Delete(RequestId),
+    Show(TaskShape, String),
+    Content(String),
+    Delete(String),
 }
 
 impl TaskPath {
     pub(crate) fn of(method: &Method, path: &str) -> Option<Self> {
+        if let Some(id) = path.strip_prefix("/v1/images/generations/") {
+            return (*method == Method::GET).then(|| Self::Show(TaskShape::Images, id.to_owned()));
+        }
         let rest = path.strip_prefix("/v1/video")?;
-        let video = |id: &str| TaskRecord::call_of(TaskShape::Videos, id).unwrap_or(NOBODY);
-        match (method, rest) {
-            (&Method::GET, "s") => Some(Self::List),
-            (&Method::GET, rest) if rest.starts_with("/generations/") => {
-                let id = TaskRecord::call_of(TaskShape::Generations, &rest["/generations/".len()..]);
-                Some(Self::Show(TaskShape::Generations, id.unwrap_or(NOBODY)))
+        let video = |rest: &str| rest.strip_prefix("s/").map(str::to_owned);
+        match *method {
+            Method::GET if rest == "s" => Some(Self::List),
+            Method::GET if rest.starts_with("/generations/") => {
+                Some(Self::Show(TaskShape::Generations, rest["/generations/".len()..].to_owned()))
             }
-            (&Method::GET, rest) => {
-                let id = rest.strip_prefix("s/")?;
-                Some(id.strip_suffix("/content").map_or_else(|| Self::Show(TaskShape::Videos, video(id)), |id| Self::Content(video(id))))
-            }
-            (&Method::DELETE, rest) => rest.strip_prefix("s/").map(|id| Self::Delete(video(id))),
+            Method::GET => match rest.strip_suffix("/content") {
+                Some(rest) => video(rest).map(Self::Content),
+                None => video(rest).map(|id| Self::Show(TaskShape::Videos, id)),
+            },
+            Method::DELETE => video(rest).map(Self::Delete),
             _ => None,
         }
     }
 }
 
-/// An id that no task has: whatever is no id of a task is answered as one that is not there.
-const NOBODY: RequestId = RequestId::from_bytes([0; 16]);
-
+/// A head and its body.
 type Said = (Response<()>, Bytes);
 
 /// Answers without making a call of it.
@@ -66,28 +67,23 @@ pub(crate) async fn answer(gateway: Arc<Gateway>, path: TaskPath, request: Reque
 
 async fn said(gateway: &Arc<Gateway>, path: TaskPath, request: &Request<Incoming>) -> Result<Said, Refusal> {
     let principal = owner(gateway, request)?;
-    let one = async |shape, call| {
-        let found = blocking(gateway, move |gateway| gateway.books.store().task(call)).await?;
-        let found = found.map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
-        found.filter(|task| task.kid == principal.kid && task.shape == shape && !task.removed).ok_or_else(missing)
-    };
+    let one = async |shape, id: &str| owned(gateway, &principal, shape, id).await;
     match path {
         TaskPath::List => list(gateway, principal.kid.clone(), request.uri().query().unwrap_or_default()).await,
-        TaskPath::Show(shape, call) => {
-            let task = fresh(gateway, one(shape, call).await?).await?;
-            let url = url(gateway, &task).await;
-            Ok(json(&wire::show(&task, url.as_deref())))
+        TaskPath::Show(shape, id) => {
+            let task = fresh(gateway, one(shape, &id).await?).await?;
+            if shape == TaskShape::Images {
+                return Ok(picture(gateway, &task));
+            }
+            let live = live(gateway, &task).await;
+            Ok(json(&wire::show(&task, live.as_ref())))
         }
-        TaskPath::Content(call) => {
-            let task = fresh(gateway, one(TaskShape::Videos, call).await?).await?;
+        TaskPath::Content(id) => {
+            let task = fresh(gateway, one(TaskShape::Videos, &id).await?).await?;
             content(gateway, &task, request.uri().query().unwrap_or_default()).await
         }
-        TaskPath::Delete(call) => delete(gateway, one(TaskShape::Videos, call).await?).await,
+        TaskPath::Delete(id) => delete(gateway, one(TaskShape::Videos, &id).await?).await,
     }
-}
-
-fn missing() -> Refusal {
-    Refusal::of(Verdict::NotTheApi).saying("no task of this key has that id").code(Some("task_not_found"), None)
 }
 
 fn json(body: &serde_json::Value) -> Said {
@@ -106,15 +102,28 @@ async fn fresh(gateway: &Arc<Gateway>, task: TaskRecord) -> Result<TaskRecord, R
     Ok(look(gateway, task.clone()).await?.unwrap_or(task))
 }
 
-/// Where the result of a finished task is, for upstreams that tell an address. It is asked for each time: an address that opens a result is kept nowhere.
-async fn url(gateway: &Gateway, task: &TaskRecord) -> Option<String> {
+/// A task of pictures with its result, as long as that is kept.
+fn picture(gateway: &Gateway, task: &TaskRecord) -> Said {
+    let (head, shown) = json(&wire::show(task, None));
+    let Some(result) = gateway.results.of(task.call).filter(|_| task.state == TaskState::Succeeded) else { return (head, shown) };
+    // As it came, byte for byte, behind the fields of the task.
+    let open = shown.strip_suffix(b"}").unwrap_or(&shown);
+    (head, [open, br#","result":"#, &result, b"}"].concat().into())
+}
+
+/// What the upstream says of a task that has ended, for what no row keeps: the address of a result opens it, and a reason may quote what was asked for.
+async fn live(gateway: &Gateway, task: &TaskRecord) -> Option<Job> {
     let (lane, adapter) = lane_of(gateway, task)?;
-    if task.state != TaskState::Succeeded || adapter.content.is_some() {
-        return None;
-    }
-    let path = Adapter::path(adapter.look, task.upstream_id.as_deref()?)?;
+    let tells = match task.state {
+        TaskState::Succeeded => adapter.content.is_none(),
+        TaskState::Failed | TaskState::Cancelled => true,
+        _ => false,
+    };
+    let path = Adapter::path(adapter.look, task.upstream_id.as_deref().filter(|_| tells)?)?;
     let said = question(gateway, lane, Method::GET, &path).await?;
-    adapter.job(&said.body, &task.model)?.url
+    let mut job = adapter.job(&said.body, &task.model)?;
+    job.told.iter_mut().for_each(|told| screen(gateway, told));
+    Some(job)
 }
 
 async fn list(gateway: &Arc<Gateway>, kid: weir_core::KeyId, query: &str) -> Result<Said, Refusal> {
@@ -147,7 +156,7 @@ async fn content(gateway: &Gateway, task: &TaskRecord, query: &str) -> Result<Sa
     let (lane, adapter) = lane_of(gateway, task).ok_or_else(|| Refusal::of(Verdict::NoUpstream))?;
     let id = task.upstream_id.as_deref().unwrap_or_default();
     let Some(pattern) = adapter.content else {
-        let url = url(gateway, task).await.and_then(|url| HeaderValue::from_str(&url).ok()).ok_or_else(silent)?;
+        let url = live(gateway, task).await.and_then(|job| job.url).and_then(|url| HeaderValue::from_str(&url).ok()).ok_or_else(silent)?;
         let mut head = Response::new(());
         *head.status_mut() = StatusCode::FOUND;
         head.headers_mut().insert(header::LOCATION, url);
@@ -159,7 +168,7 @@ async fn content(gateway: &Gateway, task: &TaskRecord, query: &str) -> Result<Sa
     {
         path = format!("{path}?{variant}");
     }
-    super::look::fetch(gateway, lane, &path).await.ok_or_else(silent)
+    fetch(gateway, lane, &path).await.ok_or_else(silent)
 }
 
 /// Forgets a task that has ended, here and at its upstream.

@@ -158,6 +158,32 @@ async fn r36_a_lost_answer_leaves_a_job_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_may_be_missing_at_first_or_lie_about_everything_but_its_first_end() {
+    let sim = sim();
+    let made = async |model: &str| {
+        let body = format!(r#"{{"model":"{model}","prompt":"p"}}"#);
+        let made = exchange(&sim, &post("/v1/videos", &body)).await.json();
+        format!("/v1/videos/{}", made["id"].as_str().unwrap())
+    };
+    let late = made("sim:task_404_then_ok=2").await;
+    for status in [404, 404, 200, 200] {
+        assert_eq!(exchange(&sim, &get(&late)).await.status(), status);
+    }
+    let liar = made("sim:task_lying,task_slow=2h").await;
+    let mut before = Vec::new();
+    for _ in 0..4 {
+        before.push(exchange(&sim, &get(&liar)).await.text());
+    }
+    assert!(before.iter().all(|text| !text.contains("completed\"") || text.contains("\"completed_at\":null")), "{before:?}");
+    assert!(before[0].contains("another-model") && before[1].contains("queued") && before[3].contains("mystery"), "{before:?}");
+    tokio::time::sleep(std::time::Duration::from_secs(7_200)).await;
+    let first = exchange(&sim, &get(&liar)).await.json();
+    assert_eq!(first["status"], "completed");
+    assert!(exchange(&sim, &get(&liar)).await.text().contains("in_progress"));
+    assert_eq!(exchange(&sim, &get(&liar)).await.json()["status"], "failed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_equal_jobs_are_two_jobs() {
     let sim = sim();
     let body = r#"{"model":"sim:ok","prompt":"p"}"#;

@@ -7,6 +7,7 @@ mod keys;
 mod queries;
 mod recent;
 mod split;
+mod tasks;
 mod usage;
 
 use std::{

@@ -7,7 +7,9 @@ use weir_core::{TaskShape, TaskState};
 pub struct Adapter {
     /// As the configuration and the rows name it.
     pub name: &'static str,
+    /// Empty: where the client sent it.
     pub submit: &'static str,
+    /// Empty: the answer to the submission is the result, and there is nothing to look at.
     pub look: &'static str,
     /// The newest jobs, for finding one whose answer was lost. `None`: it has no list, and such a task stays unconfirmed.
     pub list: Option<&'static str>,
@@ -30,7 +32,7 @@ pub struct Adapter {
 }
 
 /// All of them.
-pub const ADAPTERS: [Adapter; 2] = [
+pub const ADAPTERS: [Adapter; 3] = [
     Adapter {
         name: "openai_videos",
         submit: "/videos",
@@ -74,6 +76,24 @@ pub const ADAPTERS: [Adapter; 2] = [
         ],
         fault_code: &["/error/code", "/data/error/code", "/output/code"],
         fault_text: &["/error/message", "/fail_reason", "/data/fail_reason", "/data/task_status_msg", "/output/message"],
+    },
+    Adapter {
+        name: "openai_images",
+        submit: "",
+        look: "",
+        list: None,
+        content: None,
+        deletes: false,
+        remix: None,
+        id: &[],
+        status: &[],
+        progress: &[],
+        seconds: &[],
+        images: &[],
+        model: &[],
+        url: &[],
+        fault_code: &[],
+        fault_text: &[],
     },
 ];
 
@@ -125,6 +145,7 @@ impl Adapter {
         match shape {
             TaskShape::Videos => "openai_videos",
             TaskShape::Generations => "submit_poll",
+            TaskShape::Images => "openai_images",
         }
     }
 

@@ -39,6 +39,6 @@ pub fn ask_of_form(named: impl Fn(&str) -> Option<String>) -> Result<TaskAsk, Re
         Some(seconds) => Some(seconds),
         None => number("duration", SECONDS)?,
     };
-    let size = named("size").filter(|size| size.len() <= 16 && size.bytes().all(|b| b.is_ascii_alphanumeric() || b"x*:".contains(&b)));
+    let size = named("size").filter(|size| size.len() <= 16 && size.bytes().all(|b| b.is_ascii_digit() || b"x*:".contains(&b)));
     Ok(TaskAsk { seconds, count: number("n", COUNT)?.unwrap_or(1), size })
 }

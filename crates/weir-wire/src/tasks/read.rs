@@ -29,6 +29,11 @@ pub struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
+/// A code as rows may hold it.
+fn tame(code: &str) -> String {
+    code.chars().filter(|c| c.is_ascii_alphanumeric() || "_.-".contains(*c)).take(CODE_CHARS).collect()
+}
+
 fn first<'v>(value: &'v Value, places: &[&str]) -> Option<&'v Value> {
     places.iter().filter_map(|place| value.pointer(place)).find(|found| !found.is_null())
 }
@@ -64,7 +69,7 @@ impl Adapter {
         let state = state_of(text(value, self.status)?.trim())?;
         let cut = |text: String, chars: usize| text.chars().filter(|c| !c.is_control()).take(chars).collect::<String>();
         let fault = matches!(state, TaskState::Failed | TaskState::Cancelled).then(|| TaskFault {
-            code: cut(text(value, self.fault_code).unwrap_or_default(), CODE_CHARS),
+            code: text(value, self.fault_code).map_or_else(String::new, |code| tame(&code)),
             text: cut(text(value, self.fault_text).unwrap_or_default(), TEXT_CHARS),
         });
         Some(Told {

@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 use weir_core::{TaskRecord, TaskShape, TaskState};
 
-/// The task in its family's form; `url` is where its result can be fetched, for the shape that tells it.
+use super::Job;
+
+/// The task in its family's form. `live` is what its upstream says just now, for what no row keeps: where the result is, and a reason in words.
 #[must_use]
-pub fn show(task: &TaskRecord, url: Option<&str>) -> Value {
-    let fault = task.fault.as_ref();
+pub fn show(task: &TaskRecord, live: Option<&Job>) -> Value {
+    let code = task.fault.as_deref().unwrap_or(task.state.label());
+    let reason = live.and_then(|job| job.told.as_ref()?.fault.as_ref()).map_or("", |fault| fault.text.as_str());
     let weir = json!({
         "state": task.state, "verdict": task.verdict().code(), "charged": task.charge.charged, "call": task.call,
         "duplicate_of": task.duplicate_of.map(|call| TaskRecord::id_of(task.shape, call)),
@@ -18,21 +21,27 @@ pub fn show(task: &TaskRecord, url: Option<&str>) -> Value {
             json!({
                 "id": task.id(), "object": "video", "model": task.model, "status": video_status(task.state), "progress": task.progress,
                 "created_at": seconds(task.submitted), "completed_at": made.map(seconds), "expires_at": null, "prompt": null,
-                "size": task.ask.size, "seconds": task.ask.seconds.map(|seconds| seconds.to_string()), "remixed_from_video_id": null,
+                "size": task.ask.size, "seconds": task.ask.seconds.map(|seconds| seconds.to_string()), "remixed_from_video_id": task.made_of.map(|call| TaskRecord::id_of(task.shape, call)),
                 "error": failed(task).then(|| json!({
-                    "code": fault.map_or(task.state.label(), |fault| fault.code.as_str()), "message": fault.map_or("", |fault| fault.text.as_str()),
+                    "code": code, "message": reason,
                 })),
                 "weir": weir,
             })
         }
+        TaskShape::Images => json!({
+            "id": task.id(), "object": "image.task", "model": task.model, "status": video_status(task.state),
+            "created_at": task.submitted.0.div_euclid(1000), "completed_at": task.finished.map(|at| at.0.div_euclid(1000)),
+            "error": failed(task).then(|| json!({ "code": code, "message": reason })),
+            "weir": weir,
+        }),
         TaskShape::Generations => {
             let mut shown = json!({ "task_id": task.id(), "status": generation_status(task.state), "model": task.model, "weir": weir });
-            if let Some(url) = url {
+            if let Some(url) = live.and_then(|job| job.url.as_deref()) {
                 shown["url"] = url.into();
             }
             if failed(task) {
                 shown["error"] = json!({
-                    "code": fault.and_then(|fault| fault.code.parse::<i64>().ok()).unwrap_or(500), "message": fault.map_or("", |fault| fault.text.as_str()),
+                    "code": code.parse::<i64>().unwrap_or(500), "message": reason,
                 });
             }
             shown

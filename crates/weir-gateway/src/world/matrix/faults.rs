@@ -127,7 +127,7 @@ const ONCE: &[Term] = &[
 ];
 
 /// Whether a word spoils answers. Left out are words that only shape a good answer, words of chance, which decide when the others
-/// strike, and words about image and video jobs, whose routes are not served yet.
+/// strike, and words about image and video jobs, which are tested beside the tasks.
 pub(super) fn concerns_an_answer(entry: &Entry) -> bool {
     entry.is_fault() && entry.group != Group::Task
 }

@@ -23,7 +23,7 @@ clock that is not the machine's. The test `every_cell_of_the_fault_matrix_is_wha
 - **the client saw**: computed from the bytes it got. A stream is a whole answer if it has a `finish_reason` and its `[DONE]`;
   else the phrase says what was there and how it ended.
 
-Not here: words about image and video jobs (`task_slow`, `task_failed`, `task_lost_answer`), whose routes are not served yet; words that shape a
+Not here: words about image and video jobs (`task_slow`, `task_failed`, `task_lost_answer`), which `weir-gateway/src/tasks/tests` makes; words that shape a
 good answer (`tokens`, `tools`, `interval` …); words of chance, which decide when the others strike (`fail_rate`, `flaky`, `rpm`).
 ";
 

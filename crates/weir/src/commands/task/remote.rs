@@ -87,13 +87,14 @@ impl Remote {
         let path = match id {
             _ if !tame => None,
             id if id.starts_with("video_") => Some(format!("/videos/{id}")),
+            id if id.starts_with("image_") => Some(format!("/images/generations/{id}")),
             id if id.starts_with("task_") => Some(format!("/video/generations/{id}")),
             _ => None,
         };
         let path = path.ok_or_else(|| {
             Fault::usage(
                 text!("这不是任务 ID", "this is not a task id"),
-                text!("它以 video_ 或 task_ 开头", "it begins with video_ or task_"),
+                text!("它以 video_、task_ 或 image_ 开头", "it begins with video_, task_ or image_"),
             )
         })?;
         let said = self.ask(Method::GET, &path, None, None).await?;

@@ -1,0 +1,54 @@
+//! What the client of a submission is told: its task, and the task that it repeats.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use weir_core::{Side, TaskRecord, TaskShape, Verdict};
+use weir_wire::tasks as wire;
+
+use super::address;
+use crate::{refusal::Refusal, reply::Reply, talk::Live};
+
+/// The refusal of what was submitted already.
+pub(super) fn duplicate(task: &TaskRecord) -> Refusal {
+    let refusal = Refusal::of(Verdict::TaskDuplicate).status(409).never_retry().code(Some("duplicate_task"), Some("invalid_request_error"));
+    refusal.saying(format_args!("the same was submitted as {}; GET {} tells its state", task.id(), address(task)))
+}
+
+/// Answers with the task that is there already.
+pub(super) async fn join(task: &TaskRecord, live: &mut Live<'_>) -> Result<(), Refusal> {
+    name(task, live.reply);
+    note(live.reply, "x-weir-duplicate-of", &task.id());
+    tracing::info!(task.id = %task.id(), call.id = %live.record.id, "answered an equal submission with the task that was there");
+    (live.record.verdict, live.record.ended_by) = (Verdict::TaskDuplicate, Side::Done);
+    say(task, live).await;
+    Ok(())
+}
+
+fn note(reply: &mut Reply, header: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        reply.limits.push((HeaderName::from_static(header), value));
+    }
+}
+
+/// Every answer from here on names the task.
+pub(super) fn name(task: &TaskRecord, reply: &mut Reply) {
+    note(reply, "x-weir-task-id", &task.id());
+    if let Some(call) = task.duplicate_of {
+        note(reply, "x-weir-duplicate-of", &TaskRecord::id_of(task.shape, call));
+    }
+}
+
+/// The task itself, as the whole answer.
+pub(super) async fn say(task: &TaskRecord, live: &mut Live<'_>) {
+    let mut head = Response::new(());
+    *head.status_mut() = if task.shape == TaskShape::Images { StatusCode::ACCEPTED } else { StatusCode::OK };
+    head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let body = Bytes::from(wire::show(task, None).to_string());
+    if task.shape == TaskShape::Images {
+        note(live.reply, "preference-applied", "respond-async");
+        note(live.reply, "location", &address(task));
+    }
+    if live.reply.answer(head, body).await.is_err() {
+        live.record.ended_by = Side::Client;
+    }
+}
