@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use tokio::time::Instant;
-use weir_core::{CallRecord, Charged, Route, Side, StreamEnd, StreamFacts, Verdict};
+use weir_core::{CallRecord, ChargeRule, Charged, Route, Side, StreamEnd, StreamFacts, Verdict};
 use weir_store::Hold;
 
 use crate::{
@@ -114,6 +114,7 @@ fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, be
     record.timing.total = millis(began.elapsed());
     #[cfg(test)]
     if gateway.sabotage == crate::world::Sabotage::DroppedRecord {
+        entry.into_iter().for_each(|entry| gateway.joins.ended(entry, outcome(&record)));
         return;
     }
     #[cfg(test)]
@@ -130,7 +131,8 @@ fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, be
 /// How a call ended, for whoever repeats it.
 fn outcome(record: &CallRecord) -> Outcome {
     let charged = matches!(record.charge.charged, Charged::Yes | Charged::Refunded | Charged::Unknown);
-    let own_end = |seen: &StreamFacts| matches!(seen.end, StreamEnd::Done | StreamEnd::EofNoDone);
+    let own_end =
+        |seen: &StreamFacts| matches!(seen.end, StreamEnd::Done | StreamEnd::EofNoDone) && record.charge.rule != ChargeRule::ClientLeft;
     // An answer that is no stream is charged only if it is whole.
     Outcome { charged, complete: charged && record.observed.as_ref().is_none_or(own_end) }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Relayed {
     pub(crate) facts: StreamFacts,
     pub(crate) used: Used,
     pub(crate) timing: Timing,
+    /// All had left, and what is kept is cut where they did.
+    pub(crate) cut: bool,
 }
 
 /// What is left behind the last whole event of a complete stream: nothing, or an end marker whose blank line never came, as some servers send it.
@@ -115,8 +117,7 @@ pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vi
     if matches!(stop, Stop::Eof(_) | Stop::Told(_)) && vigil.client_left() && stream.reply.outlet.is_kept() {
         vigil.returns().await;
     }
-    let gone = vigil.client_left() && stream.reply.outlet.is_gone();
-    stream.relayed(stop, gone)
+    stream.relayed(stop, vigil.client_left())
 }
 
 impl Stream<'_, '_> {
@@ -263,22 +264,13 @@ impl Stream<'_, '_> {
 
     /// Puts together what happened.
     fn relayed(mut self, stop: Stop, gone: bool) -> Relayed {
-        let (mut events, mut bytes) = (self.reply.events, self.reply.bytes);
-        match self.reply.outlet.reached().filter(|_| gone || self.left_with.is_some()) {
-            // It left with the last of it.
-            Some((.., true)) => self.left_with = None,
-            Some((pieces, length, weight, false)) => {
-                (events, bytes, self.left_with) = (pieces, length, Some((weight.tokens, weight.any)));
-            }
-            None if gone => self.leave(),
-            None => {}
-        }
         // An upstream may leave out the last blank line; a whole last line is still an event to every client.
         let rest = std::mem::replace(&mut self.splitter, FrameSplitter::new(0)).finish();
         let (end, verdict, failed) = self.ending(stop, &rest);
-        let left = self.left_with.is_some();
         let complete = matches!(end, StreamEnd::Done | StreamEnd::EofNoDone);
         let finish = self.terms.gateway.settings.streams.client_gone == crate::ClientGone::Finish;
+        let (events, bytes) = self.last_look(gone, complete, finish);
+        let left = self.left_with.is_some();
         let work = match (complete, left) {
             (true, false) => Work::Complete,
             (true, true) if finish => Work::Finished,
@@ -304,8 +296,29 @@ impl Stream<'_, '_> {
             verdict,
             failed,
             committed: self.reply.events > 0,
+            cut: left && work != Work::Finished,
             timing: self.timing,
         }
+    }
+
+    /// Whether all have left, and with how many events and bytes. What is not charged is not kept for anybody either.
+    fn last_look(&mut self, gone: bool, complete: bool, finish: bool) -> (u64, u64) {
+        let (all, outlet) = ((self.reply.events, self.reply.bytes), &self.reply.outlet);
+        if !gone && self.left_with.is_none() {
+            return all;
+        }
+        match if complete && finish { outlet.reached() } else { outlet.give_up() } {
+            // They left with the last of it.
+            Some(reached) if reached.all && complete => self.left_with = None,
+            Some(reached) => {
+                self.left_with = Some((reached.weight.tokens, reached.weight.any));
+                return (reached.events, reached.bytes);
+            }
+            // Somebody is back.
+            None if outlet.is_kept() => self.left_with = None,
+            None => self.leave(),
+        }
+        all
     }
 
     fn ending(&self, stop: Stop, rest: &Bytes) -> (StreamEnd, Verdict, Option<Failed>) {

@@ -158,7 +158,7 @@ impl Talk<'_> {
         }
         record.ended_by =
             refusal.as_ref().map_or(if live.vigil.client_left() { Side::Client } else { Side::Done }, |refusal| refusal.ended_by);
-        Ok(Ended { used: relayed.used, refusal, open: true, cut: end == StreamEnd::ClientGone && live.reply.is_open() })
+        Ok(Ended { used: relayed.used, refusal, open: true, cut: relayed.cut && live.reply.is_open() })
     }
 
     /// The first piece of an answer whose content type says that it is no stream: the header may lie, the first bytes do not.
@@ -213,9 +213,14 @@ impl Talk<'_> {
 
     /// Whether somebody came back within the linger and took the answer that is ready.
     async fn fetched(&self, live: &mut Live<'_>) -> bool {
-        while live.reply.outlet.is_kept() && live.vigil.returns().await {
-            if live.reply.end().await.is_ok() {
-                return true;
+        let finish = self.gateway.settings.streams.client_gone == crate::ClientGone::Finish;
+        while live.reply.outlet.is_kept() && !finish {
+            if live.vigil.returns().await {
+                if live.reply.end().await.is_ok() {
+                    return true;
+                }
+            } else if live.reply.outlet.give_up().is_some() {
+                return false;
             }
         }
         false

@@ -45,10 +45,10 @@ pub(super) async fn read(joining: &mut Joining, seen: u64, reply: &mut Reply) ->
     tell(&mut headers, joining.entry.id, reader.running);
     let head = reply.like(status, headers);
     if let Some(body) = whole {
+        // To its end first: the call is sealed by then.
+        while let Some(Found::Piece(_) | Found::Quiet) = reader.next(&own).await {}
         reply.bytes = body.len() as u64;
-        own.finish(head, body).await?;
-        while let Some(Found::Piece(_)) = reader.next(&own).await {}
-        return Ok(());
+        return own.finish(head, body).await;
     }
     own.head(head);
     reader.skip(seen, &own).await;

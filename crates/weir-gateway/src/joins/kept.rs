@@ -180,6 +180,13 @@ impl Kept {
         self.dropped_bytes = end;
     }
 
+    /// Drops what lies behind `place`.
+    pub(crate) fn cut_at(&mut self, place: usize) {
+        let (_, end) = self.reached(place);
+        self.pieces.truncate(place.saturating_sub(self.dropped));
+        self.bytes.truncate(usize::try_from(end.saturating_sub(self.dropped_bytes)).unwrap_or(0));
+    }
+
     /// The piece at `place`.
     pub(crate) fn piece(&self, place: usize) -> Option<Bytes> {
         if let Some(whole) = &self.whole {

@@ -311,6 +311,23 @@ async fn d3_a_retry_of_a_cancelled_call_gets_what_was_charged_and_an_error_event
 }
 
 #[tokio::test(start_paused = true)]
+async fn d3_nobody_gets_more_of_an_answer_than_was_charged_by_leaving_early() {
+    for extra in [KEY, ""] {
+        let bench = Bench::new(|settings| settings.streams = Streams { linger: secs(5), ..Streams::default() });
+        let body = body("sim:tokens=20,interval=100ms", true);
+        bench.leave(extra, &body, |text| events(text) >= 5).await;
+        // The upstream is done after two seconds; nobody comes back within the linger.
+        bench.gateway.closer.idle().await;
+        let charged = bench.calls().remove(0).record.charge.usage.output;
+        assert!((2..10).contains(&charged), "{charged}");
+        let read = bench.post(extra, &body).await;
+        let anew = extra.is_empty();
+        assert_eq!((read.body.contains("[DONE]"), bench.charges()), (anew, if anew { 2 } else { 1 }), "{}", read.body);
+        bench.audited();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn d3_with_finish_the_answer_is_kept_for_whoever_comes_back_late() {
     let bench = Bench::new(|settings| settings.streams.client_gone = ClientGone::Finish);
     for stream in [true, false] {

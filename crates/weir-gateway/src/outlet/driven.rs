@@ -134,7 +134,7 @@ impl Body for Driven {
     fn is_end_stream(&self) -> bool {
         let gap = self.outlet.gap();
         let read = match (&gap.seats, &gap.kept) {
-            (Some(_), Some(kept)) => gap.first.place == kept.len(),
+            (Some(_), Some(kept)) => gap.first.place == kept.len() && gap.outcome.is_some(),
             _ => gap.piece.is_none(),
         };
         gap.ended && read

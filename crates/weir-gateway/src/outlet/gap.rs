@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use http::Response;
 
-use super::Gone;
+use super::{Gone, Reached};
 use crate::joins::{
     Kept, Weight,
     seats::{Seat, Seats},
@@ -82,6 +82,20 @@ impl Gap {
     /// Pieces that the first client took while it alone read.
     pub(super) fn taken_alone(&self) -> usize {
         self.kept.as_ref().map_or(0, |kept| kept.len()) - usize::from(self.counted && self.piece.is_some())
+    }
+
+    /// Pieces that the furthest reader has read.
+    pub(super) fn furthest(&self) -> usize {
+        let alone = self.seats.is_none() && !self.gone;
+        let first = if alone { self.taken_alone() } else { self.first.place };
+        self.seats.as_ref().map_or(0, |seats| seats.furthest()).max(first)
+    }
+
+    pub(super) fn reached(&self) -> Option<Reached> {
+        let kept = self.kept.as_ref().filter(|_| !self.attended())?;
+        let place = self.furthest();
+        let (weight, bytes) = kept.reached(place);
+        Some(Reached { events: place as u64, bytes, weight, all: place == kept.len() })
     }
 
     /// What was kept after the first client had left.
@@ -177,6 +191,7 @@ impl Gap {
         if !std::mem::replace(&mut self.delivered, true) {
             self.wake_driver();
         }
-        Found::End
+        // The end is told when the call is sealed: no kill comes between an answer that is whole and its charge.
+        if self.outcome.is_some() { Found::End } else { Found::Nothing }
     }
 }

@@ -54,6 +54,16 @@ struct Shared {
     call: Mutex<Drive>,
 }
 
+/// How far the furthest reader of an answer came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reached {
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    pub(crate) weight: Weight,
+    /// That is all there is.
+    pub(crate) all: bool,
+}
+
 /// The call's end.
 #[derive(Clone)]
 pub(crate) struct Outlet(Arc<Shared>);
@@ -216,15 +226,22 @@ impl Outlet {
         self.gap().kept.is_some()
     }
 
-    /// How far the furthest reader came: pieces, their bytes and what they weigh, and whether that is all there is. `None` if nothing is kept.
-    pub(crate) fn reached(&self) -> Option<(u64, u64, Weight, bool)> {
-        let gap = self.gap();
-        let kept = gap.kept.as_ref()?;
-        let alone = gap.seats.is_none() && !gap.gone;
-        let first = if alone { gap.taken_alone() } else { gap.first.place };
-        let place = gap.seats.as_ref().map_or(0, |seats| seats.furthest()).max(first);
-        let (weight, bytes) = kept.reached(place);
-        Some((place as u64, bytes, weight, place == kept.len()))
+    /// How far the furthest reader came, if nobody reads any more and the answer is kept.
+    pub(crate) fn reached(&self) -> Option<Reached> {
+        self.gap().reached()
+    }
+
+    /// The same, and from now on nobody ever reads more than that: it is all that is charged.
+    pub(crate) fn give_up(&self) -> Option<Reached> {
+        let mut gap = self.gap();
+        let reached = gap.reached()?;
+        let kept = gap.kept.as_mut()?;
+        if kept.whole().is_some() {
+            gap.kept = None;
+        } else {
+            kept.cut_at(usize::try_from(reached.events).unwrap_or(usize::MAX));
+        }
+        Some(reached)
     }
 
     /// How the answer stands for others.

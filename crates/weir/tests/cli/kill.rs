@@ -2,6 +2,7 @@
 //! The moments are seeded and counted in what clients saw, so a kill lands within answers, not beside them. `KILLS` says how many, `SEED` which.
 
 use std::{
+    collections::{HashMap, HashSet},
     io::Result,
     net::SocketAddr,
     sync::{
@@ -56,6 +57,8 @@ struct Seen {
     status: u16,
     /// The answer came to its end as HTTP knows it.
     whole: bool,
+    /// Its `Idempotency-Key`, if it had one.
+    keyed: Option<String>,
     /// The call that it joined, if it did.
     joined: Option<String>,
     /// Whole events, error events not counted.
@@ -121,7 +124,11 @@ fn call(stage: &Stage, key: &str, (model, stream): (&str, bool), patience: u64, 
         body["stream_options"] = json!({ "include_usage": true });
     }
     let mut wire = Wire::open(stage.gateway())?;
-    wire.send(post("/chat/completions", key, &body).as_bytes())?;
+    let mut request = post("/chat/completions", key, &body);
+    if let Some(keyed) = &seen.keyed {
+        request = request.replacen("\r\n", &format!("\r\nidempotency-key: {keyed}\r\n"), 1);
+    }
+    wire.send(request.as_bytes())?;
     let head = wire.head()?;
     seen.id = head.get("x-request-id").unwrap().to_owned();
     seen.joined = head.get("x-weir-call").map(str::to_owned);
@@ -170,11 +177,26 @@ fn see(seen: &mut Seen, value: &Value) {
 
 /// Calls until it is over; everything of which an id was seen.
 fn client(stage: &Stage, key: &str, mut dice: Dice) -> Vec<Seen> {
-    let mut all = Vec::new();
+    let mut all: Vec<Seen> = Vec::new();
+    let mut repeats: Option<((&str, bool), String)> = None;
     while !stage.over.load(Ordering::Relaxed) {
         let kind = LOAD[usize::try_from(dice.roll(LOAD.len() as u64)).unwrap()];
         let patience = if dice.roll(4) == 0 { 1 + dice.roll(8) } else { 60 };
         let mut seen = Seen::default();
+        // Every fourth request has a key, and is made again with it: after a kill, while it runs, or when it has ended.
+        let kind = match repeats.take() {
+            Some((kind, keyed)) => {
+                seen.keyed = Some(keyed);
+                kind
+            }
+            None if dice.roll(4) == 0 => {
+                let keyed = format!("kill-12345678-{}", dice.roll(u64::MAX));
+                seen.keyed = Some(keyed.clone());
+                repeats = Some((kind, keyed));
+                kind
+            }
+            None => kind,
+        };
         // A gateway that was killed is no answer; the next call waits for the next one.
         let _ = call(stage, key, kind, patience, &mut seen);
         if !seen.id.is_empty() {
@@ -240,6 +262,7 @@ fn kill_9_under_load_loses_no_charge_makes_none_twice_and_leaves_nothing_pending
     assert!(audit["calls"].as_u64().unwrap() >= begun as u64, "{audit}");
     let store = Store::open(&home.path().join("data")).unwrap();
     let mut whole = 0;
+    let mut charged: HashMap<&str, HashSet<RequestId>> = HashMap::new();
     for seen in &seen {
         let id: RequestId = seen.joined.as_ref().unwrap_or(&seen.id).parse().unwrap();
         let call = store.call(id).unwrap().unwrap_or_else(|| panic!("no record of {seen:?}"));
@@ -248,8 +271,13 @@ fn kill_9_under_load_loses_no_charge_makes_none_twice_and_leaves_nothing_pending
             assert_eq!(known.record.id, id, "{seen:?}");
         }
         fits(seen, &call);
+        if let Some(keyed) = seen.keyed.as_ref().filter(|_| call.record.charge.charged == Charged::Yes) {
+            charged.entry(keyed).or_default().insert(id);
+        }
         whole += u64::from(seen.whole && seen.usage.is_some());
     }
+    let twice: Vec<_> = charged.values().filter(|calls| calls.len() > 1).collect();
+    assert!(!charged.is_empty() && twice.is_empty(), "one key was charged for several calls: {twice:?}");
     assert!(whole > 0 && whole < seen.len() as u64, "the load was no mix: {whole} whole of {}", seen.len());
     balances(&home);
 }
