@@ -1,6 +1,6 @@
 //! weir's own paths: the record of a call for the key that made it, a timed echo, health.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -71,16 +71,16 @@ fn ready(gateway: &Gateway) -> (Response<()>, Bytes) {
 }
 
 /// Whose key a request for one of weir's own paths bears.
-pub(crate) fn owner(gateway: &Gateway, request: &Request<Incoming>) -> Result<Arc<Principal>, Refusal> {
+pub(crate) fn owner(gateway: &Gateway, request: &Request<Incoming>, source: Option<IpAddr>) -> Result<Arc<Principal>, Refusal> {
     let unknown = || Refusal::of(Verdict::KeyUnknown);
     let text = admit::presented(request.headers()).ok_or_else(unknown)?;
     let key = ApiKey::parse(text).map_err(|_| unknown())?;
-    gateway.books.principal(&key, None, gateway.clock.now()).map_err(|_| unknown())
+    gateway.books.principal(&key, source, gateway.clock.now()).map_err(|_| unknown())
 }
 
 /// What is left of this key's limits, and when it resets. Asking costs nothing and counts nowhere.
 fn limits(gateway: &Gateway, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
-    let principal = owner(gateway, request)?;
+    let principal = owner(gateway, request, None)?;
     let holders = admit::holders(gateway, &principal, None);
     let (standings, callers, now) = gateway.limiter.standings(&holders, &admit::recall(gateway));
     let view = limits_view(&principal.kid, &standings, &callers, now, &admit::zone(&principal));
@@ -90,7 +90,7 @@ fn limits(gateway: &Gateway, request: &Request<Incoming>) -> Result<(Response<()
 
 /// The record, for the key that made the call and no other.
 async fn record(gateway: &Arc<Gateway>, id: RequestId, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
-    let principal = owner(gateway, request)?;
+    let principal = owner(gateway, request, None)?;
     // Sealed a moment ago counts: the row must be there before it is looked for.
     gateway.books.flush().await;
     let missing = || Refusal::of(Verdict::NotTheApi).saying("no call of this key has that id").code(Some("call_not_found"), None);

@@ -153,7 +153,7 @@ impl Gateway {
         let gateway = Arc::clone(self);
         let path = request.uri().path();
         if let Some(own) = TaskPath::of(request.method(), path) {
-            return Driven::new(self.closer.clone(), |outlet| Box::pin(tasks::answer(gateway, own, request, outlet)));
+            return Driven::new(self.closer.clone(), |outlet| Box::pin(tasks::answer(gateway, own, request, peer, outlet)));
         }
         if request.method() == http::Method::GET
             && let Some(own) = Own::of_path(path)
