@@ -139,10 +139,12 @@ fn a_key_that_is_bound_to_an_address_may_ask_for_its_tasks_from_there() {
         let made = studio.home.run(&["key", "create", "--account", "demo", "--sources", source, "--json"]).done().json();
         made["key"].as_str().unwrap().to_owned()
     };
+    let (here, elsewhere) = (bound("127.0.0.1"), bound("192.0.2.7"));
+    let studio = studio.killed();
     let url = studio.gateway.text("base_url").to_owned();
     let list = |key: &str| studio.home.run_with(&[("WEIR_KEY", key)], &["task", "--url", &url, "list", "--json"]);
-    assert_eq!(list(&bound("127.0.0.1")).done().json()["tasks"].as_array().map(Vec::len), Some(0));
-    list(&bound("192.0.2.7")).failed(1, &["the gateway answered"]);
+    assert_eq!(list(&here).done().json()["tasks"].as_array().map(Vec::len), Some(0));
+    list(&elsewhere).failed(1, &["the gateway answered"]);
     studio.close(0);
 }
 
