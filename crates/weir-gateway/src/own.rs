@@ -1,6 +1,6 @@
 //! weir's own paths: the record of a call for the key that made it, a timed echo, health.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -57,15 +57,15 @@ pub(crate) fn numbered(request: &Request<Incoming>, own: Option<&Own>) -> Option
 }
 
 /// Answers without making a call of it: nothing is recorded, nothing charged.
-pub(crate) async fn answer(gateway: Arc<Gateway>, own: Own, request: Request<Incoming>, outlet: Outlet) {
+pub(crate) async fn answer(gateway: Arc<Gateway>, own: Own, request: Request<Incoming>, peer: Option<IpAddr>, outlet: Outlet) {
     let mut reply = Reply::new(outlet, gateway.new_id(), Route::Unknown);
     let answered = match own {
         Own::Health => Ok(plain(StatusCode::OK, "text/plain; charset=utf-8", Bytes::from_static(b"ok\n"))),
         Own::Ready => Ok(ready(&gateway)),
-        Own::Record(id) => record(&gateway, id, &request).await,
-        Own::Limits => limits(&gateway, &request),
+        Own::Record(id) => record(&gateway, id, &request, peer).await,
+        Own::Limits => limits(&gateway, &request, peer),
         Own::Echo => return echo(&mut reply).await,
-        Own::Stream(id, after) => match resume(&gateway, id, after, &request, &mut reply).await {
+        Own::Stream(id, after) => match resume(&gateway, id, after, (&request, peer), &mut reply).await {
             Ok(()) => return,
             Err(refusal) => Err(refusal),
         },
@@ -94,16 +94,16 @@ fn ready(gateway: &Gateway) -> (Response<()>, Bytes) {
 }
 
 /// Whose key a request for one of weir's own paths bears.
-pub(crate) fn owner(gateway: &Gateway, request: &Request<Incoming>) -> Result<Arc<Principal>, Refusal> {
+pub(crate) fn owner(gateway: &Gateway, request: &Request<Incoming>, source: Option<IpAddr>) -> Result<Arc<Principal>, Refusal> {
     let unknown = || Refusal::of(Verdict::KeyUnknown);
     let text = admit::presented(request.headers()).ok_or_else(unknown)?;
     let key = ApiKey::parse(text).map_err(|_| unknown())?;
-    gateway.books.principal(&key, None, gateway.clock.now()).map_err(|_| unknown())
+    gateway.books.principal(&key, source, gateway.clock.now()).map_err(|_| unknown())
 }
 
 /// What is left of this key's limits, and when it resets. Asking costs nothing and counts nowhere.
-fn limits(gateway: &Gateway, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
-    let principal = owner(gateway, request)?;
+fn limits(gateway: &Gateway, request: &Request<Incoming>, peer: Option<IpAddr>) -> Result<(Response<()>, Bytes), Refusal> {
+    let principal = owner(gateway, request, peer)?;
     let holders = admit::holders(gateway, &principal, None);
     let (standings, callers, now) = gateway.limiter.standings(&holders, &admit::recall(gateway));
     let view = limits_view(&principal.kid, &standings, &callers, now, &admit::zone(&principal));
@@ -112,8 +112,13 @@ fn limits(gateway: &Gateway, request: &Request<Incoming>) -> Result<(Response<()
 }
 
 /// The record, for the key that made the call and no other.
-async fn record(gateway: &Arc<Gateway>, id: RequestId, request: &Request<Incoming>) -> Result<(Response<()>, Bytes), Refusal> {
-    let principal = owner(gateway, request)?;
+async fn record(
+    gateway: &Arc<Gateway>,
+    id: RequestId,
+    request: &Request<Incoming>,
+    peer: Option<IpAddr>,
+) -> Result<(Response<()>, Bytes), Refusal> {
+    let principal = owner(gateway, request, peer)?;
     let call = find(gateway, &principal, id).await?;
     let body = serde_json::to_vec(&call_view(&call)).map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
     Ok(plain(StatusCode::OK, "application/json", body.into()))

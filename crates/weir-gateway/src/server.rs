@@ -161,12 +161,12 @@ impl Gateway {
         let gateway = Arc::clone(self);
         let path = request.uri().path();
         if let Some(own) = TaskPath::of(request.method(), path) {
-            return Driven::new(self.closer.clone(), None, |outlet| Box::pin(tasks::answer(gateway, own, request, outlet)));
+            return Driven::new(self.closer.clone(), None, |outlet| Box::pin(tasks::answer(gateway, own, request, peer, outlet)));
         }
         let own = Own::of_path(path, request.uri().query()).filter(|_| request.method() == http::Method::GET);
         let numbered = own::numbered(&request, own.as_ref());
         if let Some(own) = own {
-            return Driven::new(self.closer.clone(), numbered, |outlet| Box::pin(own::answer(gateway, own, request, outlet)));
+            return Driven::new(self.closer.clone(), numbered, |outlet| Box::pin(own::answer(gateway, own, request, peer, outlet)));
         }
         let route = Route::of_path(path).unwrap_or(Route::Unknown);
         let at = self.clock.now();

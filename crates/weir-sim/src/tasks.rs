@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use weir_core::Timestamp;
 
-use crate::{ask::Ask, catalog::Term, scenario::Scenario, text::json};
+use crate::{ask::Ask, catalog::Term, digest::mix, scenario::Scenario, text::json};
 
 /// The oldest job is forgotten beyond this many.
 const TASKS_MAX: usize = 10_000;
@@ -31,6 +31,8 @@ struct Task {
     unseen: u64,
     /// Looks so far, once it is done.
     looks: u64,
+    /// Gone for everybody; its id is not given out again.
+    deleted: bool,
 }
 
 /// How far a job is.
@@ -65,7 +67,8 @@ impl Tasks {
             ask.body.get(name).map_or_else(|| default.to_owned(), |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
         };
         let task = Task {
-            id: format!("video_{:016x}{twins:04x}", ask.seed),
+            // A simulator that begins anew gives no id out again.
+            id: format!("video_{:016x}{twins:04x}", mix(ask.seed, now.since(Timestamp(0)).saturating_sub(at).as_secs())),
             seed: ask.seed,
             model: json(&ask.model),
             seconds: json(&text("seconds", "4")),
@@ -77,6 +80,7 @@ impl Tasks {
             lies: scenario.has(Term::TaskLying),
             unseen: scenario.count(Term::Task404ThenOk).unwrap_or(0),
             looks: 0,
+            deleted: false,
         };
         if self.tasks.len() >= TASKS_MAX {
             self.tasks.pop_front();
@@ -93,7 +97,7 @@ impl Tasks {
     }
 
     pub(crate) fn show(&mut self, id: &str, at: Duration, shape: Shape) -> Option<String> {
-        let task = self.tasks.iter_mut().find(|task| task.id == id)?;
+        let task = self.tasks.iter_mut().find(|task| task.id == id && !task.deleted)?;
         if task.unseen > 0 {
             task.unseen -= 1;
             return None;
@@ -121,22 +125,22 @@ impl Tasks {
     }
 
     pub(crate) fn delete(&mut self, id: &str) -> Option<String> {
-        let place = self.tasks.iter().position(|task| task.id == id)?;
-        self.tasks.remove(place)?;
+        self.tasks.iter_mut().find(|task| task.id == id && !task.deleted)?.deleted = true;
         Some(format!(r#"{{"id":{},"object":"video.deleted","deleted":true}}"#, json(id)))
     }
 
     /// The newest first.
     pub(crate) fn list(&self, at: Duration) -> String {
-        let shown: Vec<&Task> = self.tasks.iter().rev().take(usize::try_from(LIST_MAX).unwrap_or(100)).collect();
+        let there: Vec<&Task> = self.tasks.iter().filter(|task| !task.deleted).collect();
+        let shown: Vec<&Task> = there.iter().rev().copied().take(usize::try_from(LIST_MAX).unwrap_or(100)).collect();
         let id = |task: Option<&&Task>| task.map_or_else(|| "null".to_owned(), |task| json(&task.id));
         let data = shown.iter().map(|task| task.show(task.state(at), Shape::Videos)).collect::<Vec<_>>().join(",");
-        let more = self.tasks.len() > shown.len();
+        let more = there.len() > shown.len();
         format!(r#"{{"object":"list","data":[{data}],"first_id":{},"last_id":{},"has_more":{more}}}"#, id(shown.first()), id(shown.last()))
     }
 
     fn find(&self, id: &str) -> Option<&Task> {
-        self.tasks.iter().find(|task| task.id == id)
+        self.tasks.iter().find(|task| task.id == id && !task.deleted)
     }
 }
 

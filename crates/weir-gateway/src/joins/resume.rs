@@ -1,6 +1,6 @@
 //! `GET /v1/weir/calls/{id}/stream?after=N`: a client that was cut reads on behind the events that it has seen. No upstream, no charge.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use hyper::{Request, body::Incoming};
 use weir_core::{How, RequestId, Verdict};
@@ -16,11 +16,11 @@ pub(crate) async fn resume(
     gateway: &Arc<Gateway>,
     id: RequestId,
     after: u64,
-    request: &Request<Incoming>,
+    (request, peer): (&Request<Incoming>, Option<IpAddr>),
     reply: &mut Reply,
 ) -> Result<(), Refusal> {
     let _running = gateway.closer.enter();
-    let principal = own::owner(gateway, request)?;
+    let principal = own::owner(gateway, request, peer)?;
     let reader = gateway.joins.find(&principal.kid, id).and_then(|entry| Some((entry.outlet.attach(&gateway.closer)?, entry)));
     let Some((reader, entry)) = reader else {
         // Says whether there was such a call.

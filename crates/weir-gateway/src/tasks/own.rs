@@ -1,6 +1,6 @@
 //! What an owner asks of tasks: one, a list, a result, an end. None of it is a call: nothing is recorded, nothing charged.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -56,17 +56,17 @@ impl TaskPath {
 type Said = (Response<()>, Bytes);
 
 /// Answers without making a call of it.
-pub(crate) async fn answer(gateway: Arc<Gateway>, path: TaskPath, request: Request<Incoming>, outlet: Outlet) {
+pub(crate) async fn answer(gateway: Arc<Gateway>, path: TaskPath, request: Request<Incoming>, peer: Option<IpAddr>, outlet: Outlet) {
     let route = if matches!(path, TaskPath::Show(TaskShape::Generations, _)) { Route::VideoGenerations } else { Route::Videos };
     let mut reply = Reply::new(outlet, gateway.new_id(), route);
-    let _ = match said(&gateway, path, &request).await {
+    let _ = match said(&gateway, path, &request, peer).await {
         Ok((head, body)) => reply.answer(head, body).await,
         Err(refusal) => reply.refuse(&refusal, weir_core::Charged::No).await,
     };
 }
 
-async fn said(gateway: &Arc<Gateway>, path: TaskPath, request: &Request<Incoming>) -> Result<Said, Refusal> {
-    let principal = owner(gateway, request)?;
+async fn said(gateway: &Arc<Gateway>, path: TaskPath, request: &Request<Incoming>, peer: Option<IpAddr>) -> Result<Said, Refusal> {
+    let principal = owner(gateway, request, peer)?;
     let one = async |shape, id: &str| owned(gateway, &principal, shape, id).await;
     match path {
         TaskPath::List => list(gateway, principal.kid.clone(), request.uri().query().unwrap_or_default()).await,

@@ -131,3 +131,28 @@ fn without_a_key_or_a_gateway_it_says_what_to_do() {
         home.run_with(&[("OPENAI_API_KEY", "sk-12345678")], &["task", "--url", "http://127.0.0.1:1/v1", "submit", "--model", "m", "x"]);
     nobody.failed(3, &["connect", "nothing was sent"]);
 }
+
+#[test]
+fn a_key_that_is_bound_to_an_address_may_ask_for_its_tasks_from_there() {
+    let studio = Studio::open();
+    let bound = |source: &str| {
+        let made = studio.home.run(&["key", "create", "--account", "demo", "--sources", source, "--json"]).done().json();
+        made["key"].as_str().unwrap().to_owned()
+    };
+    let (here, elsewhere) = (bound("127.0.0.1"), bound("192.0.2.7"));
+    let studio = studio.killed();
+    let url = studio.gateway.text("base_url").to_owned();
+    let list = |key: &str| studio.home.run_with(&[("WEIR_KEY", key)], &["task", "--url", &url, "list", "--json"]);
+    assert_eq!(list(&here).done().json()["tasks"].as_array().map(Vec::len), Some(0));
+    list(&elsewhere).failed(1, &["the gateway answered"]);
+    studio.close(0);
+}
+
+#[test]
+fn a_first_look_later_than_the_last_is_a_fault_of_the_configuration() {
+    let home = Home::new();
+    home.file("weir.toml", "[tasks]\nfirst_look = \"40s\"\nduplicates = \"ask\"\n");
+    home.run(&["config", "check", "--config", "weir.toml"]).failed(2, &["tasks.duplicates", "warn, refuse, join"]);
+    home.file("weir.toml", "[tasks]\nfirst_look = \"40s\"\ndeadline = \"0s\"\n");
+    home.run(&["config", "check", "--config", "weir.toml"]).failed(2, &["tasks.first_look", "longer than last_look", "tasks.deadline"]);
+}
