@@ -172,7 +172,8 @@ pub(crate) fn limited(limit: Limit) -> Refusal {
     match limit {
         Limit::Idle => Refusal::of(Verdict::IdleTimeout).scope(Scope::Upstream),
         Limit::Total => Refusal::of(Verdict::TotalTimeout).scope(Scope::Upstream),
-        Limit::Linger => Refusal::of(Verdict::ClientLeft).by(Side::Client),
+        // Nobody hears it but a request that joined at the very end: it may try again.
+        Limit::Linger => Refusal::of(Verdict::ClientLeft).by(Side::Client).status(409).again_soon(),
         Limit::Draining => Refusal::of(Verdict::GatewayDraining).scope(Scope::Gateway),
     }
 }

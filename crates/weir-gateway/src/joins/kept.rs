@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::Replay;
 
@@ -81,7 +81,9 @@ impl Kept {
     }
 
     pub(crate) fn set_head(&mut self, head: &Response<()>) {
-        self.head = Some((head.status(), head.headers().clone()));
+        // Values that came from an upstream are slices of the buffer that they were read into: a copy lets go of it.
+        let copied = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
+        self.head = Some((head.status(), head.headers().iter().map(|(name, value)| (name.clone(), copied(value))).collect()));
     }
 
     pub(crate) fn head(&self) -> Option<(StatusCode, HeaderMap)> {
