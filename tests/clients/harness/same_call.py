@@ -17,8 +17,8 @@ from .target import Target, weir_up
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "same-call.md"
 # Waiting, mostly; a process start is what costs.
-AT_ONCE = 8
-CLIENT_LIMIT_S = 120
+AT_ONCE = 16
+CLIENT_LIMIT_S = 70
 COMMAND_LIMIT_S = 60
 # A call whose client left lingers 10 s before its upstream is cancelled.
 END_LIMIT_S = 40
@@ -96,11 +96,15 @@ class Cell:
     answered: bool
     ids: tuple[str, ...] = ()
 
-    def flaw(self) -> str:
-        flaws = [f"{self.calls} calls"] if self.calls != 1 else []
-        flaws += [f"{self.charges} charges"] if self.charges > 1 else []
-        flaws += [f"{self.completed} completed generations"] if self.completed > 1 else []
+    def flaws(self) -> str:
+        """What is more than one; empty if nothing is."""
+        counts = (("calls", self.calls), ("charges", self.charges), ("completed generations", self.completed))
+        flaws = [f"{count} {what}" for what, count in counts if count > 1 or (what, count) == ("calls", 0)]
         return f"{', '.join(flaws)} ({', '.join(self.ids)})" if flaws else ""
+
+    def flaw(self) -> str:
+        """Why the case fails: paid or generated twice, or no call at all. Several calls are no flaw if all but one failed and cost nothing."""
+        return self.flaws() if self.charges > 1 or self.completed > 1 or self.calls == 0 else ""
 
 
 def model(side: str, client: int, fault: Fault) -> str:
@@ -136,7 +140,7 @@ def weir_cell(name: str, calls: list[dict], seen: list[dict], answered: bool) ->
     mine, asked = [call for call in calls if call["model"] == name], [request for request in seen if request["model"] == name]
     requests = sum(1 + len(call["requests"]) for call in mine)
     ended = sum(request["ended"] == "completed" and request["status"] == 200 for request in asked)
-    ids = tuple(f"{call['id']} {call['status']} charged {call['charged']} asked by {call['suspected_retry_of'] or '-'}" for call in mine)
+    ids = tuple(f"{call['id']} {call['status']} {call['error_code'] or '-'} charged {call['charged']} after {call['suspected_retry_of'] or '-'}" for call in mine)
     return Cell(requests, len(mine), len(asked), ended, sum(call["charged"] == "yes" for call in mine), answered, ids)
 
 
@@ -223,17 +227,24 @@ def documented() -> dict[tuple[str, str], tuple[int, int, int]]:
 
 
 def outcomes(binary: Path, cases: list[str]) -> Iterator[Outcome]:
-    """One call, at most one charge and one completed generation, each as the page says; the case `write` writes the page."""
+    """At most one charge and one completed generation, each as the page says; the case `write` writes the page."""
     cells = run_all(binary)
     if "write" in cases:
         PAGE.write_text(page(cells))
     known = documented()
+    named = set(cases) - {"write"}
     for (fault, client), (weir, _plain) in cells.items():
-        named = f"same-call/{fault}/{client}"
-        if set(cases) - {"write", fault, client} == set(cases) and cases != [] and "write" not in cases:
+        if named and not named & {fault, client}:
             continue
-        said = known.get((fault, client))
-        flaw = weir.flaw()
-        if said and (weir.completed, weir.charges) != said[1:]:
-            flaw = f"{flaw}; the page says {said[1]} completed and {said[2]} charges, it was {weir.completed} and {weir.charges}".removeprefix("; ")
-        yield Outcome(named, flaw or ("" if said else "the page has no such row"))
+        if flaws := weir.flaws():
+            print(f"note same-call/{fault}/{client}: {flaws}", flush=True)
+        yield Outcome(f"same-call/{fault}/{client}", flaw_of(weir, known.get((fault, client))))
+
+
+def flaw_of(weir: Cell, said: tuple[int, int, int] | None) -> str:
+    """A page that marks a cell makes its flaw a known one; anything else than the page says is a new one."""
+    if said is None:
+        return "the page has no such row"
+    if (weir.completed, weir.charges) == said[1:]:
+        return "no call" if weir.calls == 0 else ""
+    return weir.flaw() or f"the page says {said[1]} completed and {said[2]} charges, it was {weir.completed} and {weir.charges}"
