@@ -2,12 +2,12 @@
 
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, streamText } from "ai";
-import { LIMIT_MS, run } from "./same.mjs";
+import { run } from "./same.mjs";
 
 await run(({ url, model }) => {
   const chat = createOpenAICompatible({ name: "weir", baseURL: url, apiKey: process.env.CLIENT_KEY }).chatModel(model);
-  return async ({ stream }) => {
-    const asked = { model: chat, prompt: "hello", abortSignal: AbortSignal.timeout(LIMIT_MS) };
+  return async ({ stream, limit_ms }) => {
+    const asked = { model: chat, prompt: "hello", abortSignal: AbortSignal.timeout(limit_ms) };
     if (!stream) return generateText(asked);
     let failed;
     for await (const part of streamText({ ...asked, onError() {} }).fullStream) {
