@@ -227,8 +227,9 @@ def page(cells: dict[tuple[str, str], tuple[Cell, Cell]]) -> str:
             marked = [f"{count} ⚠" if count > 1 else str(count) for count in (weir.calls, weir.completed, weir.charges)]
             said = ["yes" if cell.answered else "no" for cell in (weir, plain)]
             place = f"`{fault.name}`<br>{fault.text}" if n == 0 else "〃"
-            row = (place, client.name, weir.requests, marked[0], weir.upstream, marked[1], marked[2], said[0], plain.requests, plain.completed, plain.charges, said[1])
-            lines.append("| " + " | ".join(map(str, row)) + " |")
+            ours = (weir.requests, marked[0], weir.upstream, marked[1], marked[2], said[0])
+            theirs = (plain.requests, plain.completed, plain.charges, said[1])
+            lines.append("| " + " | ".join(map(str, (place, client.name, *ours, *theirs))) + " |")
     sides = [[cell[side] for cell in cells.values()] for side in (0, 1)]
     end = (
         f"\nIn all, {len(cells)} calls of applications: {sum(cell.charges for cell in sides[0])} charges behind weir, up to "
