@@ -1,0 +1,259 @@
+"""Unmodified clients with their own retries and a short timeout, through faults before, during and after the answer: what each call costs."""
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from .environments import NODE20, NODE22, PY2, PY3, Environment, clean_environ
+from .hop import Hops
+from .outcome import Outcome
+from .target import Target, weir_up
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "same-call.md"
+# More at once, and clients reach their time limit before they have asked.
+AT_ONCE = 5
+CLIENT_LIMIT_S = 70
+COMMAND_LIMIT_S = 60
+# A call whose client left lingers 10 s before its upstream is cancelled.
+END_LIMIT_S = 40
+END_PAUSE_S = 0.5
+# Of the table, beyond all that a run makes.
+CALLS_MAX = 1_000
+
+
+@dataclass(frozen=True)
+class Client:
+    name: str
+    environment: Environment
+    script: str
+    more: tuple[str, ...] = ()
+
+    def run(self, key: str, plan: list[dict]) -> list[dict]:
+        command = [*self.environment.command(self.script), *self.more]
+        environ = clean_environ() | {"CLIENT_KEY": key}
+        done = subprocess.run(command, input=json.dumps(plan), env=environ, capture_output=True, text=True, timeout=CLIENT_LIMIT_S)
+        if done.returncode != 0:
+            raise RuntimeError(f"{self.name}: exit {done.returncode}: {done.stderr[-600:]}")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+CLIENTS = (
+    Client("openai-py3", PY3, "same_call.py", ("openai",)),
+    Client("openai-py2", PY2, "same_call.py", ("openai",)),
+    Client("openai-node6", NODE20, "same_openai.mjs"),
+    Client("openai-node7", NODE22, "same_openai.mjs"),
+    Client("langchain-py", PY3, "same_call.py", ("langchain",)),
+    Client("langchain-node", NODE20, "same_langchain.mjs"),
+    Client("vercel-ai6", NODE20, "same_vercel.mjs"),
+    Client("vercel-ai7", NODE22, "same_vercel.mjs"),
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`words` of the simulator, where a connection of the client is `cut`, and how often the application asks (`asks`)."""
+
+    name: str
+    text: str
+    words: str
+    stream: bool = False
+    cut: str = ""
+    asks: int = 1
+    wait_ms: int = 1
+
+    def limit_ms(self) -> int:
+        """For a client that has one limit for all its tries: short where the answer is slow, else enough for tries after the first."""
+        return 1_000 if self.wait_ms > 1_000 or "interval" in self.words else 8_000
+
+
+FAULTS = (
+    Fault("slow", "before: the first byte comes after 2.5 s", "tokens=8", wait_ms=2_500),
+    Fault("slow-stream", "before: the same, streamed", "tokens=8", stream=True, wait_ms=2_500),
+    Fault("slow-again", "before: the same, whole, and the application asks again when its client gave up", "tokens=8", asks=2, wait_ms=2_500),
+    Fault("503", "before: the upstream is overloaded once", "tokens=8,503_once"),
+    Fault("429", "before: the upstream asks once for 1 s", "tokens=8,429_hint_once=1s"),
+    Fault("reset", "before: the upstream takes the request and resets, once", "tokens=8,reset_after_accept_once"),
+    Fault("cut-head", "before: the client's connection breaks after 0.3 s, no head yet", "tokens=8", cut="head", wait_ms=700),
+    Fault("long", "during: a whole answer that takes 3 s to write", "tokens=20,interval=150ms"),
+    Fault("cut-stream", "during: the client's connection breaks after 5 events", "tokens=20,interval=50ms", stream=True, cut="event"),
+    Fault("cut-stream-again", "during: the same, and the application asks again", "tokens=20,interval=50ms", stream=True, cut="event", asks=2),
+    Fault("upstream-cut", "during: the upstream's stream breaks after 5 events, once", "tokens=20,cut_after_once=5", stream=True),
+    Fault("lost-answer", "after: the whole answer is lost between gateway and client", "tokens=8", cut="answer"),
+)
+
+
+LOST = "the gateway had delivered the answer, and the client's retry bears no mark: it cannot be told from a new call"
+RACE = "the equal request can come before the gateway has seen that the first client left"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one call of an application came to, behind one of the two."""
+
+    requests: int
+    calls: int
+    upstream: int
+    completed: int
+    charges: int
+    answered: bool
+    ids: tuple[str, ...] = ()
+
+    def flaws(self) -> str:
+        """What is more than one; empty if nothing is."""
+        counts = (("calls", self.calls), ("charges", self.charges), ("completed generations", self.completed))
+        flaws = [f"{count} {what}" for what, count in counts if count > 1 or (what, count) == ("calls", 0)]
+        return f"{', '.join(flaws)} ({', '.join(self.ids)})" if flaws else ""
+
+
+# Where one call of an application can be generated or charged twice, and why.
+KNOWN = {
+    ("lost-answer", "langchain-node"): LOST,
+    ("lost-answer", "vercel-ai6"): LOST,
+    ("lost-answer", "vercel-ai7"): LOST,
+    ("slow-again", "vercel-ai6"): RACE,
+    ("slow-again", "vercel-ai7"): RACE,
+}
+
+
+def model(side: str, client: int, fault: Fault) -> str:
+    """A name of its own for each call: the wait differs by a millisecond."""
+    return f"sim:{fault.words},first_byte={fault.wait_ms + 10 * client + FAULTS.index(fault) + (100 if side == 'plain' else 0)}ms"
+
+
+def seen_upstream(target: Target) -> list[dict]:
+    with urllib.request.urlopen(target.upstream_url.removesuffix("/v1") + "/sim/requests", timeout=COMMAND_LIMIT_S) as page:
+        return json.load(page)["requests"]
+
+
+def recorded(binary: Path, target: Target) -> list[dict]:
+    command = [str(binary), "calls", "list", "--limit", str(CALLS_MAX), "--json", "--data", str(target.data)]
+    done = subprocess.run(command, env=clean_environ(), capture_output=True, text=True, timeout=COMMAND_LIMIT_S)
+    if done.returncode != 0:
+        raise RuntimeError(f"weir calls list: exit {done.returncode}: {done.stderr[-400:]}")
+    return json.loads(done.stdout)["calls"]
+
+
+def settled(binary: Path, target: Target) -> tuple[list[dict], list[dict]]:
+    """All calls and all upstream requests, once none runs any more."""
+    deadline = time.monotonic() + END_LIMIT_S
+    while True:
+        calls, seen = recorded(binary, target), seen_upstream(target)
+        running = [call for call in calls if call["state"] != "ended"] + [request for request in seen if request["ended"] == "running"]
+        if not running or time.monotonic() > deadline:
+            return calls, seen
+        time.sleep(END_PAUSE_S)
+
+
+def weir_cell(name: str, calls: list[dict], seen: list[dict], answered: bool) -> Cell:
+    mine, asked = [call for call in calls if call["model"] == name], [request for request in seen if request["model"] == name]
+    requests = sum(1 + len(call["requests"]) for call in mine)
+    ended = sum(request["ended"] == "completed" and request["status"] == 200 for request in asked)
+    ids = tuple(f"{call['id']} {call['status']} {call['error_code'] or '-'} charged {call['charged']} after {call['suspected_retry_of'] or '-'}" for call in mine)
+    return Cell(requests, len(mine), len(asked), ended, sum(call["charged"] == "yes" for call in mine), answered, ids)
+
+
+def plain_cell(name: str, seen: list[dict], answered: bool) -> Cell:
+    """Whatever was not refused with an error status was taken on, and may be billed."""
+    asked = [request for request in seen if request["model"] == name]
+    ended = sum(request["ended"] == "completed" and request["status"] == 200 for request in asked)
+    return Cell(len(asked), len(asked), len(asked), ended, sum(request["status"] in (0, 200) for request in asked), answered)
+
+
+def run_all(binary: Path) -> dict[tuple[str, str], tuple[Cell, Cell]]:
+    """Fault and client to what a call costs behind weir and behind a plain proxy."""
+    with weir_up(binary) as target, ThreadPoolExecutor(AT_ONCE) as pool:
+        hops, waiting = Hops(), {}
+        for side, to in (("weir", target.weir_url), ("plain", target.upstream_url)):
+            for n, client in enumerate(CLIENTS):
+                plan = [
+                    {
+                        "place": fault.name,
+                        "url": hops.url(to, fault.cut),
+                        "model": model(side, n, fault),
+                        "stream": fault.stream,
+                        "asks": fault.asks,
+                        "limit_ms": fault.limit_ms(),
+                    }
+                    for fault in FAULTS
+                ]
+                waiting[side, client.name] = pool.submit(client.run, target.key, plan)
+        answered = {(*who, line["place"]): line["answered"] for who, lines in waiting.items() for line in lines.result()}
+        calls, seen = settled(binary, target)
+        hops.close()
+    cells = {}
+    for fault in FAULTS:
+        for n, client in enumerate(CLIENTS):
+            weir = weir_cell(model("weir", n, fault), calls, seen, answered["weir", client.name, fault.name])
+            plain = plain_cell(model("plain", n, fault), seen, answered["plain", client.name, fault.name])
+            cells[fault.name, client.name] = weir, plain
+    return cells
+
+
+HEAD = """# The same call, client by client
+
+<!-- Generated by `tests/clients/run --weir-bin target/debug/weir same-call/write`; do not edit. -->
+
+Unmodified clients, with the retries that they come with and a timeout of 1 s, make one call each through a fault: once through weir and once
+through a plain proxy, which passes bytes on and nothing else. Either stands in front of the same simulated upstream.
+
+- **requests**: what the gateway or the proxy saw. **calls**: logical calls in weir's books; the other requests joined one or were answered from it.
+- **upstream**: requests that the upstream saw. **completed**: generations that it wrote to the end.
+- **charges**: calls that weir charged. **paid**: what the plain proxy pays for at most: every request that the upstream did not refuse with an error.
+- **⚠** marks a cell where one call of the application became more than one call, charge or completed generation.
+
+`tests/clients/run --weir-bin target/debug/weir same-call` makes all calls again: at most one charge and one completed generation behind weir, but for the known cells below.
+The counts are those of one run and may differ by a retry with the speed of the machine. The Vercel AI SDK has one time limit for a call with all its
+tries: 1 s where the answer is slow, 8 s elsewhere.
+
+- `slow` and `long` with the Python SDKs: they announce that they wait 1 s, so weir ends each try in time with `upstream_timeout_first_byte`. Their
+  retries are calls of their own, none is charged, none is answered.
+- A call that failed before any output was not charged, and a retry really tries again: calls of `503`, `429` and `reset` may be two, one charged.
+
+| fault | client | weir: requests | calls | upstream | completed | charges | answered | plain: requests | completed | paid | answered |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def page(cells: dict[tuple[str, str], tuple[Cell, Cell]]) -> str:
+    lines = []
+    for fault in FAULTS:
+        for n, client in enumerate(CLIENTS):
+            weir, plain = cells[fault.name, client.name]
+            marked = [f"{count} ⚠" if count > 1 else str(count) for count in (weir.calls, weir.completed, weir.charges)]
+            said = ["yes" if cell.answered else "no" for cell in (weir, plain)]
+            place = f"`{fault.name}`<br>{fault.text}" if n == 0 else "〃"
+            ours = (weir.requests, marked[0], weir.upstream, marked[1], marked[2], said[0])
+            theirs = (plain.requests, plain.completed, plain.charges, said[1])
+            lines.append("| " + " | ".join(map(str, (place, client.name, *ours, *theirs))) + " |")
+    sides = [[cell[side] for cell in cells.values()] for side in (0, 1)]
+    end = (
+        f"\nIn all, {len(cells)} calls of applications: {sum(cell.charges for cell in sides[0])} charges behind weir, up to "
+        f"{sum(cell.charges for cell in sides[1])} behind the plain proxy; answered were {sum(cell.answered for cell in sides[0])} and "
+        f"{sum(cell.answered for cell in sides[1])}.\n"
+    )
+    end += "\nKnown cells, in which one call of an application can be generated or charged twice:\n\n"
+    end += "".join(f"- `{fault}`, {client}: {why}.\n" for (fault, client), why in KNOWN.items())
+    return HEAD + "\n".join(lines) + "\n" + end
+
+
+def outcomes(binary: Path, cases: list[str]) -> Iterator[Outcome]:
+    """At most one charge and one completed generation, but for what is known; the case `write` writes the page."""
+    cells = run_all(binary)
+    if "write" in cases:
+        PAGE.write_text(page(cells))
+    rows = PAGE.read_text().count("\n| ") - 2
+    yield Outcome("same-call/page", "" if rows == len(cells) else f"docs/same-call.md has {rows} rows for {len(cells)} cells: run same-call/write")
+    named = set(cases) - {"write"}
+    for (fault, client), (weir, _plain) in cells.items():
+        if named and not named & {fault, client}:
+            continue
+        twice = weir.charges > 1 or weir.completed > 1
+        if twice and (fault, client) in KNOWN:
+            print(f"known same-call/{fault}/{client}: {weir.flaws()}", flush=True)
+        unasked = "the client gave up before it had asked" if weir.calls == 0 else ""
+        yield Outcome(f"same-call/{fault}/{client}", weir.flaws() if twice and (fault, client) not in KNOWN else "", unasked)
