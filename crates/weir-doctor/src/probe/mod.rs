@@ -1,0 +1,1 @@
+//! The probes in their order: each learns one thing, within a bound, and stops at the first broken layer.
