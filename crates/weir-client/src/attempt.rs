@@ -80,31 +80,35 @@ impl Answer {
     ///
     /// # Errors
     /// See [`AttemptError`]; `sent()` tells whether another attempt is safe.
-    pub async fn get(
-        dial: &dyn Dial,
-        target: &Target,
-        pool: &Arc<Pool>,
+    // No `async fn`: that would have two places for the request, in every call.
+    pub fn get<'a>(
+        dial: &'a dyn Dial,
+        target: &'a Target,
+        pool: &'a Arc<Pool>,
         request: Request<Full<Bytes>>,
         limits: AttemptLimits,
-    ) -> Result<Self, AttemptError> {
-        let began = Instant::now();
-        let (mut wire, rested_after) = match pool.take().await {
-            Some(wire) => {
-                let framing = wire.framing();
-                (wire, Some(framing))
+    ) -> impl Future<Output = Result<Self, AttemptError>> + Send + 'a {
+        async move {
+            let began = Instant::now();
+            let (mut wire, rested_after) = match pool.take().await {
+                Some(wire) => {
+                    let framing = wire.framing();
+                    (wire, Some(framing))
+                }
+                // Boxed: rare, and longer than the rest.
+                None => (Box::pin(open(dial, target, limits.connect)).await?, None),
+            };
+            let connected = began.elapsed();
+            let answered = timeout(limits.first_byte, wire.exchange(request))
+                .await
+                .map_err(|_| AttemptError::FirstByteTimeout { limit: limits.first_byte })?;
+            if let (Err(WireError::Silent | WireError::Unsent), Some(framing)) = (&answered, rested_after) {
+                pool.mistrust(framing);
             }
-            None => (open(dial, target, limits.connect).await?, None),
-        };
-        let connected = began.elapsed();
-        let answered = timeout(limits.first_byte, wire.exchange(request))
-            .await
-            .map_err(|_| AttemptError::FirstByteTimeout { limit: limits.first_byte })?;
-        if let (Err(WireError::Silent | WireError::Unsent), Some(framing)) = (&answered, rested_after) {
-            pool.mistrust(framing);
+            let response = answered?;
+            let (head, body) = response.into_parts();
+            Ok(Self { head, connected, first_byte: began.elapsed(), body, wire: Some(wire), pool: Arc::clone(pool) })
         }
-        let response = answered?;
-        let (head, body) = response.into_parts();
-        Ok(Self { head, connected, first_byte: began.elapsed(), body, wire: Some(wire), pool: Arc::clone(pool) })
     }
 
     /// The next piece of the body, `None` at its proper end; after that the connection serves another attempt.

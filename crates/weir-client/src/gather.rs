@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -39,13 +40,13 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Gather<I> {
         if whole > COPIED_BYTES {
             return Pin::new(&mut self.0).poll_write_vectored(cx, bufs);
         }
-        let mut copied = [0; COPIED_BYTES];
-        let mut end = 0;
+        // Not zeroed first: that would cost more than the copy of an event.
+        let mut space = [MaybeUninit::uninit(); COPIED_BYTES];
+        let mut copied = ReadBuf::uninit(&mut space);
         for buf in bufs {
-            copied[end..end + buf.len()].copy_from_slice(buf);
-            end += buf.len();
+            copied.put_slice(buf);
         }
-        Pin::new(&mut self.0).poll_write(cx, &copied[..end])
+        Pin::new(&mut self.0).poll_write(cx, copied.filled())
     }
 
     fn is_write_vectored(&self) -> bool {

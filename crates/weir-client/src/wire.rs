@@ -61,8 +61,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 
 impl Wire {
     pub(crate) async fn open(io: Box<dyn Io>) -> Result<Self, WireError> {
-        let (send, driver) =
-            Builder::new().max_buf_size(HEAD_BYTES).max_headers(256).handshake(TokioIo::new(io)).await.map_err(|_| WireError::Unsent)?;
+        let (send, driver) = Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(io)).await.map_err(|_| WireError::Unsent)?;
         Ok(Self { send, driver: Box::pin(driver), closed: false, framing: Framing::Whole })
     }
 
@@ -87,30 +86,30 @@ impl Wire {
         self.framing
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub(crate) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, WireError> {
-        let answer = self.answer(request).await?;
-        self.framing = if answer.headers().contains_key(TRANSFER_ENCODING) { Framing::Stream } else { Framing::Whole };
-        Ok(answer)
-    }
-
-    async fn answer(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, WireError> {
+    /// Hands a request over and waits for the head of its answer. No `async fn`: each of those would have a place for the request of its own
+    /// in every call.
+    pub(crate) fn exchange(&mut self, request: Request<Full<Bytes>>) -> impl Future<Output = Result<Response<Incoming>, WireError>> {
         // Unconstrained: a budget that ends here would be told to nobody, see `beside`.
-        let mut answer = std::pin::pin!(tokio::task::unconstrained(self.send.try_send_request(request)));
-        let (driver, closed) = (&mut self.driver, &mut self.closed);
-        std::future::poll_fn(move |cx| {
-            *closed = *closed || driver.as_mut().poll(cx).is_ready();
-            match answer.as_mut().poll(&mut beside()) {
-                Poll::Ready(answer) => Poll::Ready(answer.map_err(|mut error| match error.take_message() {
-                    Some(_) => WireError::Unsent,
-                    None if error.error().is_parse() => WireError::NotHttp,
-                    None => WireError::Silent,
-                })),
-                Poll::Pending if *closed => Poll::Ready(Err(WireError::Silent)),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
+        let answer = tokio::task::unconstrained(self.send.try_send_request(request));
+        let (driver, closed, framing) = (&mut self.driver, &mut self.closed, &mut self.framing);
+        async move {
+            let mut answer = std::pin::pin!(answer);
+            let answer = std::future::poll_fn(move |cx| {
+                *closed = *closed || driver.as_mut().poll(cx).is_ready();
+                match answer.as_mut().poll(&mut beside()) {
+                    Poll::Ready(answer) => Poll::Ready(answer.map_err(|mut error| match error.take_message() {
+                        Some(_) => WireError::Unsent,
+                        None if error.error().is_parse() => WireError::NotHttp,
+                        None => WireError::Silent,
+                    })),
+                    Poll::Pending if *closed => Poll::Ready(Err(WireError::Silent)),
+                    Poll::Pending => Poll::Pending,
+                }
+            })
+            .await?;
+            *framing = if answer.headers().contains_key(TRANSFER_ENCODING) { Framing::Stream } else { Framing::Whole };
+            Ok(answer)
+        }
     }
 
     /// The next piece of the body; `None` at its proper end.

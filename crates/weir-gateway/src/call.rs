@@ -23,7 +23,8 @@ use crate::{
 };
 
 /// Runs one call to its end, whatever happens to its connection. Every way out leads through `seal`.
-pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet) {
+// The request is borrowed all the way down: each `async fn` that takes it would have two places for it.
+pub(crate) async fn run(gateway: Arc<Gateway>, mut arrival: Box<Arrival>, outlet: Outlet) {
     let _running = gateway.closer.enter();
     let (id, route, began) = (arrival.id, arrival.route, arrival.began);
     let mut reply = Reply::new(outlet, id, route);
@@ -35,7 +36,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
     gateway.screen.sender(&mut record);
     let mut entry = None;
     let way = {
-        let path = path(&gateway, arrival, &hold, &mut record, &mut reply, &mut entry);
+        let path = path(&gateway, &mut arrival, &hold, &mut record, &mut reply, &mut entry);
         unwound(std::pin::pin!(path)).await
     };
     let refused = match way {
@@ -56,27 +57,27 @@ pub(crate) async fn run(gateway: Arc<Gateway>, arrival: Arrival, outlet: Outlet)
 /// the record on every way out.
 async fn path(
     gateway: &Arc<Gateway>,
-    mut arrival: Arrival,
+    arrival: &mut Arrival,
     hold: &Hold,
     record: &mut CallRecord,
     reply: &mut Reply,
     entry: &mut Option<Arc<Entry>>,
 ) -> Result<Option<Joining>, Refusal> {
     arrival.check_method(&gateway.screen)?;
-    let principal = admit::principal(gateway, &arrival, record)?;
+    let principal = admit::principal(gateway, arrival, record)?;
     let (route, began) = (arrival.route, arrival.began);
     if route == Route::Models {
         // Boxed: a rare path must not make room for itself in every call.
-        return Box::pin(models::list(gateway, &arrival, &principal, record, reply)).await.map(|()| None);
+        return Box::pin(models::list(gateway, arrival, &principal, record, reply)).await.map(|()| None);
     }
-    if let Some(shape) = tasks::shape_of(&arrival) {
+    if let Some(shape) = tasks::shape_of(arrival) {
         return Box::pin(tasks::submit(gateway, arrival, shape, &principal, hold, record, reply)).await.map(|()| None);
     }
     let asked = arrival.read(&gateway.settings.limits).await?;
     record.model = gateway.screen.model(&asked.peek.model);
     record.stream = asked.peek.stream;
     record.scenario = attempt::scenario(&arrival.head.headers, || gateway.limiter.is_shared(&principal.kid));
-    match joins::belongs(gateway, &arrival, &principal, &asked, hold, record, &reply.outlet)? {
+    match joins::belongs(gateway, arrival, &principal, &asked, hold, record, &reply.outlet)? {
         Course::Own(own) => *entry = Some(own),
         Course::Joins(joining) => return Ok(Some(joining)),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_client::Dial;
 use weir_core::{Clock, RequestId};
-use weir_store::Books;
+use weir_store::{Books, Principal};
 
 use crate::{Settings, closer::Closer, joins::Joins, lanes::Lanes, limiter::Limiter, screen::Screen, tasks::Results};
 
@@ -49,8 +49,8 @@ impl Gateway {
         let secrets: Vec<_> =
             channels.filter_map(|channel| Some(weir_core::Secret::new(channel.key.as_ref()?.expose().to_owned()))).collect();
         let minute_ago = weir_core::Timestamp(clock.now().0.saturating_sub(weir_core::limit::MINUTE_MS));
-        // What cannot be read is not known; the rates then begin anew.
-        let before = books.recent(minute_ago).unwrap_or_default();
+        // What cannot be read is not known; the rates then begin anew. Where there is no rate there is nothing to remember.
+        let before = books.recent(minute_ago, |principal| has_rate(&settings, principal)).unwrap_or_default();
         let limiter = Limiter::new(Arc::clone(&clock), before);
         let lanes = Lanes::new(&settings.upstreams, settings.budget, settings.breaker, limiter.now());
         let joins = Joins::new(settings.replay);
@@ -88,4 +88,12 @@ impl Gateway {
     pub(crate) fn new_id(&self) -> RequestId {
         RequestId::new(self.clock.now(), self.dice.roll())
     }
+}
+
+/// Whether anything limits the calls or the tokens of a key's minute.
+fn has_rate(settings: &Settings, principal: &Principal) -> bool {
+    let group = principal.group.as_ref().and_then(|group| settings.group_limits.get(group));
+    let parent = principal.parent.as_ref().map(|parent| &parent.limits);
+    let limits = [Some(&principal.limits), parent, Some(&principal.account_limits), group];
+    limits.into_iter().flatten().any(|limits| limits.rpm.is_some() || limits.tpm.is_some())
 }

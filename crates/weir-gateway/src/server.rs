@@ -111,7 +111,6 @@ impl Gateway {
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_read)
             .max_buf_size(limits.head_bytes.max(8192))
-            .max_headers(128)
             .auto_date_header(self.tells_date)
             .serve_connection(io, service);
         let mut draining = false;
@@ -172,7 +171,7 @@ impl Gateway {
         let at = self.clock.now();
         let id = weir_core::RequestId::new(at, self.dice.roll());
         let (head, body) = request.into_parts();
-        let arrival = Arrival { id, at, began: Instant::now(), route, head, body, peer };
+        let arrival = Box::new(Arrival { id, at, began: Instant::now(), route, head, body, peer });
         Driven::new(self.closer.clone(), numbered, |outlet| Box::pin(call::run(gateway, arrival, outlet)))
     }
 }

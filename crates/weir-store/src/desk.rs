@@ -91,6 +91,12 @@ impl Desk {
         Ok(Arc::clone(&entry.principal))
     }
 
+    /// The keys whose principals are of interest, whatever became of the keys.
+    pub(crate) fn kids(&self, of: impl Fn(&Principal) -> bool) -> HashSet<KeyId> {
+        let keys = self.keys.load();
+        keys.values().map(|entry| &entry.principal).filter(|principal| of(principal)).map(|principal| principal.kid.clone()).collect()
+    }
+
     pub(crate) fn purse(&self, account: &str) -> Option<Arc<Purse>> {
         self.purses.lock().unwrap_or_else(PoisonError::into_inner).get(account).cloned()
     }

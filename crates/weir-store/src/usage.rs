@@ -1,8 +1,8 @@
 //! What was used, read back: for a day's quota, for people who ask who called, and for a start that restores the last minutes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, Rows};
 use serde::Serialize;
 use weir_core::{Amount, KeyId, RequestId, Timestamp};
 
@@ -70,11 +70,14 @@ pub(crate) const OF_HOLDER: &str = "SELECT requests, tokens, amount FROM totals 
 pub(crate) const OF_KEY: &str = "SELECT requests, tokens, amount FROM usage WHERE kid = ?1 AND quarter >= ?2";
 /// Ids begin with the time of arrival, so what is older is not even looked at.
 pub(crate) const NEWEST: &str = "SELECT admitted, kid, tokens FROM calls WHERE id >= ?1 ORDER BY id DESC LIMIT ?2";
+pub(crate) const NEWEST_OF_KEY: &str = "SELECT admitted, kid, tokens FROM calls WHERE kid = ?3 AND id >= ?1 ORDER BY id DESC LIMIT ?2";
 
 impl Store {
     /// Calls that [`Store::recent`] gives at most, and rows it looks at for them: a start must not take long after a storm of refusals.
     pub const MAX_RECENT: usize = 50_000;
     const MAX_RECENT_ROWS: u32 = 200_000;
+    /// Up to so many keys are looked up one by one; for more, all rows of the last minutes are read.
+    const FEW_KEYS: usize = 64;
     /// The longest that a call may have waited for its admission, in milliseconds, and still be found.
     const MAX_QUEUED_MS: i64 = 60_000;
 
@@ -122,31 +125,57 @@ impl Store {
         Ok(callers)
     }
 
-    /// Calls admitted since an instant for which an upstream was asked, oldest first; at most the newest [`Store::MAX_RECENT`].
+    /// Calls of these keys, admitted since an instant, for which an upstream was asked, oldest first; at most the newest [`Store::MAX_RECENT`].
     /// A call that a crash cut is among them if it had reserved.
-    pub fn recent(&self, since: Timestamp) -> Result<Vec<RecentCall>, StoreError> {
+    pub fn recent(&self, since: Timestamp, of: &HashSet<KeyId>) -> Result<Vec<RecentCall>, StoreError> {
+        let first = RequestId::new(Timestamp(since.0.saturating_sub(Self::MAX_QUEUED_MS)), 0).to_bytes();
         let db = self.db();
         let view = db.unchecked_transaction()?;
-        let mut holders = HashMap::new();
-        let first = RequestId::new(Timestamp(since.0.saturating_sub(Self::MAX_QUEUED_MS)), 0).to_bytes();
-        let mut query = view.prepare_cached(NEWEST)?;
-        let mut rows = query.query((&first[..], Self::MAX_RECENT_ROWS))?;
-        let mut calls = Vec::new();
-        while let Some(row) = rows.next()? {
-            let Some(at) = row.get::<_, Option<i64>>(0)?.filter(|at| *at >= since.0) else { continue };
-            let Some(kid) = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)? else { continue };
-            if !holders.contains_key(kid) {
-                holders.insert(kid.to_owned(), read_holders(&view, kid)?);
+        let mut recent = Recent { since, of, holders: HashMap::new(), calls: Vec::new() };
+        if of.len() <= Self::FEW_KEYS {
+            let mut query = view.prepare_cached(NEWEST_OF_KEY)?;
+            for kid in of {
+                recent.read(&view, query.query((&first[..], Self::MAX_RECENT_ROWS, kid.as_str()))?)?;
             }
-            let Some(Some(known)) = holders.get(kid) else { continue };
+        } else {
+            recent.read(&view, view.prepare_cached(NEWEST)?.query((&first[..], Self::MAX_RECENT_ROWS))?)?;
+        }
+        let mut calls = recent.calls;
+        calls.sort_by_key(|call| call.at);
+        calls.drain(..calls.len().saturating_sub(Self::MAX_RECENT));
+        Ok(calls)
+    }
+}
+
+/// The recent calls that were found so far.
+struct Recent<'a> {
+    since: Timestamp,
+    of: &'a HashSet<KeyId>,
+    /// Whom the calls of each key count for, once looked up; `None` for keys that are not asked about.
+    holders: HashMap<String, Option<RecentCall>>,
+    calls: Vec<RecentCall>,
+}
+
+impl Recent<'_> {
+    /// Takes rows of `admitted, kid, tokens`, the newest first, as many as there may be.
+    fn read(&mut self, view: &Connection, mut rows: Rows<'_>) -> Result<(), StoreError> {
+        let most = self.calls.len() + Store::MAX_RECENT;
+        while let Some(row) = rows.next()? {
+            let Some(at) = row.get::<_, Option<i64>>(0)?.filter(|at| *at >= self.since.0) else { continue };
+            let Some(kid) = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)? else { continue };
+            if !self.holders.contains_key(kid) {
+                let asked = KeyId::new(kid).filter(|kid| self.of.contains(kid));
+                let known = asked.map(|kid| read_holders(view, &kid)).transpose()?.flatten();
+                self.holders.insert(kid.to_owned(), known);
+            }
+            let Some(Some(known)) = self.holders.get(kid) else { continue };
             let tokens = row.get::<_, Option<i64>>(2)?.unwrap_or(0).unsigned_abs();
-            calls.push(RecentCall { at: Timestamp(at), tokens, ..known.clone() });
-            if calls.len() == Self::MAX_RECENT {
+            self.calls.push(RecentCall { at: Timestamp(at), tokens, ..known.clone() });
+            if self.calls.len() == most {
                 break;
             }
         }
-        calls.sort_by_key(|call| call.at);
-        Ok(calls)
+        Ok(())
     }
 }
 
@@ -166,8 +195,7 @@ pub(crate) fn counts(row: &Row<'_>) -> rusqlite::Result<Counts> {
 }
 
 /// A call of this key, without its time and tokens: whom a key's calls count for never changes.
-fn read_holders(view: &Connection, kid: &str) -> Result<Option<RecentCall>, StoreError> {
-    let Some(kid) = KeyId::new(kid) else { return Ok(None) };
+fn read_holders(view: &Connection, kid: &KeyId) -> Result<Option<RecentCall>, StoreError> {
     let mut key = view.prepare_cached("SELECT account, parent, grp FROM keys WHERE kid = ?1")?;
     let found = key.query_row([kid.as_str()], |row| {
         let parent = row.get_ref(1)?.as_str_or_null()?.and_then(KeyId::new);

@@ -39,14 +39,14 @@ const OVERDUE: Duration = Duration::from_secs(30);
 /// The path of a submission, from its body to its answer.
 pub(crate) async fn submit(
     gateway: &Arc<Gateway>,
-    mut arrival: Arrival,
+    arrival: &mut Arrival,
     shape: TaskShape,
     principal: &Arc<Principal>,
     hold: &Hold,
     record: &mut CallRecord,
     reply: &mut Reply,
 ) -> Result<(), Refusal> {
-    let source = source(gateway, &arrival, principal).await?;
+    let source = source(gateway, arrival, principal).await?;
     let mut asked = match &source {
         None => arrival.read(&gateway.settings.limits).await?,
         Some((task, _)) => arrival.read_for(&task.model, &gateway.settings.limits).await?,
@@ -55,7 +55,7 @@ pub(crate) async fn submit(
     asked.peek.stream = false;
     record.model = gateway.screen.model(&asked.peek.model);
     record.scenario = Scenario::MediaTask;
-    let mut ask = ask(&arrival, &asked).await?;
+    let mut ask = ask(arrival, &asked).await?;
     if let Some((task, _)) = &source {
         ask = task.ask.clone();
     }
@@ -86,7 +86,7 @@ pub(crate) async fn submit(
         }
     };
     let wish = Wish { shape, ask, price: admitted.price, held: most.1, made_of: source.as_ref().map(|(task, _)| task.call) };
-    let task = match begin(gateway, &arrival, &asked, wish, principal, turn, live.record).await {
+    let task = match begin(gateway, arrival, &asked, wish, principal, turn, live.record).await {
         Ok(task) => task,
         Err(not_begun) => {
             attempts.said(turn.lane, Outcome::Nothing);
@@ -99,7 +99,7 @@ pub(crate) async fn submit(
     };
     name(&task, live.reply);
     let made_of = source.and_then(|(task, _)| task.upstream_id);
-    let submission = Submission { gateway, arrival: &arrival, asked: &asked, made_of, task };
+    let submission = Submission { gateway, arrival, asked: &asked, made_of, task };
     let ended = finish(submission, attempts, turn, &limits, &mut live).await;
     end(permit, live.record);
     ended

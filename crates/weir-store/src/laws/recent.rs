@@ -1,5 +1,7 @@
 //! What a start reads back of the last minutes.
 
+use std::collections::HashSet;
+
 use weir_core::{Amount, AttemptRecord, KeyId, RequestId, Route, Timestamp};
 
 use super::{Desk, NOW, block_on, dice, id, record};
@@ -32,11 +34,13 @@ fn calls_that_asked_an_upstream_are_found_with_whom_they_count_for() {
     let mut refused = record(&hold, None);
     refused.kid = Some(desk.kid.clone());
     books.seal(hold, refused);
-    let found = books.recent(NOW).unwrap();
+    let found = books.recent(NOW, |_| true).unwrap();
     let seen: Vec<_> = found.iter().map(|call| (call.at.0 - NOW.0, &call.kid, call.parent.as_ref(), call.tokens)).collect();
     assert_eq!(seen, [(1, &desk.kid, None, 7), (3, &child, Some(&desk.kid), 7), (7, &child, Some(&desk.kid), 0)]);
     assert!(found.iter().all(|call| call.account == desk.account && call.group.is_none()));
-    assert_eq!(books.recent(Timestamp(NOW.0 + 4)).unwrap().len(), 1, "it waited until after that");
+    assert_eq!(books.recent(Timestamp(NOW.0 + 4), |_| true).unwrap().len(), 1, "it waited until after that");
+    let of_child = books.recent(NOW, |principal| principal.parent.is_some()).unwrap();
+    assert_eq!(of_child.iter().map(|call| &call.kid).collect::<Vec<_>>(), [&child, &child], "only those that were asked about");
 }
 
 #[test]
@@ -48,7 +52,7 @@ fn a_call_that_a_crash_cut_is_among_them_if_it_had_reserved() {
     let _ = block_on(books.reserve(&reserved, &desk.principal(&books), "m", true, Amount(5))).unwrap();
     drop((accepted, reserved, books));
     let (books, _) = desk.open(true);
-    let found = books.recent(NOW).unwrap();
+    let found = books.recent(NOW, |_| true).unwrap();
     assert_eq!(found.iter().map(|call| (call.at.0 - NOW.0, &call.kid)).collect::<Vec<_>>(), [(2, &desk.kid)]);
 }
 
@@ -69,7 +73,10 @@ fn no_more_than_the_newest_are_read() {
             .unwrap();
     }
     change.commit().unwrap();
-    let found = desk.store().recent(NOW).unwrap();
-    assert_eq!((found.len(), found[0].at.0 - NOW.0), (Store::MAX_RECENT, 10));
-    assert!(found.is_sorted_by_key(|call| call.at));
+    let strangers = (0..100).map(|n| KeyId::new(&format!("stranger{n:03}")).unwrap());
+    for of in [HashSet::from([desk.kid.clone()]), strangers.chain([desk.kid.clone()]).collect()] {
+        let found = desk.store().recent(NOW, &of).unwrap();
+        assert_eq!((found.len(), found[0].at.0 - NOW.0), (Store::MAX_RECENT, 10), "one key, or one among many");
+        assert!(found.is_sorted_by_key(|call| call.at));
+    }
 }

@@ -293,7 +293,7 @@ fn what_the_first_release_wrote_is_read_and_counted_from_now_on() {
     assert_eq!((key.limits.rpm, key.label, key.parent, key.state), (Some(7), None, None, KeyState::Active));
     assert_eq!(store.account("old").unwrap().unwrap().limits, weir_core::Limits::default());
     assert_eq!(books.used(&Holder::Key(&kid), Timestamp(0)).unwrap(), Used::default());
-    assert!(books.recent(Timestamp(0)).unwrap().is_empty());
+    assert!(books.recent(Timestamp(0), |_| true).unwrap().is_empty());
     assert_eq!(store.calls(&CallFilter::default()).unwrap()[0].record, call);
     let report = books.audit().unwrap();
     assert!(report.ok, "{report:?}");
@@ -308,6 +308,7 @@ fn what_a_call_waits_for_is_found_by_an_index_and_never_by_reading_a_table() {
         (usage::OF_KEY, "SEARCH usage USING PRIMARY KEY (kid=? AND quarter>?)"),
         (usage::OF_HOLDER, "SEARCH totals USING PRIMARY KEY (kind=? AND holder=? AND quarter>?)"),
         (usage::NEWEST, "SEARCH calls USING INDEX sqlite_autoindex_calls_1 (id>?)"),
+        (usage::NEWEST_OF_KEY, "SEARCH calls USING INDEX calls_of_key (kid=? AND id>?)"),
     ] {
         let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
         let count = plan.parameter_count();
