@@ -23,6 +23,7 @@ mod limiter;
 mod models;
 mod outlet;
 mod own;
+mod patience;
 mod private;
 #[cfg(test)]
 mod promises;

@@ -4,6 +4,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use http::Response;
+use tokio::time::Instant;
 
 use super::{Gone, Reached};
 use crate::joins::{
@@ -33,6 +34,20 @@ pub(super) struct Gap {
     /// Somebody has got the whole answer.
     pub(super) delivered: bool,
     pub(super) outcome: Option<Outcome>,
+    /// The answer has a head.
+    pub(super) begun: bool,
+    /// Somebody was told that the call goes on and can be joined.
+    pub(super) promised: bool,
+    /// What the first client was told before there was an answer.
+    pub(super) parted: Option<Box<Parted>>,
+}
+
+/// A first client's own answer, because it would not wait for the call's.
+pub(super) struct Parted {
+    pub(super) at: Instant,
+    pub(super) status: u16,
+    /// Until its connection takes it.
+    pub(super) answer: Option<(Response<()>, Bytes)>,
 }
 
 /// How a call ended, for whoever asks for its answer afterwards.

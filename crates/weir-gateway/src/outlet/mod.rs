@@ -20,8 +20,9 @@ use std::{
 
 use bytes::Bytes;
 use http::Response;
+use tokio::time::Instant;
 
-use self::gap::Gap;
+use self::gap::{Gap, Parted};
 pub(crate) use self::{
     driven::Driven,
     gap::{Found, Outcome, Standing},
@@ -30,6 +31,7 @@ pub(crate) use self::{
 use crate::{
     closer::Closer,
     joins::{Kept, Weight},
+    patience::Parting,
     reply::HEARTBEAT,
 };
 
@@ -45,6 +47,16 @@ enum Drive {
     Away,
     #[default]
     Over,
+}
+
+impl Drive {
+    /// From now on the call runs with the closer, if it still runs.
+    fn leave(&mut self, closer: &Closer) {
+        match std::mem::replace(self, Self::Away) {
+            Self::Here(call) => closer.adopt(call),
+            elsewhere => *self = elsewhere,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -99,7 +111,37 @@ impl Outlet {
     pub(crate) fn head(&self, head: Response<()>) {
         let mut gap = self.gap();
         gap.head = Some(head);
+        gap.begun = true;
         gap.wake_readers();
+    }
+
+    /// Answers the first client before the call does: it counts as left, and the call goes on. Not once the call's own answer has begun.
+    pub(crate) fn part(&self, parting: Parting) {
+        let mut gap = self.gap();
+        if gap.begun || gap.gone {
+            return;
+        }
+        let (head, body) = parting.answer();
+        gap.promised = true;
+        gap.parted = Some(Box::new(Parted { at: Instant::now(), status: head.status().as_u16(), answer: Some((head, body)) }));
+        // Its connection may wait for others to run the call.
+        gap.first.wake();
+        gap.first_left();
+    }
+
+    /// Somebody is told that the call goes on and can be joined.
+    pub(crate) fn promise(&self) {
+        self.gap().promised = true;
+    }
+
+    /// Whether somebody was told so.
+    pub(crate) fn is_promised(&self) -> bool {
+        self.gap().promised
+    }
+
+    /// The status that the first client got before the call had an answer, and when.
+    pub(crate) fn parted(&self) -> Option<(u16, Instant)> {
+        self.gap().parted.as_ref().map(|parted| (parted.status, parted.at))
     }
 
     /// Sends a piece as soon as the client took the one before, or keeps it where there are other readers.
@@ -154,7 +196,7 @@ impl Outlet {
     pub(crate) async fn finish(&self, head: Response<()>, body: Bytes) -> Result<(), Gone> {
         {
             let mut gap = self.gap();
-            gap.head = Some(head);
+            (gap.head, gap.begun) = (Some(head), true);
             let keeps = gap.kept.as_mut().is_some_and(|kept| kept.push_whole(&body));
             let shared = gap.seats.is_some();
             match &mut gap.kept {
@@ -288,10 +330,7 @@ impl Outlet {
         gap.wake_driver();
         let running = gap.outcome.is_none();
         drop(gap);
-        match std::mem::replace(&mut *drive, Drive::Away) {
-            Drive::Here(call) => closer.adopt(call),
-            elsewhere => *drive = elsewhere,
-        }
+        drive.leave(closer);
         Some(Reader { outlet: self.clone(), seat, running })
     }
 }
