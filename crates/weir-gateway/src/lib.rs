@@ -20,6 +20,7 @@ mod gateway;
 mod joins;
 mod lanes;
 mod limiter;
+mod line;
 mod models;
 mod outlet;
 mod own;

@@ -42,6 +42,7 @@ pub(super) fn row(joining: &Joining, id: RequestId, at: Timestamp) -> JoinedRequ
 /// Passes the answer on behind the first `seen` events.
 pub(super) async fn read(joining: &mut Joining, seen: u64, reply: &mut Reply) -> Result<(), Gone> {
     let own = reply.outlet.clone();
+    own.repeat(&joining.entry.outlet);
     let reader = &mut joining.reader;
     let head = match joining.patience {
         Some(patience) => match timeout_at(patience.until, reader.head(&own)).await {

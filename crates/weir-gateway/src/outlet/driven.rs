@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{Call, Drive, Found, Outlet};
 use crate::{
     closer::Closer,
+    line::Line,
     reply::{HEARTBEAT, numbered},
 };
 
@@ -34,6 +35,13 @@ impl Driven {
         let call = make(outlet.clone());
         *outlet.drive() = Drive::Here(call);
         Self { outlet, closer, size: SizeHint::default(), numbered, parted: None }
+    }
+
+    /// Its client's connection, for whoever repeats the request.
+    pub(crate) fn on(self, line: &Line) -> Self {
+        line.carry(&self.outlet);
+        self.outlet.gap().line = Some(line.clone());
+        self
     }
 
     /// Runs the call until it has a head, then becomes the body that follows it.

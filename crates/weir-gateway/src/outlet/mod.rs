@@ -95,7 +95,9 @@ impl Outlet {
 
     /// From now on the answer is kept, so that others may read it.
     pub(crate) fn keep(&self, kept: Kept) {
-        self.gap().kept = Some(Box::new(kept));
+        let mut gap = self.gap();
+        gap.kept = Some(Box::new(kept));
+        gap.since = Some(Instant::now());
     }
 
     /// Shows the head to others as it is without this request's own id.
@@ -286,13 +288,49 @@ impl Outlet {
         Some(reached)
     }
 
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The connection broke that this answer left by.
+    pub(crate) fn lose(&self) {
+        let mut gap = self.gap();
+        gap.lost_at = Some(Instant::now());
+        if let Some(source) = gap.source.clone() {
+            drop(gap);
+            source.lose();
+        }
+    }
+
+    /// What is sent here is another call's answer.
+    pub(crate) fn repeat(&self, source: &Self) {
+        self.gap().source = Some(source.clone());
+    }
+
+    /// Whether an equal request should [`look`](Self::look) first.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.gap().is_doubtful()
+    }
+
+    /// Looks whether the first client is still there, or has got all that it was sent.
+    pub(crate) fn look(&self) {
+        let Some(line) = self.gap().line.clone() else { return };
+        let running = self.gap().outcome.is_none();
+        let (left, lost) = if running { (line.has_left(), false) } else { (false, line.is_waiting_for(self)) };
+        let mut gap = self.gap();
+        gap.hung_up |= left;
+        if lost {
+            gap.lost_at = Some(Instant::now());
+        }
+    }
+
     /// How the answer stands for others.
     pub(crate) fn standing(&self) -> Standing {
         let gap = self.gap();
         Standing {
             outcome: gap.outcome,
             kept: gap.kept.as_ref().is_some_and(|kept| kept.is_from_the_first()),
-            left: !gap.attended() && !gap.delivered,
+            left: (!gap.attended() || gap.hung_up && gap.seats.is_none()) && (!gap.delivered || gap.is_lost()),
         }
     }
 
@@ -301,6 +339,7 @@ impl Outlet {
         let mut gap = self.gap();
         gap.ended = true;
         gap.outcome = Some(outcome);
+        gap.closed_at = Some(Instant::now());
         gap.driver = None;
         if let Some(kept) = &mut gap.kept {
             kept.settle();

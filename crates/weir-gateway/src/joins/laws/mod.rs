@@ -3,6 +3,7 @@
 mod back;
 mod bounds;
 mod keys;
+mod lost;
 mod patience;
 
 use std::{sync::Arc, time::Duration};
