@@ -62,7 +62,7 @@ pub struct CallRecord {
     pub at: Timestamp,
     pub route: Route,
     pub verdict: Verdict,
-    /// The HTTP status the client got; 499 if it left before there was one.
+    /// The HTTP status of the call's answer; 499 if its client left before there was one.
     pub status: u16,
     pub ended_by: Side,
     pub charge: ChargeFacts,
@@ -85,6 +85,9 @@ pub struct CallRecord {
     /// The latest equal call of the same key within the window, where nothing says that this one repeats it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspected_retry_of: Option<RequestId>,
+    /// What its first client was told when the time that it had announced was over, while the call went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
     /// What the upstream or weir said, redacted, ≤ 1,024 characters.
@@ -99,6 +102,14 @@ pub struct CallRecord {
     pub timing: Timing,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<StreamFacts>,
+}
+
+/// What a client was told before its call had an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub status: u16,
+    /// Milliseconds since the call was accepted.
+    pub at_ms: u32,
 }
 
 /// What a request told about its sender: parsed tokens, never the raw string.

@@ -22,7 +22,7 @@ pub mod verdict;
 
 pub use again::{Belonging, Claim, Earlier, How};
 pub use amount::{Amount, Overflow, Price, Usage, UsageSource};
-pub use call::{AttemptRecord, CallRecord, ClientFacts, Phase, Side, StreamEnd, StreamFacts, Timing};
+pub use call::{AttemptRecord, CallRecord, ClientFacts, Phase, Side, StreamEnd, StreamFacts, Timing, Told};
 pub use charge::{Charge, ChargeFacts, ChargeRule, Charged, Released, Reserved, Settled};
 pub use health::{BreakerTerms, Fitness, Health, Outcome};
 pub use id::RequestId;

@@ -58,6 +58,7 @@ impl Arrival {
             timing: Timing::default(),
             observed: None,
             suspected_retry_of: None,
+            told: None,
         }
     }
 

@@ -187,7 +187,7 @@ async fn in_line<'a>(
     live: &mut Live<'_>,
 ) -> Result<Permit<'a>, Refusal> {
     let began = Instant::now();
-    if let Some(deadline) = waits_until(&denied, gateway.settings.limits.max_wait, live.vigil.total_at())
+    if let Some(deadline) = waits_until(&denied, gateway.settings.limits.max_wait, live.vigil.answer_by())
         && let Some(turn) = gateway.limiter.stand(wanted, &denied)
     {
         let waited = attended(std::pin::pin!(turn.wait(deadline)), &gateway.settings.streams, live).await;
@@ -212,17 +212,17 @@ async fn in_line<'a>(
 }
 
 /// How long a denied call stands in line; `None` if not at all.
-fn waits_until(denied: &Denied, most: Duration, total_at: Instant) -> Option<Instant> {
+fn waits_until(denied: &Denied, most: Duration, answer_by: Instant) -> Option<Instant> {
     let now = Instant::now();
     let opens_soon = match denied.blocked.opens {
         // It came at the time that it had been told: it waits for its place as long as it may wait for an answer.
-        Opens::Turn => return Some(total_at),
+        Opens::Turn => return Some(answer_by),
         Opens::At(at) => at.saturating_sub(denied.now.steady).unsigned_abs() <= u64::from(millis(most)),
         Opens::Tomorrow(_) | Opens::Never => false,
     };
     // How soon a place is free nobody knows; every other limit says when.
     let may_help = opens_soon || denied.blocked.kind == LimitKind::Concurrency;
-    (may_help && most > Duration::ZERO).then(|| total_at.min(now + most))
+    (may_help && most > Duration::ZERO).then(|| answer_by.min(now + most))
 }
 
 /// What an ended call used, by its record.

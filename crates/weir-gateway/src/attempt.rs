@@ -14,6 +14,7 @@ use crate::{
     Gateway, Streams,
     attempts::{Failed, Turn},
     lanes::Lane,
+    patience::{Patience, in_time},
     refusal::Refusal,
     reply::Reply,
     talk::Live,
@@ -199,15 +200,43 @@ pub(crate) struct CallLimits {
     pub(crate) timeouts: Timeouts,
     /// When a client gives up that has not got a byte.
     answer_by: Instant,
+    /// Its SDK said when, and others may join the call: the client is answered then, and the call goes on.
+    pub(crate) patience: Option<Patience>,
 }
 
 impl CallLimits {
     /// The configured limits within the policy's, tightened so that an SDK that announced when it gives up gets an answer before.
     pub(crate) fn of(gateway: &Gateway, route: Route, record: &CallRecord, model: &str, policy: &RetryPolicy, began: Instant) -> Self {
-        let mut timeouts = gateway.settings.timeouts_of(route, model);
         let announced = record.client.read_timeout_s.map_or(policy.client_timeout, |seconds| Duration::from_secs(seconds.into()));
-        // A tenth of the time, at most two seconds, is left for the answer's way back.
-        let before = announced.saturating_sub((announced / 10).min(Duration::from_secs(2)));
+        Self::within(announced, gateway, route, record, model, policy, began)
+    }
+
+    /// The same for a call that others may join: what an SDK announced ends its client's wait, not the call.
+    pub(crate) fn joinable(
+        gateway: &Gateway,
+        route: Route,
+        record: &CallRecord,
+        model: &str,
+        policy: &RetryPolicy,
+        began: Instant,
+    ) -> Self {
+        match Patience::of(&record.client) {
+            None => Self::of(gateway, route, record, model, policy, began),
+            patience => Self { patience, ..Self::within(Duration::MAX, gateway, route, record, model, policy, began) },
+        }
+    }
+
+    fn within(
+        client: Duration,
+        gateway: &Gateway,
+        route: Route,
+        record: &CallRecord,
+        model: &str,
+        policy: &RetryPolicy,
+        began: Instant,
+    ) -> Self {
+        let mut timeouts = gateway.settings.timeouts_of(route, model);
+        let before = in_time(client);
         timeouts.total = timeouts.total.min(policy.upstream_timeout);
         let answer_by = began + before.min(timeouts.total);
         if !record.stream {
@@ -215,12 +244,19 @@ impl CallLimits {
             timeouts.total = timeouts.total.min(before.saturating_add(NAMED));
         }
         timeouts.first_byte = timeouts.first_byte.min(before);
-        Self { began, timeouts, answer_by }
+        Self { began, timeouts, answer_by, patience: None }
     }
 
     /// When the client must have heard of an answer or an error. One that hears heartbeats waits as long as the call may last.
     pub(crate) fn answer_by(&self, reply: &Reply) -> Instant {
         if reply.is_open() { self.began + self.timeouts.total } else { self.answer_by }
+    }
+
+    /// When a wait for a next attempt must be over: a client that must be answered before hears of the failure instead.
+    pub(crate) fn wait_until(&self, reply: &Reply) -> Instant {
+        let answer_by = self.answer_by(reply);
+        let waits = self.patience.filter(|_| !reply.is_open() && !reply.outlet.is_promised());
+        waits.map_or(answer_by, |patience| answer_by.min(patience.until))
     }
 
     /// What is left of them for an attempt that begins now. Where the call's total ends it, that is told by its own name.

@@ -173,7 +173,7 @@ impl<'a> Attempts<'a> {
     /// Which channel is asked next and after what wait, once the policy, the time and the budget allow it.
     fn plan(&self, before: &Lane, seen: Failure, live: &Live<'_>, now: Timestamp) -> Result<(&'a Lane, Duration), StopReason> {
         let (lanes, dice) = (&self.gateway.lanes, self.gateway.dice.as_ref());
-        if live.vigil.client_left() || live.reply.outlet.is_gone() {
+        if live.vigil.is_abandoned() {
             return Err(StopReason::Useless);
         }
         let beside = (!seen.is_of_the_channel()).then_some(before.upstream);
@@ -183,7 +183,7 @@ impl<'a> Attempts<'a> {
             waited: self.waited,
             unanswered_before: !self.tried.silent.is_empty(),
             elsewhere: other.is_some(),
-            remaining: self.limits.answer_by(live.reply).saturating_duration_since(Instant::now()),
+            remaining: self.limits.wait_until(live.reply).saturating_duration_since(Instant::now()),
             now,
             roll: dice.roll(),
         };
@@ -228,7 +228,7 @@ async fn pause(gateway: &Gateway, wait: Duration, live: &mut Live<'_>) -> Result
     let outlet = live.reply.outlet.clone();
     let mut slept = std::pin::pin!(sleep(wait));
     let slept = std::future::poll_fn(|cx| {
-        if outlet.is_gone() {
+        if outlet.is_gone() && !outlet.is_promised() {
             return std::task::Poll::Ready(false);
         }
         slept.as_mut().poll(cx).map(|()| true)

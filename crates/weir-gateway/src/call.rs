@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use tokio::time::Instant;
-use weir_core::{CallRecord, ChargeRule, Charged, Route, Side, StreamEnd, StreamFacts, Verdict};
+use weir_core::{CallRecord, ChargeRule, Charged, Route, Side, StreamEnd, StreamFacts, Told, Verdict};
 use weir_store::Hold;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     joins::{self, Course, Entry, Joining},
     models,
     outlet::{Outcome, Outlet},
+    patience::Parting,
     refusal::Refusal,
     reply::{CLIENT_LEFT, Reply},
     settle,
@@ -82,9 +83,11 @@ async fn path(
         Course::Joins(joining) => return Ok(Some(joining)),
     }
     let policy = gateway.settings.policies.of(record.scenario);
-    let limits = CallLimits::of(gateway, route, record, &asked.peek.model, policy, began);
+    let limits = CallLimits::joinable(gateway, route, record, &asked.peek.model, policy, began);
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
-    let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &limits.timeouts, &gateway.settings.streams);
+    let parting = limits.patience.map(|patience| Parting { patience, call: arrival.id, route });
+    let vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &limits.timeouts, &gateway.settings.streams);
+    let mut vigil = vigil.parting(parting);
     let most = admit::most(&admitted, &asked.peek, route)?;
     let wanted = admit::wanted(gateway, &principal, &asked.peek, most, record);
     let permit = admit::limits(gateway, &wanted, hold, &mut Live { vigil: &mut vigil, record, reply }).await?;
@@ -110,6 +113,13 @@ fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, be
         record.ended_by = Side::Client;
         if record.verdict != Verdict::ProducedNotDelivered {
             record.verdict = Verdict::ClientLeft;
+        }
+    }
+    if let Some((status, at)) = reply.outlet.parted() {
+        record.told = Some(Told { status, at_ms: millis(at - began) });
+        if record.ended_by == Side::Client {
+            // Nobody came back: that is all that anybody got.
+            record.status = status;
         }
     }
     record.timing.total = millis(began.elapsed());

@@ -14,7 +14,7 @@ use tokio::{
 };
 use weir_core::{Charged, RequestId, Route, Verdict};
 
-use crate::refusal::Refusal;
+use crate::{line::Line, refusal::Refusal};
 
 /// A connection that ends with an answer gets this long to take it: long enough for an upload that is under way on a slow line to notice.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -33,12 +33,19 @@ pub(crate) struct Edge<I> {
     replaced: bool,
     /// Runs while a write waits for the client.
     stalled: Option<Pin<Box<Sleep>>>,
+    line: Line,
+}
+
+impl<I> Drop for Edge<I> {
+    fn drop(&mut self) {
+        self.line.close();
+    }
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
-    /// `id` names the answers that belong to no request.
-    pub(crate) fn new(io: I, id: RequestId) -> Self {
-        Self { io, id, own: None, replaced: false, stalled: None }
+    /// `id` names the answers that belong to no request; `line` is for whoever asks about this connection.
+    pub(crate) fn new(io: I, id: RequestId, line: Line) -> Self {
+        Self { io, id, own: None, replaced: false, stalled: None, line }
     }
 
     /// Whether an answer of hyper's was replaced: nothing else may be said.
@@ -54,23 +61,33 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
 
     /// Closes so that the last answer arrives: a close with unread bytes is a reset, which takes away what the client has not read yet.
     pub(crate) async fn close(mut self) {
-        let _ = timeout(LAST_WORD, async {
+        let closed = timeout(LAST_WORD, async {
             self.io.shutdown().await?;
             let mut scrap = vec![0; 16 << 10];
             while self.io.read(&mut scrap).await? > 0 {}
             io::Result::Ok(())
-        })
-        .await;
+        });
+        match closed.await {
+            Ok(Ok(())) => self.line.hung_up(),
+            Ok(Err(_)) => self.line.broke(),
+            Err(_) => {}
+        }
     }
 
     /// What a write came to; an error if the client has not taken a byte for too long.
     fn watched<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
+        if let Poll::Ready(written) = &written {
             self.stalled = None;
+            if written.is_err() {
+                self.line.broke();
+            }
+        }
+        if written.is_ready() {
             return written;
         }
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
         ready!(stalled.as_mut().poll(cx));
+        self.line.broke();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -124,7 +141,15 @@ fn refusal(status: u16) -> Refusal {
 
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Edge<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let had = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        match &read {
+            // hyper takes a reset between two requests for a close like any other.
+            Poll::Ready(Err(_)) => self.line.broke(),
+            Poll::Ready(Ok(())) if buf.filled().len() == had && buf.remaining() > 0 => self.line.hung_up(),
+            _ => {}
+        }
+        read
     }
 }
 
@@ -180,7 +205,7 @@ mod tests {
     /// What a client reads after `written` went through an edge, in one write or a vectored one.
     async fn through(written: &[&[u8]]) -> String {
         let (mut client, server) = tokio::io::duplex(1 << 16);
-        let mut edge = Edge::new(server, RequestId::from_bytes([7; 16]));
+        let mut edge = Edge::new(server, RequestId::from_bytes([7; 16]), Line::default());
         for one in written {
             edge.write_all(one).await.unwrap();
         }
@@ -195,7 +220,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_gone_and_one_that_takes_a_little_is_not() {
         let (mut client, server) = tokio::io::duplex(16);
-        let mut edge = Edge::new(server, RequestId::from_bytes([7; 16]));
+        let mut edge = Edge::new(server, RequestId::from_bytes([7; 16]), Line::default());
         let reads = async {
             for _ in 0..5 {
                 tokio::time::sleep(STALL / 2).await;

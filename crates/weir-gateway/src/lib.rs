@@ -20,9 +20,11 @@ mod gateway;
 mod joins;
 mod lanes;
 mod limiter;
+mod line;
 mod models;
 mod outlet;
 mod own;
+mod patience;
 mod private;
 #[cfg(test)]
 mod promises;

@@ -179,6 +179,15 @@ impl Bench {
         self.clock.set_ms.fetch_add(by_ms, std::sync::atomic::Ordering::Relaxed);
     }
 
+    /// A request as its bytes, on a connection that stays.
+    pub(crate) fn request(&self, method: &str, path: &str, extra: &str, kind: &str, body: &str) -> String {
+        format!(
+            "{method} {path} HTTP/1.1\r\n{extra}host: weir\r\nauthorization: Bearer {}\r\ncontent-type: {kind}\r\naccept-encoding: gzip\r\ncontent-length: {}\r\n\r\n{body}",
+            self.key.expose(),
+            body.len()
+        )
+    }
+
     /// Opens a connection and sends one chat request.
     pub(crate) fn open(
         &self,
@@ -189,11 +198,7 @@ impl Bench {
         body: &str,
     ) -> (DuplexStream, impl Future<Output = ()> + use<>) {
         let (mut near, far) = duplex(1 << 20);
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\n{extra}host: weir\r\nauthorization: Bearer {}\r\ncontent-type: {kind}\r\naccept-encoding: gzip\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            self.key.expose(),
-            body.len()
-        );
+        let request = self.request(method, path, &format!("connection: close\r\n{extra}"), kind, body);
         let connection = Arc::clone(&self.gateway).serve_connection(far, None);
         let sent = async move {
             near.write_all(request.as_bytes()).await.unwrap();

@@ -28,6 +28,8 @@ pub(crate) struct Refusal {
     zone: Option<TimeZone>,
     retry_after: Option<Duration>,
     should_retry: Option<bool>,
+    /// The call that it is about, where that is not over.
+    call: Option<RequestId>,
     pub(crate) ended_by: Side,
 }
 
@@ -50,6 +52,7 @@ impl Refusal {
             retry_after: None,
             // Only what waiting cannot mend says so; about the rest the SDK's own rules are right.
             should_retry: api.filter(|api| !api.should_retry).map(|_| false),
+            call: None,
             ended_by: Side::Gateway,
         }
     }
@@ -131,6 +134,12 @@ impl Refusal {
         self
     }
 
+    /// It is told while this call runs.
+    pub(crate) fn about(mut self, call: RequestId) -> Self {
+        self.call = Some(call);
+        self
+    }
+
     /// Waiting until `at` helps.
     pub(crate) fn until(mut self, at: Option<Timestamp>, now: Timestamp) -> Self {
         self.reset_at = at;
@@ -176,6 +185,9 @@ impl Refusal {
         }
         if let Some(should) = self.should_retry {
             headers.insert("x-should-retry", HeaderValue::from_static(if should { "true" } else { "false" }));
+        }
+        if let Some(call) = self.call.and_then(|call| HeaderValue::from_str(&call.to_string()).ok()) {
+            headers.insert("x-weir-call", call);
         }
         if self.status == 405 {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));

@@ -58,12 +58,7 @@ impl Reply {
         self.status = Some(head.status().as_u16());
         self.outlet.keep_head(&head);
         head.headers_mut().extend(std::mem::take(&mut self.limits));
-        if let Ok(id) = HeaderValue::from_str(&self.id.to_string()) {
-            if self.route == Route::Messages {
-                head.headers_mut().insert("request-id", id.clone());
-            }
-            head.headers_mut().insert("x-request-id", id);
-        }
+        name(&mut head, self.id, self.route);
         head
     }
 
@@ -139,6 +134,16 @@ impl Reply {
         let event = refusal.body(self.id, charged).to_event(self.dialect(), self.events);
         let sent = self.outlet.send(event, Weight::default()).await;
         self.outlet.end().await.and(sent)
+    }
+}
+
+/// Says whose answer it is.
+pub(crate) fn name(head: &mut Response<()>, id: RequestId, route: Route) {
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        if route == Route::Messages {
+            head.headers_mut().insert("request-id", id.clone());
+        }
+        head.headers_mut().insert("x-request-id", id);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     accept::Arrival,
     call,
     edge::Edge,
+    line::Line,
     outlet::Driven,
     own::{self, Own},
     refusal::Refusal,
@@ -61,7 +62,8 @@ impl Gateway {
                 Ok(place) => drop(tokio::spawn(async move {
                     // An event that waits for the client's delayed ACK is 40 ms late.
                     let _ = io.set_nodelay(true);
-                    gateway.serve_connection(Gather(io), Some(peer.ip())).await;
+                    let line = Line::of(&io);
+                    gateway.serve_line(Gather(io), line, Some(peer.ip())).await;
                     drop(place);
                 })),
                 Err(_) => drop(tokio::spawn(gateway.turn_away(io))),
@@ -90,21 +92,31 @@ impl Gateway {
 
     /// Says why there is no place, without becoming a place to wait in.
     async fn turn_away(self: Arc<Self>, io: TcpStream) {
-        let mut edge = Edge::new(io, self.new_id());
+        let line = Line::of(&io);
+        let mut edge = Edge::new(io, self.new_id(), line);
         edge.refuse(&Refusal::of(Verdict::GatewayFull)).await;
         edge.close().await;
     }
 
-    /// Serves one client's connection to its end.
+    /// Serves one client's connection to its end. Of one that is no socket nobody can ask whether all that was sent arrived.
     pub async fn serve_connection<I>(self: Arc<Self>, io: I, peer: Option<IpAddr>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let io = TokioIo::new(Edge::new(io, self.new_id()));
+        self.serve_line(io, Line::default(), peer).await;
+    }
+
+    /// The same with a line that may be asked.
+    pub(crate) async fn serve_line<I>(self: Arc<Self>, io: I, line: Line, peer: Option<IpAddr>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = TokioIo::new(Edge::new(io, self.new_id(), line.clone()));
         let gateway = Arc::clone(&self);
         let service = service_fn(move |request| {
             let gateway = Arc::clone(&gateway);
-            async move { Ok::<_, std::convert::Infallible>(gateway.answer(request, peer).await) }
+            let line = line.clone();
+            async move { Ok::<_, std::convert::Infallible>(gateway.answer(request, peer, &line).await) }
         });
         let limits = &self.settings.limits;
         let mut connection = http1::Builder::new()
@@ -144,11 +156,11 @@ impl Gateway {
     }
 
     /// Answers a request with the call that it becomes.
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Driven> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, line: &Line) -> Response<Driven> {
         // hyper reads a chunked body even where a Content-Length contradicts it, and hides the contradiction. What follows such a body may be
         // a request that a proxy in front took for a part of it: it is not read.
         let framed_twice = request.headers().contains_key(header::TRANSFER_ENCODING);
-        let mut response = self.request(request, peer).response().await;
+        let mut response = self.request(request, peer).on(line).response().await;
         if framed_twice {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

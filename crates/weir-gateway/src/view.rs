@@ -51,6 +51,7 @@ pub fn call_view(call: &StoredCall) -> Value {
         "limit": record.limit.as_ref().map(|limit| json!({ "scope": limit.scope, "kind": limit.kind, "limit": limit.limit,
             "resetAt": limit.reset_at.map(weir_core::Timestamp::rfc3339), "early": limit.early })),
         "suspected_retry_of": record.suspected_retry_of,
+        "told": record.told,
         "requests": call.requests.iter().map(|request| json!({ "id": request.id, "time": request.at.rfc3339(), "how": request.how,
             "status": request.status, "events": request.events, "verdict": Verdict::ReplayedOnce.code(), "charged": Charged::No })).collect::<Vec<_>>(),
         "attempts": record.attempts,

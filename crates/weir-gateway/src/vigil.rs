@@ -12,7 +12,13 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 use weir_core::Timeouts;
 
-use crate::{Streams, closer::Closer, outlet::Outlet, settings::ClientGone};
+use crate::{
+    Streams,
+    closer::Closer,
+    outlet::Outlet,
+    patience::{COMES_BACK, Parting},
+    settings::ClientGone,
+};
 
 /// What ended a wait.
 #[derive(Debug)]
@@ -47,6 +53,16 @@ pub(crate) struct Vigil {
     heard: Option<Instant>,
     linger: Option<Duration>,
     gone_at: Option<Instant>,
+    /// What the first client is told when its own time is over; `None` once it was, or where it announced none.
+    parting: Option<Parting>,
+}
+
+/// What a deadline means.
+enum Due {
+    Quiet,
+    /// The client's own time is over: it is answered, and the call goes on.
+    Parting,
+    Limit(Limit),
 }
 
 impl Vigil {
@@ -61,7 +77,14 @@ impl Vigil {
             heard: None,
             linger: (streams.client_gone == ClientGone::Cancel).then_some(streams.linger),
             gone_at: None,
+            parting: None,
         }
+    }
+
+    /// The first client is told so when its own time is over.
+    pub(crate) fn parting(mut self, parting: Option<Parting>) -> Self {
+        self.parting = parting;
+        self
     }
 
     /// From now on the upstream must speak within the idle limit; called whenever it spoke.
@@ -69,9 +92,9 @@ impl Vigil {
         self.heard = Some(Instant::now());
     }
 
-    /// When the call's whole time is over.
-    pub(crate) fn total_at(&self) -> Instant {
-        self.total_at
+    /// When whoever waits for the call must be told something.
+    pub(crate) fn answer_by(&self) -> Instant {
+        self.parting.map_or(self.total_at, |parting| parting.patience.until.min(self.total_at))
     }
 
     /// The upstream need not say anything until it is heard again.
@@ -82,6 +105,11 @@ impl Vigil {
     /// When the client was found to have left.
     pub(crate) fn client_left(&self) -> bool {
         self.gone_at.is_some()
+    }
+
+    /// All have left, and nobody was told to come back.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        (self.client_left() || self.outlet.is_gone()) && !self.outlet.is_promised()
     }
 
     /// Waits for `upstream`; `quiet_at` is when the client should hear a heartbeat.
@@ -121,17 +149,25 @@ impl Vigil {
             return Poll::Ready(Some(Wake::Limit(Limit::Draining)));
         }
         loop {
-            let (at, wake) = self.next_deadline(quiet_at);
+            let (at, due) = self.next_deadline(quiet_at);
             if self.sleep.deadline() > at {
                 self.sleep.as_mut().reset(at);
             }
             if self.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            if Instant::now() >= at {
-                return Poll::Ready(Some(wake.map_or(Wake::Quiet, Wake::Limit)));
+            match due {
+                _ if Instant::now() < at => self.sleep.as_mut().reset(at),
+                Due::Quiet => return Poll::Ready(Some(Wake::Quiet)),
+                Due::Limit(limit) => return Poll::Ready(Some(Wake::Limit(limit))),
+                Due::Parting => {
+                    if let Some(parting) = self.parting.take() {
+                        self.outlet.part(parting);
+                    }
+                    self.look(cx);
+                    self.sleep.as_mut().reset(self.total_at);
+                }
             }
-            self.sleep.as_mut().reset(at);
         }
     }
 
@@ -139,7 +175,11 @@ impl Vigil {
     fn look(&mut self, cx: &Context<'_>) -> bool {
         let gone = self.outlet.poll_gone(cx);
         if gone {
-            self.gone_at.get_or_insert_with(Instant::now);
+            if self.gone_at.is_none() {
+                self.gone_at = Some(Instant::now());
+                let least = if self.outlet.is_promised() { COMES_BACK } else { Duration::ZERO };
+                self.linger = self.linger.map(|linger| linger.max(least));
+            }
             return false;
         }
         self.gone_at.take().is_some()
@@ -162,17 +202,18 @@ impl Vigil {
         .await
     }
 
-    /// The earliest deadline and what it means; `None` stands for a heartbeat.
-    fn next_deadline(&self, quiet_at: Option<Instant>) -> (Instant, Option<Limit>) {
-        let mut next = (self.total_at, Some(Limit::Total));
-        let mut sooner = |at: Option<Instant>, limit| {
+    /// The earliest deadline and what it means.
+    fn next_deadline(&self, quiet_at: Option<Instant>) -> (Instant, Due) {
+        let mut next = (self.total_at, Due::Limit(Limit::Total));
+        let mut sooner = |at: Option<Instant>, due| {
             if let Some(at) = at.filter(|at| *at < next.0) {
-                next = (at, limit);
+                next = (at, due);
             }
         };
-        sooner(self.heard.map(|heard| heard + self.idle), Some(Limit::Idle));
-        sooner(self.gone_at.zip(self.linger).map(|(gone, linger)| gone + linger), Some(Limit::Linger));
-        sooner(quiet_at.filter(|_| self.gone_at.is_none()), None);
+        sooner(self.heard.map(|heard| heard + self.idle), Due::Limit(Limit::Idle));
+        sooner(self.gone_at.zip(self.linger).map(|(gone, linger)| gone + linger), Due::Limit(Limit::Linger));
+        sooner(self.parting.map(|parting| parting.patience.until), Due::Parting);
+        sooner(quiet_at.filter(|_| self.gone_at.is_none()), Due::Quiet);
         next
     }
 }

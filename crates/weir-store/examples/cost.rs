@@ -104,6 +104,7 @@ fn record(id: RequestId, at: Timestamp, by: &Principal, charge: Charge<Reserved>
             ..ClientFacts::default()
         },
         suspected_retry_of: None,
+        told: None,
         error_code: None,
         error_text: None,
         limit: None,

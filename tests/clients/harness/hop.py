@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import re
+import socket
+import struct
 import threading
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ class Hops:
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
     def url(self, to: str, cut: str) -> str:
-        """A new hop to `to`; `cut` is empty, `head`, `event` or `answer`."""
+        """A new hop to `to`; `cut` is empty, `head`, `event`, `answer` or `forget`."""
         return asyncio.run_coroutine_threadsafe(start(to, cut), self.loop).result()
 
     def close(self) -> None:
@@ -40,13 +42,22 @@ async def start(to: str, cut: str) -> str:
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
-        # What was passed on is to arrive where nothing is cut.
-        end = to_near.transport.abort if mine else to_near.close
-        end()
-        to_far.transport.abort() if mine != "answer" else to_far.close()
+        # A box that dies resets both sides; one that only forgets closes towards the gateway as if all were well.
+        (reset if mine else close)(to_near)
+        (reset if mine and mine != "forget" else close)(to_far)
 
     server = await asyncio.start_server(carry, "127.0.0.1", 0)
     return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{place.path}"
+
+
+def close(side: asyncio.StreamWriter) -> None:
+    side.close()
+
+
+def reset(side: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        side.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    side.transport.abort()
 
 
 async def forward(near: asyncio.StreamReader, to_far: asyncio.StreamWriter, cut: str) -> None:
@@ -62,7 +73,7 @@ async def back(far: asyncio.StreamReader, to_near: asyncio.StreamWriter, cut: st
     passed = b""
     while piece := await far.read(BLOCK):
         passed += piece
-        if cut == "answer":
+        if cut in ("answer", "forget"):
             if whole(passed):
                 return
             continue

@@ -83,12 +83,12 @@ FAULTS = (
     Fault("cut-stream", "during: the client's connection breaks after 5 events", "tokens=20,interval=50ms", stream=True, cut="event"),
     Fault("cut-stream-again", "during: the same, and the application asks again", "tokens=20,interval=50ms", stream=True, cut="event", asks=2),
     Fault("upstream-cut", "during: the upstream's stream breaks after 5 events, once", "tokens=20,cut_after_once=5", stream=True),
-    Fault("lost-answer", "after: the whole answer is lost between gateway and client", "tokens=8", cut="answer"),
+    Fault("lost-answer", "after: the whole answer is lost with the hop between gateway and client, which dies", "tokens=8", cut="answer"),
+    Fault("forgotten-answer", "after: the same, but the hop took the answer and closed as if it had passed it on", "tokens=8", cut="forget"),
 )
 
 
-LOST = "the gateway had delivered the answer, and the client's retry bears no mark: it cannot be told from a new call"
-RACE = "the equal request can come before the gateway has seen that the first client left"
+FORGOTTEN = "the hop acknowledged the whole answer and closed properly, and the client's retry bears no mark: it cannot be told from a new call"
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,9 @@ class Cell:
 
 # Where one call of an application can be generated or charged twice, and why.
 KNOWN = {
-    ("lost-answer", "langchain-node"): LOST,
-    ("lost-answer", "vercel-ai6"): LOST,
-    ("lost-answer", "vercel-ai7"): LOST,
-    ("slow-again", "vercel-ai6"): RACE,
-    ("slow-again", "vercel-ai7"): RACE,
+    ("forgotten-answer", "langchain-node"): FORGOTTEN,
+    ("forgotten-answer", "vercel-ai6"): FORGOTTEN,
+    ("forgotten-answer", "vercel-ai7"): FORGOTTEN,
 }
 
 
@@ -210,8 +208,11 @@ through a plain proxy, which passes bytes on and nothing else. Either stands in 
 The counts are those of one run and may differ by a retry with the speed of the machine. The Vercel AI SDK has one time limit for a call with all its
 tries: 1 s where the answer is slow, 8 s elsewhere.
 
-- `slow` and `long` with the Python SDKs: they announce that they wait 1 s, so weir ends each try in time with `upstream_timeout_first_byte`. Their
-  retries are calls of their own, none is charged, none is answered.
+- `slow` and `long` with the Python SDKs: they announce that they wait 1 s, so weir answers each try in time with `upstream_timeout_first_byte`
+  and says when to come back. The call goes on, their retries join it, and the one that comes when there is an answer gets it.
+- `lost-answer`: a connection that breaks, or a kernel that never acknowledges the end of an answer, tells weir that the answer did not arrive;
+  whoever asks for it anew within a minute gets the same one. A connection that is closed properly, or that carries another request, tells that it did:
+  an equal request is then a call of its own, and `forgotten-answer` is what nobody behind such a hop can see.
 - A call that failed before any output was not charged, and a retry really tries again: calls of `503`, `429` and `reset` may be two, one charged.
 
 | fault | client | weir: requests | calls | upstream | completed | charges | answered | plain: requests | completed | paid | answered |

@@ -28,6 +28,7 @@ fn record() -> CallRecord {
         stream: true,
         client: ClientFacts { name: Some("OpenAI/Python".to_owned()), version: Some("1.52.0".to_owned()), ..ClientFacts::default() },
         suspected_retry_of: None,
+        told: None,
         error_code: Some("stream_cut".to_owned()),
         error_text: Some("upstream http://10.0.0.3:8080 closed; key sk-abcdefgh12345678 rejected".to_owned()),
         limit: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header;
-use weir_core::{CallRecord, How, Timestamp, Verdict};
+use weir_core::{CallRecord, ClientFacts, How, Timestamp, Verdict};
 use weir_store::{Hold, Keyed, Principal};
 use weir_wire::{
     Scope,
@@ -16,6 +16,7 @@ use crate::{
     Gateway,
     accept::{Arrival, Asked},
     outlet::Outlet,
+    patience::Patience,
     refusal::Refusal,
 };
 
@@ -104,17 +105,17 @@ pub(crate) fn belongs(
             Place::InProgress(call) => return Err(in_progress(call)),
             Place::ReplayGone(call) => return Err(gone(call)),
         };
-        if let Some(joining) = join(gateway, arrival, &earlier, how) {
+        if let Some(joining) = join(gateway, arrival, &earlier, how, &record.client) {
             return Ok(Course::Joins(joining));
         }
     }
     Err(Refusal::of(Verdict::ReplayedOnce).status(409).code(Some("idempotency_in_progress"), Some("invalid_request_error")).again_soon())
 }
 
-fn join(gateway: &Gateway, arrival: &Arrival, earlier: &Arc<Entry>, how: How) -> Option<Joining> {
+fn join(gateway: &Gateway, arrival: &Arrival, earlier: &Arc<Entry>, how: How, client: &ClientFacts) -> Option<Joining> {
     let reader = earlier.outlet.attach(&gateway.closer)?;
     gateway.joins.name(earlier, arrival.id);
-    Some(Joining { entry: Arc::clone(earlier), how, reader })
+    Some(Joining { entry: Arc::clone(earlier), how, reader, patience: Patience::of(client) })
 }
 
 /// Refuses what a call was charged for that only the store still knows.

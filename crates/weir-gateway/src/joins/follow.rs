@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
+use tokio::time::timeout_at;
 use weir_core::{Charged, How, RequestId, Timestamp, Verdict};
 use weir_store::{Hold, JoinedRequest};
 
@@ -10,6 +11,7 @@ use super::Entry;
 use crate::{
     Gateway,
     outlet::{Found, Gone, Reader},
+    patience::Patience,
     refusal::Refusal,
     reply::Reply,
 };
@@ -19,6 +21,8 @@ pub(crate) struct Joining {
     pub(crate) entry: Arc<Entry>,
     pub(crate) how: How,
     pub(crate) reader: Reader,
+    /// How long its own client waits, where that is known.
+    pub(crate) patience: Option<Patience>,
 }
 
 /// Answers a request with the answer of the call that it belongs to. Its slot becomes a row among that call's requests.
@@ -38,8 +42,19 @@ pub(super) fn row(joining: &Joining, id: RequestId, at: Timestamp) -> JoinedRequ
 /// Passes the answer on behind the first `seen` events.
 pub(super) async fn read(joining: &mut Joining, seen: u64, reply: &mut Reply) -> Result<(), Gone> {
     let own = reply.outlet.clone();
+    own.repeat(&joining.entry.outlet);
     let reader = &mut joining.reader;
-    let Some((status, mut headers, whole)) = reader.head(&own).await else {
+    let head = match joining.patience {
+        Some(patience) => match timeout_at(patience.until, reader.head(&own)).await {
+            Ok(head) => head,
+            Err(_) => {
+                joining.entry.outlet.promise();
+                return reply.refuse(&patience.over(joining.entry.id), Charged::Pending).await;
+            }
+        },
+        None => reader.head(&own).await,
+    };
+    let Some((status, mut headers, whole)) = head else {
         return if own.is_gone() { Err(Gone) } else { reply.refuse(&lost(), Charged::No).await };
     };
     tell(&mut headers, joining.entry.id, reader.running);

@@ -112,6 +112,13 @@ impl Joins {
     /// What a request is; one that is a call of its own is known from here on.
     pub(crate) fn place(&self, id: RequestId, kid: &KeyId, said: Said, outlet: &Outlet) -> Place {
         let mut state = self.lock();
+        let doubtful = state.doubtful(&said);
+        if !doubtful.is_empty() {
+            // Sockets are asked outside the lock.
+            drop(state);
+            doubtful.iter().for_each(|entry| entry.outlet.look());
+            state = self.lock();
+        }
         state.expire(Instant::now());
         let (claim, earlier) = match &said.key {
             Some(key) => {
@@ -224,6 +231,13 @@ impl Entry {
 }
 
 impl State {
+    /// Equal calls whose clients should be asked whether they are there, for a request that says nothing of repeating one.
+    fn doubtful(&self, said: &Said) -> Vec<Arc<Entry>> {
+        let equal = self.by_request.get(&said.request).filter(|_| said.key.is_none() && !said.marked);
+        let calls = equal.into_iter().flat_map(|equal| &equal.calls);
+        calls.filter(|entry| entry.outlet.is_doubtful()).cloned().collect()
+    }
+
     /// The call that an equal request may belong to: one whose client left, else the latest.
     fn equal_to(&mut self, said: &Said) -> Option<Arc<Entry>> {
         let equal = self.by_request.get_mut(&said.request)?;

@@ -30,7 +30,7 @@ pub(crate) async fn resume(
         let gone = Refusal::of(Verdict::ReplayedOnce).quoting(what.clone(), what).never_retry();
         return Err(gone.status(410).code(Some("replay_gone"), Some("invalid_request_error")));
     };
-    let mut joining = Joining { entry, how: How::Resume, reader };
+    let mut joining = Joining { entry, how: How::Resume, reader, patience: None };
     let at = gateway.clock.now();
     let mut row = row(&joining, reply.id(), at);
     gateway.books.joined(row.clone());

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{Call, Drive, Found, Outlet};
 use crate::{
     closer::Closer,
+    line::Line,
     reply::{HEARTBEAT, numbered},
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Driven {
     size: SizeHint,
     /// The number of the last event, where the client asked for `id:` lines.
     numbered: Option<u64>,
+    /// The client got an answer of its own, and this is what is left of it.
+    parted: Option<Option<Bytes>>,
 }
 
 impl Driven {
@@ -31,7 +34,14 @@ impl Driven {
         let outlet = Outlet(Arc::default());
         let call = make(outlet.clone());
         *outlet.drive() = Drive::Here(call);
-        Self { outlet, closer, size: SizeHint::default(), numbered }
+        Self { outlet, closer, size: SizeHint::default(), numbered, parted: None }
+    }
+
+    /// Its client's connection, for whoever repeats the request.
+    pub(crate) fn on(self, line: &Line) -> Self {
+        line.carry(&self.outlet);
+        self.outlet.gap().line = Some(line.clone());
+        self
     }
 
     /// Runs the call until it has a head, then becomes the body that follows it.
@@ -40,6 +50,11 @@ impl Driven {
             self.outlet.gap().first.wait(cx);
             self.drive(cx);
             let mut gap = self.outlet.gap();
+            if let Some((head, body)) = gap.parted.as_mut().and_then(|parted| parted.answer.take()) {
+                self.size = SizeHint::with_exact(body.len() as u64);
+                self.parted = Some(Some(body));
+                return Poll::Ready(head);
+            }
             let Some(head) = gap.head.take() else { return Poll::Pending };
             let shared = gap.seats.is_some();
             match gap.kept.as_ref().and_then(|kept| kept.whole()) {
@@ -52,6 +67,10 @@ impl Driven {
             Poll::Ready(head)
         })
         .await;
+        if self.parted.is_some() {
+            self.outlet.drive().leave(&self.closer);
+            return head.map(|()| self);
+        }
         // An answer without a body is taken with its head: let the call see that before hyper drops this end.
         if self.outlet.gap().piece.is_none() {
             std::future::poll_fn(|cx| {
@@ -105,6 +124,9 @@ impl Body for Driven {
     type Error = std::convert::Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(body) = &mut self.parted {
+            return Poll::Ready(body.take().map(|body| Ok(Frame::data(body))));
+        }
         // Taking a piece makes room for the next; an ended call must notice at once, hyper may not ask again.
         let (mut found, mut drives) = self.take(cx);
         if drives && matches!(found, Found::Nothing) {
@@ -132,6 +154,9 @@ impl Body for Driven {
     }
 
     fn is_end_stream(&self) -> bool {
+        if let Some(body) = &self.parted {
+            return body.is_none();
+        }
         let gap = self.outlet.gap();
         let read = match (&gap.seats, &gap.kept) {
             (Some(_), Some(kept)) => gap.first.place == kept.len() && gap.outcome.is_some(),
@@ -148,15 +173,15 @@ impl Body for Driven {
 impl Drop for Driven {
     /// The client's end is gone. If the call is not, it goes on in the closer's care; nothing is written here.
     fn drop(&mut self) {
+        if self.parted.is_some() {
+            return;
+        }
         let mut drive = self.outlet.drive();
         let mut gap = self.outlet.gap();
         gap.first_left();
         gap.trim();
         gap.wake_driver();
         drop(gap);
-        match std::mem::replace(&mut *drive, Drive::Away) {
-            Drive::Here(call) => self.closer.adopt(call),
-            elsewhere => *drive = elsewhere,
-        }
+        drive.leave(&self.closer);
     }
 }

@@ -1,14 +1,21 @@
 //! What lies between a call and its readers: the piece for the first client, or what is kept for all of them.
 
-use std::task::{Context, Waker};
+use std::{
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::Response;
+use tokio::time::Instant;
 
-use super::{Gone, Reached};
-use crate::joins::{
-    Kept, Weight,
-    seats::{Seat, Seats},
+use super::{Gone, Outlet, Reached};
+use crate::{
+    joins::{
+        Kept, Weight,
+        seats::{Seat, Seats},
+    },
+    line::Line,
 };
 
 #[derive(Default)]
@@ -33,6 +40,38 @@ pub(super) struct Gap {
     /// Somebody has got the whole answer.
     pub(super) delivered: bool,
     pub(super) outcome: Option<Outcome>,
+    /// When the call began and ended, as far as others may repeat it.
+    pub(super) since: Option<Instant>,
+    pub(super) closed_at: Option<Instant>,
+    /// The answer has a head.
+    pub(super) begun: bool,
+    /// Somebody was told that the call goes on and can be joined.
+    pub(super) promised: bool,
+    /// The first client's connection.
+    pub(super) line: Option<Line>,
+    /// The first client's connection was seen closed, though its task does not know that yet.
+    pub(super) hung_up: bool,
+    /// The whole answer left, and its client's connection broke before it was known to have arrived.
+    pub(super) lost_at: Option<Instant>,
+    /// The answer that this one repeats: what is lost of it is lost of that.
+    pub(super) source: Option<Outlet>,
+    /// What the first client was told before there was an answer.
+    pub(super) parted: Option<Box<Parted>>,
+}
+
+/// So long after its connection broke an answer waits for whoever asks for it anew: longer than any SDK or tool pauses by itself.
+const LOST: Duration = Duration::from_secs(60);
+/// A client that gave up on a call waited at least as long; younger ones are not asked whether they are there.
+const WAITED: Duration = Duration::from_millis(250);
+/// Kernels acknowledge what they got much earlier.
+const ACKNOWLEDGED: Duration = Duration::from_secs(1);
+
+/// A first client's own answer, because it would not wait for the call's.
+pub(super) struct Parted {
+    pub(super) at: Instant,
+    pub(super) status: u16,
+    /// Until its connection takes it.
+    pub(super) answer: Option<(Response<()>, Bytes)>,
 }
 
 /// How a call ended, for whoever asks for its answer afterwards.
@@ -69,6 +108,22 @@ pub(crate) enum Found {
 impl Gap {
     pub(super) fn attended(&self) -> bool {
         !self.gone || self.seats.as_ref().is_some_and(|seats| seats.any())
+    }
+
+    /// Whether the answer left and did not arrive, as far as that is known.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost_at.is_some_and(|at| at.elapsed() < LOST)
+    }
+
+    /// Whether the first client's connection should be asked before it is taken for well.
+    pub(super) fn is_doubtful(&self) -> bool {
+        let alone = self.seats.is_none() && !self.hung_up;
+        match (self.outcome, self.closed_at) {
+            (Some(outcome), Some(at)) => {
+                outcome.complete && self.kept.is_some() && self.lost_at.is_none() && (ACKNOWLEDGED..LOST).contains(&at.elapsed())
+            }
+            _ => alone && !self.gone && self.since.is_some_and(|since| since.elapsed() >= WAITED),
+        }
     }
 
     pub(super) fn keep(&mut self, piece: &[u8], weight: Weight) -> bool {
@@ -188,6 +243,7 @@ impl Gap {
         if !self.ended {
             return Found::Nothing;
         }
+        self.lost_at = None;
         if !std::mem::replace(&mut self.delivered, true) {
             self.wake_driver();
         }

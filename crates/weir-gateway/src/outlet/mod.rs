@@ -20,8 +20,9 @@ use std::{
 
 use bytes::Bytes;
 use http::Response;
+use tokio::time::Instant;
 
-use self::gap::Gap;
+use self::gap::{Gap, Parted};
 pub(crate) use self::{
     driven::Driven,
     gap::{Found, Outcome, Standing},
@@ -30,6 +31,7 @@ pub(crate) use self::{
 use crate::{
     closer::Closer,
     joins::{Kept, Weight},
+    patience::Parting,
     reply::HEARTBEAT,
 };
 
@@ -45,6 +47,16 @@ enum Drive {
     Away,
     #[default]
     Over,
+}
+
+impl Drive {
+    /// From now on the call runs with the closer, if it still runs.
+    fn leave(&mut self, closer: &Closer) {
+        match std::mem::replace(self, Self::Away) {
+            Self::Here(call) => closer.adopt(call),
+            elsewhere => *self = elsewhere,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -83,7 +95,9 @@ impl Outlet {
 
     /// From now on the answer is kept, so that others may read it.
     pub(crate) fn keep(&self, kept: Kept) {
-        self.gap().kept = Some(Box::new(kept));
+        let mut gap = self.gap();
+        gap.kept = Some(Box::new(kept));
+        gap.since = Some(Instant::now());
     }
 
     /// Shows the head to others as it is without this request's own id.
@@ -99,7 +113,37 @@ impl Outlet {
     pub(crate) fn head(&self, head: Response<()>) {
         let mut gap = self.gap();
         gap.head = Some(head);
+        gap.begun = true;
         gap.wake_readers();
+    }
+
+    /// Answers the first client before the call does: it counts as left, and the call goes on. Not once the call's own answer has begun.
+    pub(crate) fn part(&self, parting: Parting) {
+        let mut gap = self.gap();
+        if gap.begun || gap.gone {
+            return;
+        }
+        let (head, body) = parting.answer();
+        gap.promised = true;
+        gap.parted = Some(Box::new(Parted { at: Instant::now(), status: head.status().as_u16(), answer: Some((head, body)) }));
+        // Its connection may wait for others to run the call.
+        gap.first.wake();
+        gap.first_left();
+    }
+
+    /// Somebody is told that the call goes on and can be joined.
+    pub(crate) fn promise(&self) {
+        self.gap().promised = true;
+    }
+
+    /// Whether somebody was told so.
+    pub(crate) fn is_promised(&self) -> bool {
+        self.gap().promised
+    }
+
+    /// The status that the first client got before the call had an answer, and when.
+    pub(crate) fn parted(&self) -> Option<(u16, Instant)> {
+        self.gap().parted.as_ref().map(|parted| (parted.status, parted.at))
     }
 
     /// Sends a piece as soon as the client took the one before, or keeps it where there are other readers.
@@ -154,7 +198,7 @@ impl Outlet {
     pub(crate) async fn finish(&self, head: Response<()>, body: Bytes) -> Result<(), Gone> {
         {
             let mut gap = self.gap();
-            gap.head = Some(head);
+            (gap.head, gap.begun) = (Some(head), true);
             let keeps = gap.kept.as_mut().is_some_and(|kept| kept.push_whole(&body));
             let shared = gap.seats.is_some();
             match &mut gap.kept {
@@ -244,13 +288,49 @@ impl Outlet {
         Some(reached)
     }
 
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The connection broke that this answer left by.
+    pub(crate) fn lose(&self) {
+        let mut gap = self.gap();
+        gap.lost_at = Some(Instant::now());
+        if let Some(source) = gap.source.clone() {
+            drop(gap);
+            source.lose();
+        }
+    }
+
+    /// What is sent here is another call's answer.
+    pub(crate) fn repeat(&self, source: &Self) {
+        self.gap().source = Some(source.clone());
+    }
+
+    /// Whether an equal request should [`look`](Self::look) first.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.gap().is_doubtful()
+    }
+
+    /// Looks whether the first client is still there, or has got all that it was sent.
+    pub(crate) fn look(&self) {
+        let Some(line) = self.gap().line.clone() else { return };
+        let running = self.gap().outcome.is_none();
+        let (left, lost) = if running { (line.has_left(), false) } else { (false, line.is_waiting_for(self)) };
+        let mut gap = self.gap();
+        gap.hung_up |= left;
+        if lost {
+            gap.lost_at = Some(Instant::now());
+        }
+    }
+
     /// How the answer stands for others.
     pub(crate) fn standing(&self) -> Standing {
         let gap = self.gap();
         Standing {
             outcome: gap.outcome,
             kept: gap.kept.as_ref().is_some_and(|kept| kept.is_from_the_first()),
-            left: !gap.attended() && !gap.delivered,
+            left: (!gap.attended() || gap.hung_up && gap.seats.is_none()) && (!gap.delivered || gap.is_lost()),
         }
     }
 
@@ -259,6 +339,7 @@ impl Outlet {
         let mut gap = self.gap();
         gap.ended = true;
         gap.outcome = Some(outcome);
+        gap.closed_at = Some(Instant::now());
         gap.driver = None;
         if let Some(kept) = &mut gap.kept {
             kept.settle();
@@ -288,10 +369,7 @@ impl Outlet {
         gap.wake_driver();
         let running = gap.outcome.is_none();
         drop(gap);
-        match std::mem::replace(&mut *drive, Drive::Away) {
-            Drive::Here(call) => closer.adopt(call),
-            elsewhere => *drive = elsewhere,
-        }
+        drive.leave(closer);
         Some(Reader { outlet: self.clone(), seat, running })
     }
 }

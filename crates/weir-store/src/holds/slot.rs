@@ -292,6 +292,7 @@ fn running(id: RequestId, at: Timestamp, path: &str) -> CallRecord {
         timing: Timing::default(),
         observed: None,
         suspected_retry_of: None,
+        told: None,
     }
 }
 

@@ -117,6 +117,7 @@ pub(crate) fn record(hold: &Hold, charge: Option<i64>) -> CallRecord {
         timing: Timing { total: 12, ..Timing::default() },
         observed: None,
         suspected_retry_of: None,
+        told: None,
     }
 }
 

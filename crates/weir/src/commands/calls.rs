@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use weir_core::{Amount, AttemptRecord, Charged, How, LimitFacts, RequestId, StreamEnd, Timestamp};
+use weir_core::{Amount, AttemptRecord, Charged, How, LimitFacts, RequestId, StreamEnd, Timestamp, Told};
 use weir_gateway::call_view;
 use weir_store::{CallFilter, CallState, JoinedRequest, Store, StoreError, StoredCall};
 
@@ -183,6 +183,9 @@ fn page(shell: &Shell, call: &StoredCall) -> String {
     if let Some(limit) = &record.limit {
         rows.push((shell.say("限额", "limit"), limit_line(shell, limit)));
     }
+    if let Some(told) = record.told {
+        rows.push((shell.say("先行答复", "told first"), told_line(shell, told)));
+    }
     for request in &call.requests {
         rows.push((shell.say("同一调用", "again"), request_line(shell, request)));
     }
@@ -199,6 +202,15 @@ fn page(shell: &Shell, call: &StoredCall) -> String {
     rows.push((shell.say("先查", "check first"), words.check.to_owned()));
     rows.push((shell.say("不要", "do not"), words.never.to_owned()));
     format!("[{}] {}\n\n{}", record.verdict.code(), words.title, pairs(&rows))
+}
+
+/// What the first client was told while its call went on.
+fn told_line(shell: &Shell, told: Told) -> String {
+    let Told { status, at_ms } = told;
+    shell.say(
+        format!("{status}  +{at_ms} ms  SDK 声明的等待时间已到,调用继续"),
+        format!("{status}  +{at_ms} ms  the time that its SDK had announced was over; the call went on"),
+    )
 }
 
 /// A request that joined the call or got its replay: when, why it belongs to it, what it got.

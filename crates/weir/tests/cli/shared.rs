@@ -79,6 +79,7 @@ fn call(home: &Home, key: &str, at: Timestamp, callers: &[&str]) {
             timing: Timing::default(),
             observed: None,
             suspected_retry_of: None,
+            told: None,
         };
         books.seal(hold, record);
     }
