@@ -1,0 +1,1 @@
+//! How often the rules are right on errors of the world, counted.
