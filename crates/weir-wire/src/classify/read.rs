@@ -107,8 +107,21 @@ const CODED: [&str; 16] = [
 ];
 
 /// Keys by which an object is known for an error.
-const NAMES: [&str; 13] =
-    ["error", "message", "code", "type", "detail", "msg", "errors", "error_msg", "error_message", "base_resp", "err", "fault", "error_code"];
+const NAMES: [&str; 13] = [
+    "error",
+    "message",
+    "code",
+    "type",
+    "detail",
+    "msg",
+    "errors",
+    "error_msg",
+    "error_message",
+    "base_resp",
+    "err",
+    "fault",
+    "error_code",
+];
 
 /// Fields that tell what happened. Others may echo a prompt.
 const TELLING: [&str; 27] = [
@@ -319,6 +332,27 @@ impl Codes {
     }
 }
 
+/// A machine word as people would write it: `InsufficientBalance` and `insufficient_balance` are `insufficient balance`.
+fn spelled(code: &str) -> Option<String> {
+    if code.len() > CODE_BYTES || code.contains(char::is_whitespace) || !code.is_ascii() {
+        return None;
+    }
+    let mut words = String::with_capacity(code.len() + 8);
+    let mut before = ' ';
+    for c in code.chars() {
+        match c {
+            '_' | '-' | '.' | ':' => words.push(' '),
+            c if c.is_ascii_uppercase() && before.is_ascii_lowercase() => {
+                words.push(' ');
+                words.push(c.to_ascii_lowercase());
+            }
+            c => words.push(c.to_ascii_lowercase()),
+        }
+        before = c;
+    }
+    words.contains(' ').then_some(words)
+}
+
 /// Whether a text is a page for people, at once or right behind a few words.
 fn is_page(text: &str) -> bool {
     let head = text[..text.floor_char_boundary(2048)].to_ascii_lowercase();
@@ -348,7 +382,12 @@ fn gather(value: &Value, name: &str, depth: usize, evidence: &mut String, codes:
     let is_telling = || TELLING.contains(&lower.as_str());
     if CODED.contains(&lower.as_str()) {
         match value {
-            Value::String(text) => codes.push(text),
+            Value::String(text) => {
+                codes.push(text);
+                if let Some(words) = spelled(text) {
+                    evidence.push_str(&format!("\"{words}\"\n"));
+                }
+            }
             Value::Number(number) => codes.push(&number.to_string()),
             _ => {}
         }
