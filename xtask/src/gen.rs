@@ -1,5 +1,6 @@
 //! Makes every generated file from the catalogue, or checks that what is there equals what would be made.
 
+mod errors;
 mod pages;
 pub(crate) mod requirements;
 pub(crate) mod rust;
@@ -25,9 +26,11 @@ pub(crate) fn all(root: &Path) -> Outcome<Vec<Made>> {
     if !faults.is_empty() {
         return Err(format!("catalog/vocabulary.toml:\n  {}", faults.join("\n  ")).into());
     }
+    let errors = errors::read(root, &verdicts)?;
     let mut made = vec![
         Made { path: "crates/weir-core/src/verdict.rs".into(), text: rust::verdicts(root, &verdicts)? },
         Made { path: "crates/weir-core/src/verdict/table.rs".into(), text: rust::table(root, &verdicts)? },
+        Made { path: "crates/weir-wire/src/classify/table.rs".into(), text: errors::table(root, &errors, &verdicts)? },
         Made { path: "docs/requirements.md".into(), text: requirements::page(root)? },
     ];
     for lang in Lang::BOTH {

@@ -112,7 +112,8 @@ pub(crate) fn retry_word(word: &str) -> Option<String> {
     Some(format!("RetryWord::{variant}"))
 }
 
-fn formatted(root: &Path, source: &str) -> Outcome<String> {
+/// What rustfmt makes of it.
+pub(super) fn formatted(root: &Path, source: &str) -> Outcome<String> {
     let mut rustfmt = Command::new("rustfmt")
         .args(["--edition", "2024", "--emit", "stdout"])
         .current_dir(root)

@@ -1,4 +1,4 @@
-//! The classes of upstream errors, the vendors whose words differ, and the verdict of each class.
+//! The classes of upstream errors and the verdict of each.
 
 use weir_core::{Timestamp, Verdict};
 
@@ -103,32 +103,5 @@ impl UpstreamClass {
     #[must_use]
     pub fn is_of_the_channel(self) -> bool {
         !matches!(self, Self::ContentFilter | Self::ContextLength | Self::BadRequest | Self::Model)
-    }
-}
-
-/// Vendors that give common words a meaning of their own. Known before an error is sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Vendor {
-    #[default]
-    Unknown,
-    /// Alibaba's `insufficient_quota` is a limit of tokens per minute.
-    DashScope,
-    /// Google's "exceeded your current quota" is a limit per minute or per day.
-    Gemini,
-}
-
-impl Vendor {
-    /// By the host of the upstream's address, in any case, without its port.
-    #[must_use]
-    pub fn of_host(host: &str) -> Self {
-        let host = host.to_ascii_lowercase();
-        let is_of = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with(['.', '-']));
-        if host.contains("dashscope") && is_of("aliyuncs.com") {
-            Self::DashScope
-        } else if is_of("googleapis.com") {
-            Self::Gemini
-        } else {
-            Self::Unknown
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! Reads an upstream's error from whatever body it came in.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
+use regex::Regex;
 use serde_json::Value;
 use weir_core::key::MAX_KEY_BYTES;
 
+use super::loose;
 use crate::sse::FrameParts;
 
 /// Text of an upstream: at most 1,024 characters, unredacted, so Debug hides it and there is no Display.
@@ -40,8 +42,32 @@ pub struct UpstreamError {
     pub code: Option<String>,
     /// `error.type`, likewise.
     pub kind: Option<String>,
-    /// What the rules look at, in lower case: the telling fields in quotes, or the raw text where no JSON parses.
+    /// What the rules look at, in lower case: the telling fields in quotes, or the raw text where no object is found.
     evidence: UpstreamText,
+    codes: Codes,
+    shape: Shape,
+    /// The status that the text itself tells.
+    told: Option<u16>,
+}
+
+/// Machine words of an error, in lower case. Unredacted, so Debug hides them.
+#[derive(Clone, PartialEq, Eq, Default)]
+struct Codes(Vec<String>);
+
+impl fmt::Debug for Codes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} codes]", self.0.len())
+    }
+}
+
+/// What an error came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// An object with an error's fields: an API speaks.
+    Object,
+    Text,
+    Page,
+    Empty,
 }
 
 /// Longest message kept, in characters.
@@ -53,8 +79,52 @@ const EVIDENCE_BYTES: usize = 16 * 1024;
 /// How deep errors are wrapped in each other before weir stops to unwrap them.
 const DEPTH: usize = 8;
 
+/// Most machine words kept of one error.
+const MAX_CODES: usize = 48;
+/// Longest machine word, in bytes.
+const CODE_BYTES: usize = 80;
+/// How much of what stands before an object is looked at, in bytes: there a library says its own name for the error.
+const PREFIX_BYTES: usize = 600;
+
+/// Fields whose values are machine words.
+const CODED: [&str; 16] = [
+    "code",
+    "errcode",
+    "error",
+    "error_code",
+    "error_type",
+    "errorcode",
+    "http_code",
+    "kind",
+    "name",
+    "provider_code",
+    "quotaid",
+    "reason",
+    "status",
+    "status_code",
+    "statuscode",
+    "type",
+];
+
+/// Keys by which an object is known for an error.
+const NAMES: [&str; 13] = [
+    "error",
+    "message",
+    "code",
+    "type",
+    "detail",
+    "msg",
+    "errors",
+    "error_msg",
+    "error_message",
+    "base_resp",
+    "err",
+    "fault",
+    "error_code",
+];
+
 /// Fields that tell what happened. Others may echo a prompt.
-const TELLING: [&str; 21] = [
+const TELLING: [&str; 27] = [
     "code",
     "description",
     "detail",
@@ -62,9 +132,12 @@ const TELLING: [&str; 21] = [
     "error",
     "error_code",
     "error_description",
+    "error_message",
     "error_msg",
     "error_type",
     "errorcode",
+    "faultstring",
+    "http_code",
     "kind",
     "message",
     "msg",
@@ -74,22 +147,27 @@ const TELLING: [&str; 21] = [
     "raw",
     "reason",
     "status",
+    "status_code",
+    "status_message",
     "status_msg",
+    "title",
     "type",
 ];
 
 /// Where a message stands, the likelier first.
-const MESSAGE_PATHS: [&[&str]; 15] = [
+const MESSAGE_PATHS: [&[&str]; 17] = [
     &["error", "message"],
     &["message"],
     &["msg"],
     &["err"],
     &["error_msg"],
+    &["error_message"],
     &["detail"],
     &["header", "message"],
     &["response", "error", "message"],
     &["base_resp", "status_msg"],
     &["error", "msg"],
+    &["error", "error_msg"],
     &["errors", "0", "message"],
     &["detail", "0", "msg"],
     &["error_description"],
@@ -107,23 +185,52 @@ impl UpstreamError {
         let text = text.trim_start_matches('\u{feff}').trim();
         let event = FrameParts::of(text.as_bytes());
         let inner = event.error.or(event.data.as_deref()).and_then(|inner| serde_json::from_slice(inner).ok());
-        match inner.or_else(|| serde_json::from_str(text).ok()) {
-            Some(value) => Self::of_json(status, &value),
-            None => Self::of_text(status, text),
+        if let Some(value) = inner.or_else(|| serde_json::from_str(text).ok()) {
+            return Self::of_json(status, &value, "");
+        }
+        match loose::first_object(text, &NAMES) {
+            Some((at, value)) if !is_page(&text[..at]) => {
+                let from = text.ceil_char_boundary(at.saturating_sub(PREFIX_BYTES));
+                Self::of_json(status, &value, &text[from..at])
+            }
+            _ => Self::of_text(status, text),
         }
     }
 
-    fn of_json(status: u16, value: &Value) -> Self {
+    fn of_json(status: u16, value: &Value, before: &str) -> Self {
         let value = unwrap(value, DEPTH);
-        let mut evidence = String::new();
-        gather(&value, "error", DEPTH * 2, &mut evidence);
+        let message = message_of(&value);
+        // A gateway that wraps the page it was given.
+        if is_page(&message) {
+            return Self::of_text(status, &message);
+        }
+        let (mut evidence, mut codes) = (String::new(), Codes::default());
+        if !before.trim().is_empty() {
+            evidence.push_str(&before.to_lowercase());
+            evidence.push('\n');
+        }
+        gather(&value, "error", DEPTH * 2, &mut evidence, &mut codes);
+        if value.get("base_resp").is_some() {
+            evidence.push_str("base_resp\n");
+        }
         let object = value.get("error").filter(|error| error.is_object()).or_else(|| value.pointer("/response/error")).unwrap_or(&value);
+        codes.of_words(&evidence);
+        let told = codes.status().or_else(|| told_status(&evidence));
+        let shape = match &value {
+            Value::Object(fields) if fields.is_empty() => Shape::Empty,
+            Value::Object(_) => Shape::Object,
+            Value::Null => Shape::Empty,
+            _ => Shape::Text,
+        };
         Self {
             status,
-            message: UpstreamText(bounded(&message_of(&value)).to_owned()),
+            message: UpstreamText(bounded(&message).to_owned()),
             code: token(object.get("code").or_else(|| value.pointer("/base_resp/status_code"))),
             kind: token(object.get("type").or_else(|| object.get("status"))),
             evidence: UpstreamText(evidence),
+            codes,
+            shape,
+            told,
         }
     }
 
@@ -132,13 +239,48 @@ impl UpstreamError {
         evidence.truncate(evidence.floor_char_boundary(EVIDENCE_BYTES));
         let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>")).map(|(title, _)| title.trim());
         let message = bounded(title.unwrap_or(text)).to_owned();
-        Self { status, message: UpstreamText(message), code: None, kind: None, evidence: UpstreamText(evidence) }
+        let shape = match evidence.trim() {
+            "" => Shape::Empty,
+            _ if is_page(&evidence) => Shape::Page,
+            _ => Shape::Text,
+        };
+        let mut codes = Codes::default();
+        if shape == Shape::Text {
+            codes.of_words(&evidence);
+        }
+        let told = told_status(&evidence);
+        Self { status, message: UpstreamText(message), code: None, kind: None, evidence: UpstreamText(evidence), codes, shape, told }
     }
 
-    /// The status that the rules go by: the error's own code where the answer was accepted before it failed.
-    pub(crate) fn effective_status(&self) -> u16 {
-        let told = || self.code.as_deref().and_then(|code| code.parse().ok()).filter(|code| (400..600).contains(code));
-        if self.status < 400 { told().unwrap_or(self.status) } else { self.status }
+    /// The status that the rules go by: what the error itself tells where the answer was accepted before it failed, or where nobody
+    /// knows the status any more. 0: unknown.
+    #[must_use]
+    pub fn effective_status(&self) -> u16 {
+        if self.status < 400 { self.told.unwrap_or(self.status) } else { self.status }
+    }
+
+    /// It came as a page for people, not from an API.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        self.shape == Shape::Page
+    }
+
+    /// It came as an object with an error's fields.
+    pub(super) fn is_api(&self) -> bool {
+        self.shape == Shape::Object
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.shape == Shape::Empty
+    }
+
+    /// It has a machine word of its own, not only a number for the status.
+    pub(super) fn has_code(&self) -> bool {
+        self.codes.0.iter().any(|code| !matches!(code.parse::<u16>(), Ok(0 | 100..=599)) && code != "error")
+    }
+
+    pub(super) fn codes(&self) -> &[String] {
+        &self.codes.0
     }
 
     pub(crate) fn evidence(&self) -> &str {
@@ -166,21 +308,99 @@ fn unwrap(value: &Value, depth: usize) -> Value {
     }
 }
 
-/// Adds the telling fields of `value`, which stands under `name`, each in quotes on a line of its own.
-fn gather(value: &Value, name: &str, depth: usize, evidence: &mut String) {
+impl Codes {
+    fn push(&mut self, text: &str) {
+        let fits = !text.is_empty() && text.len() <= CODE_BYTES && !text.contains(char::is_whitespace);
+        if fits && self.0.len() < MAX_CODES {
+            self.0.push(text.to_lowercase());
+        }
+    }
+
+    /// Words that people do not write: those with an underscore.
+    fn of_words(&mut self, text: &str) {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.' | ':'));
+        for word in words.map(|word| word.trim_matches(['.', ':', '_'])).filter(|word| word.contains('_')) {
+            if !self.0.iter().any(|code| code == word) {
+                self.push(word);
+            }
+        }
+    }
+
+    /// The first that is an HTTP status of an error.
+    fn status(&self) -> Option<u16> {
+        self.0.iter().find_map(|code| code.parse().ok().filter(|code| (400..600).contains(code)))
+    }
+}
+
+/// A machine word as people would write it: `InsufficientBalance` and `insufficient_balance` are `insufficient balance`.
+fn spelled(code: &str) -> Option<String> {
+    if code.len() > CODE_BYTES || code.contains(char::is_whitespace) || !code.is_ascii() {
+        return None;
+    }
+    let mut words = String::with_capacity(code.len() + 8);
+    let mut before = ' ';
+    for c in code.chars() {
+        match c {
+            '_' | '-' | '.' | ':' => words.push(' '),
+            c if c.is_ascii_uppercase() && before.is_ascii_lowercase() => {
+                words.push(' ');
+                words.push(c.to_ascii_lowercase());
+            }
+            c => words.push(c.to_ascii_lowercase()),
+        }
+        before = c;
+    }
+    words.contains(' ').then_some(words)
+}
+
+/// Whether a text is a page for people, at once or right behind a few words.
+fn is_page(text: &str) -> bool {
+    let head = text[..text.floor_char_boundary(2048)].to_ascii_lowercase();
+    ["<!doctype html", "<html", "<head>", "<title>"].iter().any(|tag| head.contains(tag))
+}
+
+/// Where a text tells an HTTP status: behind the words that libraries and gateways put before it, before the words of the standard,
+/// or as the first word.
+static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r#"(?:error code|status(?:[ _-]?code)?|statuscode|http(?:/[\d.]+)?(?: code| error| status)?|状态码|错误码|返回码?|报错?|\| |error)["']?\s*[:=(：]?\s*["'(]?([45]\d\d)\b|\b([45]\d\d)[ :-]+(?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request time|conflict|payload|request entity|unprocessable|too many|internal server|bad gateway|service unavailable|service temporarily|gateway time|client error|server error|status code)|^\W{0,4}([45]\d\d)\b|\(([45]\d\d)\)"#,
+    )
+    .ok()
+});
+
+fn told_status(text: &str) -> Option<u16> {
+    let found = STATUS.as_ref()?.captures(text)?;
+    found.iter().skip(1).flatten().find_map(|digits| digits.as_str().parse().ok())
+}
+
+/// Adds the telling fields of `value`, which stands under `name`, each in quotes on a line of its own, and its machine words.
+fn gather(value: &Value, name: &str, depth: usize, evidence: &mut String, codes: &mut Codes) {
     if depth == 0 || evidence.len() > EVIDENCE_BYTES {
         return;
     }
-    let is_telling = || TELLING.contains(&name.to_ascii_lowercase().as_str());
+    let lower = name.to_ascii_lowercase();
+    let is_telling = || TELLING.contains(&lower.as_str());
+    if CODED.contains(&lower.as_str()) {
+        match value {
+            Value::String(text) => {
+                codes.push(text);
+                if let Some(words) = spelled(text) {
+                    evidence.push_str(&format!("\"{words}\"\n"));
+                }
+            }
+            Value::Number(number) => codes.push(&number.to_string()),
+            _ => {}
+        }
+    }
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
-                gather(field, name, depth - 1, evidence);
+                gather(field, name, depth - 1, evidence, codes);
             }
         }
         Value::Array(items) => {
             for item in items {
-                gather(item, name, depth - 1, evidence);
+                gather(item, name, depth - 1, evidence, codes);
             }
         }
         Value::String(text) if is_telling() => match unwrap(value, DEPTH) {
@@ -188,8 +408,12 @@ fn gather(value: &Value, name: &str, depth: usize, evidence: &mut String) {
                 evidence.push('"');
                 evidence.push_str(&text.chars().take(MESSAGE_CHARS * 4).collect::<String>().to_lowercase());
                 evidence.push_str("\"\n");
+                // An error of another program, quoted in this one's words.
+                if let Some((_, inner)) = loose::first_object(text, &NAMES) {
+                    gather(&inner, name, depth.saturating_sub(4), evidence, codes);
+                }
             }
-            inner => gather(&inner, name, depth - 1, evidence),
+            inner => gather(&inner, name, depth - 1, evidence, codes),
         },
         Value::Number(number) if is_telling() => evidence.push_str(&format!("\"{number}\"\n")),
         _ => {}

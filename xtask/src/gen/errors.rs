@@ -1,0 +1,114 @@
+//! The table of how upstreams' errors are recognised, from `catalog/errors.toml`.
+
+use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+
+use serde::Deserialize;
+
+use super::{rust::formatted, sentence};
+use crate::{
+    Outcome,
+    catalogue::{self, Catalogue},
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Errors {
+    vendor: Vec<Vendor>,
+    rule: Vec<Rule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Vendor {
+    name: String,
+    hosts: Vec<String>,
+    headers: Vec<String>,
+    words: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Rule {
+    id: String,
+    class: String,
+    verdict: Option<String>,
+    vendor: Option<String>,
+    statuses: Vec<u16>,
+    codes: Vec<String>,
+    words: String,
+    page: bool,
+    bare: bool,
+    over: bool,
+    sure: Option<String>,
+    source: String,
+}
+
+/// Reads and checks `catalog/errors.toml`.
+pub(crate) fn read(root: &Path, verdicts: &Catalogue) -> Outcome<Errors> {
+    let errors: Errors = catalogue::read(root, "errors.toml")?;
+    let faults = faults(&errors, verdicts);
+    if faults.is_empty() { Ok(errors) } else { Err(format!("catalog/errors.toml:\n  {}", faults.join("\n  ")).into()) }
+}
+
+fn faults(errors: &Errors, verdicts: &Catalogue) -> Vec<String> {
+    let mut found = Vec::new();
+    let names: BTreeSet<_> = errors.vendor.iter().map(|vendor| vendor.name.as_str()).collect();
+    if names.len() != errors.vendor.len() || names.contains("") {
+        found.push("each vendor has a name of its own".to_owned());
+    }
+    let mut ids = BTreeSet::new();
+    for rule in &errors.rule {
+        let mut fault = |what: &str| found.push(format!("rule {:?}: {what}", rule.id));
+        if rule.id.is_empty() || !ids.insert(&rule.id) {
+            fault("its id is missing or used twice");
+        }
+        if rule.source.is_empty() {
+            fault("says no source");
+        }
+        if rule.vendor.as_deref().is_some_and(|vendor| !names.contains(vendor)) {
+            fault("is about a vendor that is not listed");
+        }
+        if rule.verdict.as_ref().is_some_and(|code| !verdicts.verdicts.iter().any(|row| row.code == *code)) {
+            fault("gives a verdict that is not in the catalogue");
+        }
+        if rule.codes.iter().any(|code| *code != code.to_lowercase()) {
+            fault("a code is not in lower case, so nothing can equal it");
+        }
+        if rule.sure.as_deref().is_some_and(|sure| !["certain", "likely", "guess"].contains(&sure)) {
+            fault("`sure` is certain, likely or guess");
+        }
+        if rule.codes.is_empty() && rule.words.is_empty() && rule.statuses.is_empty() {
+            fault("has nothing to go by");
+        }
+    }
+    found
+}
+
+/// `classify/table.rs`.
+pub(crate) fn table(root: &Path, errors: &Errors, verdicts: &Catalogue) -> Outcome<String> {
+    let mut out = String::from(
+        "//! How upstreams' errors are recognised, in the order of looking. Generated from `catalog/errors.toml` by `cargo xtask gen`.\n\n\
+         use weir_core::{Verdict, evidence::Confidence};\n\nuse super::{UpstreamClass, rules::{Rule, VendorRow}};\n\n",
+    );
+    writeln!(out, "pub(super) static VENDORS: [VendorRow; {}] = [", errors.vendor.len())?;
+    for vendor in &errors.vendor {
+        let Vendor { name, hosts, headers, words } = vendor;
+        writeln!(out, "VendorRow {{ name: {name:?}, hosts: &{hosts:?}, headers: &{headers:?}, words: r##\"{words}\"## }},")?;
+    }
+    writeln!(out, "];\n\npub(super) static RULES: [Rule; {}] = [", errors.rule.len())?;
+    for rule in &errors.rule {
+        let verdict = rule.verdict.as_ref().and_then(|code| verdicts.verdicts.iter().find(|row| row.code == *code));
+        let verdict = verdict.map_or_else(|| "None".to_owned(), |row| format!("Some(Verdict::{})", row.name));
+        let sure = rule.sure.as_deref().map_or_else(|| "None".to_owned(), |sure| format!("Some(Confidence::{})", sentence(sure)));
+        let class: String = rule.class.split('_').map(sentence).collect();
+        let Rule { id, vendor, statuses, codes, words, page, bare, over, .. } = rule;
+        writeln!(
+            out,
+            "Rule {{ id: {id:?}, class: UpstreamClass::{class}, verdict: {verdict}, vendor: {vendor:?}, statuses: &{statuses:?}, \
+             codes: &{codes:?}, words: r##\"{words}\"##, page: {page}, bare: {bare}, over: {over}, sure: {sure} }},"
+        )?;
+    }
+    out.push_str("];\n");
+    formatted(root, &out)
+}
