@@ -66,7 +66,7 @@ fn adapter(route: Route) -> Option<&'static Adapter> {
 
 /// Where the job of this id is looked at.
 #[must_use]
-pub fn look_path(route: Route, id: &str) -> Option<String> {
+pub(crate) fn look_path(route: Route, id: &str) -> Option<String> {
     let pattern = match route {
         Route::ImageGenerations => "/images/generations/{id}",
         _ => adapter(route)?.look,

@@ -26,6 +26,7 @@ pub use ask::{Ask, Problem, Said};
 pub use call::CallError;
 pub use events::{Event, Events};
 pub use job::{Job, JobError, Submitted};
+pub(crate) use job::{look_path, look_wait, only, read as read_job};
 
 use crate::{Answer, AttemptError, AttemptLimits, Dial, Pool, Sent, Target, WireError};
 
