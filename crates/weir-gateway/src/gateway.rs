@@ -2,17 +2,11 @@
 
 use std::sync::Arc;
 
-use weir_client::Dial;
+use weir_client::{Dial, Dice};
 use weir_core::{Clock, RequestId};
 use weir_store::{Books, Principal};
 
 use crate::{Settings, closer::Closer, joins::Joins, lanes::Lanes, limiter::Limiter, screen::Screen, tasks::Results};
-
-/// Where chance comes from: real dice in service, a seed in tests.
-pub trait Dice: Send + Sync {
-    /// 128 random bits.
-    fn roll(&self) -> u128;
-}
 
 /// One gateway. Clones of the `Arc` serve connections side by side.
 pub struct Gateway {

@@ -13,7 +13,7 @@ use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Fitness, Health, Outcome, Ret
 
 use weir_wire::tasks::Adapter;
 
-use crate::{Channel, Upstream, door::Door, gateway::Dice, settings::fits};
+use crate::{Channel, Dice, Upstream, door::Door, settings::fits};
 
 /// A channel with its upstream and its idle connections.
 pub(crate) struct Lane {

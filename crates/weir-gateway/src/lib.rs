@@ -43,6 +43,7 @@ mod whole;
 #[cfg(test)]
 mod world;
 
-pub use gateway::{Dice, Gateway};
+pub use gateway::Gateway;
 pub use settings::{Channel, ClientGone, Duplicates, Limits, PriceList, Replay, Settings, Streams, Tasks, TimeoutRule, Upstream, fits};
 pub use view::call_view;
+pub use weir_client::Dice;

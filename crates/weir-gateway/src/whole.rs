@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use weir_client::Answer;
-use weir_core::{Blame, Failure, Side, Timestamp, Verdict};
+use weir_core::{Side, Timestamp, Verdict};
 use weir_wire::{Scope, UpstreamClass, UpstreamError, Vendor, classify, limits::told_wait};
 
 use crate::{
@@ -80,26 +80,7 @@ pub(crate) fn refused_with(gateway: &Gateway, host: &str, asked: Private<'_>, er
 fn judged(gateway: &Gateway, host: &str, asked: Private<'_>, error: &UpstreamError, wait: Option<Timestamp>) -> Failed {
     let class = classify::class(error, Vendor::of_host(host));
     let refusal = said(gateway, class, asked, error).until(wait, gateway.clock.now());
-    Failed { refusal, failure: failure(class, error.status, wait) }
-}
-
-/// What an error means for a next attempt.
-fn failure(class: UpstreamClass, status: u16, told: Option<Timestamp>) -> Failure {
-    use UpstreamClass as C;
-    let (blame, meant) = match class {
-        C::RateLimit => (Blame::Rate, 429),
-        C::DailyQuota => (Blame::DailyQuota, 429),
-        C::Auth | C::Balance => (Blame::Credential, 401),
-        C::Group => (Blame::Rights, 403),
-        C::Overloaded => (Blame::Upstream, 503),
-        C::Timeout => (Blame::Upstream, 504),
-        C::Upstream | C::StreamCut => (Blame::Upstream, 500),
-        // A lock, or an early request: their time passes.
-        C::BadRequest if matches!(status, 409 | 425) => (Blame::Upstream, status),
-        C::BadRequest | C::Model | C::ContextLength | C::ContentFilter => (Blame::Request, 400),
-    };
-    // An error inside a 200 has no status of its own but its meaning.
-    Failure::Refused { status: if status < 400 { meant } else { status }, blame, told }
+    Failed { refusal, failure: class.failure(error.status, wait) }
 }
 
 /// The error in the words that the one who called may read.

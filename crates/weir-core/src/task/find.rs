@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{TaskRecord, TaskState};
+use super::{TaskAsk, TaskRecord, TaskState};
 use crate::Timestamp;
 
 /// One job of an upstream's list, as far as it is told.
@@ -23,12 +23,17 @@ const LATE: Duration = Duration::from_secs(600);
 impl Listed {
     /// Whether nothing speaks against this job being that task.
     fn fits(&self, task: &TaskRecord) -> bool {
-        let at = task.submitted;
-        let in_time = self.created.is_some_and(|created| created.after(SKEW) >= at && created <= at.after(LATE));
+        self.may_be(task.submitted, &task.model, &task.ask)
+    }
+
+    /// Whether nothing speaks against this job being what was submitted then.
+    #[must_use]
+    pub fn may_be(&self, submitted: Timestamp, model: &str, ask: &TaskAsk) -> bool {
+        let in_time = self.created.is_some_and(|created| created.after(SKEW) >= submitted && created <= submitted.after(LATE));
         in_time
-            && self.model.as_ref().is_none_or(|model| *model == task.model)
-            && self.seconds.zip(task.ask.seconds).is_none_or(|(listed, asked)| listed == u64::from(asked))
-            && self.size.as_ref().zip(task.ask.size.as_ref()).is_none_or(|(listed, asked)| listed == asked)
+            && self.model.as_ref().is_none_or(|listed| listed == model)
+            && self.seconds.zip(ask.seconds).is_none_or(|(listed, asked)| listed == u64::from(asked))
+            && self.size.as_ref().zip(ask.size.as_ref()).is_none_or(|(listed, asked)| listed == asked)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The classes of upstream errors and the verdict of each.
 
-use weir_core::{Timestamp, Verdict};
+use weir_core::{Blame, Failure, Timestamp, Verdict};
 
 /// What an upstream's error means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +97,25 @@ impl UpstreamClass {
             Self::Timeout => Verdict::ProxyCut,
             other => other.verdict(0, None),
         }
+    }
+
+    /// What the error means for a next attempt. `told` is when it may be asked again.
+    #[must_use]
+    pub fn failure(self, status: u16, told: Option<Timestamp>) -> Failure {
+        let (blame, meant) = match self {
+            Self::RateLimit => (Blame::Rate, 429),
+            Self::DailyQuota => (Blame::DailyQuota, 429),
+            Self::Auth | Self::Balance => (Blame::Credential, 401),
+            Self::Group => (Blame::Rights, 403),
+            Self::Overloaded => (Blame::Upstream, 503),
+            Self::Timeout => (Blame::Upstream, 504),
+            Self::Upstream | Self::StreamCut => (Blame::Upstream, 500),
+            // A lock, or an early request: their time passes.
+            Self::BadRequest if matches!(status, 409 | 425) => (Blame::Upstream, status),
+            Self::BadRequest | Self::Model | Self::ContextLength | Self::ContentFilter => (Blame::Request, 400),
+        };
+        // An error inside a 200 has no status of its own but its meaning.
+        Failure::Refused { status: if status < 400 { meant } else { status }, blame, told }
     }
 
     /// Another channel, or the same one later, may well answer the same request.

@@ -1,5 +1,6 @@
 //! How long an upstream told us to wait, in whatever words: headers, fields of a body, prose; and how weir tells it.
 
+mod left;
 mod moment;
 mod tell;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use regex::Regex;
 use serde_json::Value;
 use weir_core::Timestamp;
 
+pub use left::{Counted, Left, limits_left};
 pub use moment::told_moment;
 use moment::{LONGEST, millis, span};
 pub use tell::{go_duration, limit_headers};
