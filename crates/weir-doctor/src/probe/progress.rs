@@ -135,10 +135,18 @@ pub struct Cost {
 #[derive(Debug, Clone)]
 pub enum Progress {
     /// Before the first probe, and again when it is known which model is asked.
-    Planned { probes: Vec<ProbeId>, cost: Cost },
+    Planned {
+        probes: Vec<ProbeId>,
+        cost: Cost,
+    },
     Started(ProbeId),
     /// A read of a stream. `events` and `bytes` are the read's own; `at` counts from the request.
-    Arrived { probe: ProbeId, at: Duration, events: u32, bytes: u64 },
+    Arrived {
+        probe: ProbeId,
+        at: Duration,
+        events: u32,
+        bytes: u64,
+    },
     Finished(Box<Check>),
 }
 
