@@ -5,6 +5,7 @@ mod attempt;
 mod dial;
 mod gather;
 mod pool;
+pub mod probe;
 mod wire;
 
 pub use attempt::{Answer, AttemptError, AttemptLimits, Sent};
