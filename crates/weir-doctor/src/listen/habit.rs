@@ -81,7 +81,9 @@ pub struct Again {
 pub fn habits(seen: &[Seen]) -> Vec<Habit> {
     let mut groups: Vec<Vec<&Seen>> = Vec::new();
     for one in seen.iter().filter(|one| one.method != "OPTIONS") {
-        let same = |other: &&Seen| (&other.client.name, &other.client.version, other.browser) == (&one.client.name, &one.client.version, one.browser);
+        let same = |other: &&Seen| {
+            (&other.client.name, &other.client.version, other.browser) == (&one.client.name, &one.client.version, one.browser)
+        };
         match groups.iter_mut().find(|group| group.first().is_some_and(same)) {
             Some(group) => group.push(one),
             None => groups.push(vec![one]),
@@ -116,12 +118,13 @@ fn habit(seen: &[&Seen]) -> Option<Habit> {
         idempotency_key: calls.iter().any(|one| one.idempotency_key),
         keeps_connections: (seen.len() > 1).then(|| seen.iter().any(|one| one.nth_on_connection > 1)),
         announced_timeout_s: calls.iter().find_map(|one| one.client.read_timeout_s),
-        gave_up: calls.iter().filter(left).filter(|one| one.silent_ms >= WAITING_MS).map(|one| At { request: one.n, ms: one.silent_ms }).min_by_key(|at| at.ms),
-        left_despite_heartbeats: calls
+        gave_up: calls
             .iter()
             .filter(left)
-            .find(|one| one.heartbeats > 0)
-            .map(|one| At { request: one.n, ms: one.took_ms }),
+            .filter(|one| one.silent_ms >= WAITING_MS)
+            .map(|one| At { request: one.n, ms: one.silent_ms })
+            .min_by_key(|at| at.ms),
+        left_despite_heartbeats: calls.iter().filter(left).find(|one| one.heartbeats > 0).map(|one| At { request: one.n, ms: one.took_ms }),
         left_midway: calls
             .iter()
             .filter(left)

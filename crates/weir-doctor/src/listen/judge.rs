@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-use weir_core::Verdict;
+use weir_core::{Verdict, evidence::Confidence};
 
 use super::{
     habit::{Again, At, Habit, habits},
@@ -28,22 +27,10 @@ pub struct Judgement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub verdict: Verdict,
-    pub sure: Sure,
+    pub sure: Confidence,
     pub fact: Fact,
     /// The requests that show it.
     pub requests: Vec<u32>,
-}
-
-/// How sure a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sure {
-    /// It stands in the request.
-    Certain,
-    /// It was measured.
-    Likely,
-    /// There may be another reason.
-    Guess,
 }
 
 /// What was seen, as plain values; words are made of it elsewhere.
@@ -101,9 +88,14 @@ pub fn judge(seen: &[Seen], patience: Duration) -> Judgement {
         found.push(match calls {
             0 => {
                 let fact = if seen.is_empty() { Fact::NothingCame } else { Fact::NoCall };
-                Finding { verdict: Verdict::EvidenceMissing, sure: Sure::Certain, fact, requests: seen.iter().map(|one| one.n).collect() }
+                Finding {
+                    verdict: Verdict::EvidenceMissing,
+                    sure: Confidence::Certain,
+                    fact,
+                    requests: seen.iter().map(|one| one.n).collect(),
+                }
             }
-            calls => Finding { verdict: Verdict::Ok, sure: Sure::Likely, fact: Fact::AllWell { calls }, requests: Vec::new() },
+            calls => Finding { verdict: Verdict::Ok, sure: Confidence::Likely, fact: Fact::AllWell { calls }, requests: Vec::new() },
         });
     }
     let primary = found.remove(0);
@@ -127,7 +119,7 @@ fn odd_path(seen: &[Seen]) -> Option<Finding> {
     let odd: Vec<&Seen> = seen.iter().filter(|one| one.odd_path.is_some()).collect();
     let twice = odd.first()?.odd_path == Some("twice");
     let requests = odd.iter().map(|one| one.n).collect();
-    Some(Finding { verdict: Verdict::BaseUrlMalformed, sure: Sure::Certain, fact: Fact::OddPath { twice }, requests })
+    Some(Finding { verdict: Verdict::BaseUrlMalformed, sure: Confidence::Certain, fact: Fact::OddPath { twice }, requests })
 }
 
 fn findings(habit: &Habit, patience: Duration) -> Vec<Finding> {
@@ -135,32 +127,37 @@ fn findings(habit: &Habit, patience: Duration) -> Vec<Finding> {
     let at = |at: &At| vec![at.request];
     let mut found = Vec::new();
     if let Some(Again { early, requests, .. }) = habit.after_429.as_ref().filter(|again| again.early > 0) {
-        let sure = if *early >= EARLY_CALLS { Sure::Certain } else { Sure::Likely };
+        let sure = if *early >= EARLY_CALLS { Confidence::Certain } else { Confidence::Likely };
         found.push(find(Verdict::RetriedTooEarly, sure, Fact::Early { times: *early }, requests.clone()));
     }
     if habit.calls > 0 && habit.streamed == 0 {
-        found.push(find(Verdict::ClientNotStreaming, Sure::Certain, Fact::NotStreaming { calls: habit.calls }, habit.requests.clone()));
+        found.push(find(
+            Verdict::ClientNotStreaming,
+            Confidence::Certain,
+            Fact::NotStreaming { calls: habit.calls },
+            habit.requests.clone(),
+        ));
     }
     let bar_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
     let short = |ms: u64| ms < bar_ms;
     if let Some(left) = &habit.left_despite_heartbeats {
-        found.push(find(Verdict::ClientReadTimeoutShort, Sure::Likely, Fact::LeftDespiteHeartbeats { ms: left.ms }, at(left)));
+        found.push(find(Verdict::ClientReadTimeoutShort, Confidence::Likely, Fact::LeftDespiteHeartbeats { ms: left.ms }, at(left)));
     } else if let Some(gave_up) = habit.gave_up.as_ref().filter(|gave_up| short(gave_up.ms)) {
-        found.push(find(Verdict::ClientReadTimeoutShort, Sure::Likely, Fact::ShortMeasured { ms: gave_up.ms }, at(gave_up)));
+        found.push(find(Verdict::ClientReadTimeoutShort, Confidence::Likely, Fact::ShortMeasured { ms: gave_up.ms }, at(gave_up)));
     } else if let Some(seconds) = habit.announced_timeout_s.filter(|seconds| short(u64::from(*seconds) * 1000)) {
-        found.push(find(Verdict::ClientReadTimeoutShort, Sure::Certain, Fact::ShortAnnounced { seconds }, habit.requests.clone()));
+        found.push(find(Verdict::ClientReadTimeoutShort, Confidence::Certain, Fact::ShortAnnounced { seconds }, habit.requests.clone()));
     }
     if let Some(again) = habit.after_giving_up.as_ref().filter(|again| again.tries > 0) {
         let fact = Fact::RetriedAfterGivingUp { tries: again.tries, marked: again.marked };
-        found.push(find(Verdict::ClientRetriesCostly, Sure::Likely, fact, again.requests.clone()));
+        found.push(find(Verdict::ClientRetriesCostly, Confidence::Likely, fact, again.requests.clone()));
     } else if let Some(again) = habit.after_cut.as_ref().filter(|again| again.tries > 0) {
         let fact = Fact::RetriedAfterCut { tries: again.tries, marked: again.marked };
-        found.push(find(Verdict::ClientRetriesCostly, Sure::Likely, fact, again.requests.clone()));
+        found.push(find(Verdict::ClientRetriesCostly, Confidence::Likely, fact, again.requests.clone()));
     }
     if let Some(stalled) = &habit.not_reading {
-        found.push(find(Verdict::ClientSpinner, Sure::Likely, Fact::NotReading { ms: stalled.ms }, at(stalled)));
+        found.push(find(Verdict::ClientSpinner, Confidence::Likely, Fact::NotReading { ms: stalled.ms }, at(stalled)));
     } else if let Some(left) = &habit.left_midway {
-        found.push(find(Verdict::ClientSpinner, Sure::Guess, Fact::LeftMidway { ms: left.ms }, at(left)));
+        found.push(find(Verdict::ClientSpinner, Confidence::Guess, Fact::LeftMidway { ms: left.ms }, at(left)));
     }
     found
 }
