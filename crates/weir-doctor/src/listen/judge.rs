@@ -115,8 +115,10 @@ fn rank(verdict: Verdict) -> usize {
     ORDER.iter().position(|known| *known == verdict).unwrap_or(ORDER.len())
 }
 
+/// A path that was mended afterwards is no finding any more.
 fn odd_path(seen: &[Seen]) -> Option<Finding> {
-    let odd: Vec<&Seen> = seen.iter().filter(|one| one.odd_path.is_some()).collect();
+    let mended = seen.iter().rposition(Seen::is_call).map_or(0, |call| call + 1);
+    let odd: Vec<&Seen> = seen[mended..].iter().filter(|one| one.odd_path.is_some()).collect();
     let twice = odd.first()?.odd_path == Some("twice");
     let requests = odd.iter().map(|one| one.n).collect();
     Some(Finding { verdict: Verdict::BaseUrlMalformed, sure: Confidence::Certain, fact: Fact::OddPath { twice }, requests })

@@ -32,6 +32,23 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// And where the records come out.
+    pub(super) fn new(settings: super::Settings) -> (Arc<Self>, mpsc::Receiver<Seen>) {
+        // Room for every number that is ever given out: a record never waits and is never lost.
+        let (out, ended) = mpsc::channel(super::REQUESTS_MAX as usize);
+        let shared = Self {
+            settings,
+            began: Instant::now(),
+            tries: Mutex::new(Tries::default()),
+            out,
+            numbers: AtomicU32::new(0),
+            stopping: AtomicBool::new(false),
+            redactor: Redactor::new([]),
+            digests: std::hash::RandomState::new(),
+        };
+        (Arc::new(shared), ended)
+    }
+
     pub(super) fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -74,7 +91,6 @@ impl Drop for Record {
         if let Some(digest) = self.digest {
             self.shared.tries().end(digest, self.shared.now(), self.seen.ended, self.told);
         }
-        // There is room for every number that is given out, so nothing is lost here.
         let _ = self.shared.out.try_send(self.seen.clone());
     }
 }

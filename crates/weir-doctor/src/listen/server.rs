@@ -3,8 +3,8 @@
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -12,12 +12,11 @@ use std::{
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     task::JoinSet,
-    time::{Instant, sleep},
+    time::sleep,
 };
-use weir_core::Redactor;
 
 use super::{
     flow::{Flow, Watched},
@@ -25,7 +24,6 @@ use super::{
     reply::{self, Place},
     script::Script,
     seen::Seen,
-    tries::Tries,
 };
 
 /// Clients that may be connected at once; a browser opens six.
@@ -55,18 +53,7 @@ pub struct Settings {
 
 /// Serves until `stop`, the time or the number of calls, and gives what it saw. `tell` hears of each request when it has ended.
 pub async fn serve(listener: TcpListener, settings: Settings, stop: impl Future<Output = ()>, mut tell: impl FnMut(&Seen)) -> Vec<Seen> {
-    // Room for every number that is ever given out: a record never waits and is never lost.
-    let (out, mut ended) = mpsc::channel(REQUESTS_MAX as usize);
-    let shared = Arc::new(Shared {
-        settings,
-        began: Instant::now(),
-        tries: Mutex::new(Tries::default()),
-        out,
-        numbers: AtomicU32::new(0),
-        stopping: AtomicBool::new(false),
-        redactor: Redactor::new([]),
-        digests: std::hash::RandomState::new(),
-    });
+    let (shared, mut ended) = Shared::new(settings);
     let mut stop = std::pin::pin!(stop);
     let mut limit = std::pin::pin!(sleep(settings.limit.min(LIMIT_MAX)));
     let mut connections = JoinSet::new();
@@ -87,6 +74,8 @@ pub async fn serve(listener: TcpListener, settings: Settings, stop: impl Future<
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok((io, _)) => {
+                    // An event that waits for a delayed ACK is 40 ms late.
+                    let _ = io.set_nodelay(true);
                     number += 1;
                     connections.spawn(connection(Arc::clone(&shared), io, number));
                 }
@@ -106,9 +95,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, stop: impl Future<
 }
 
 /// One client's connection, to its end.
-async fn connection(shared: Arc<Shared>, io: TcpStream, number: u32) {
-    // An event that waits for a delayed ACK is 40 ms late.
-    let _ = io.set_nodelay(true);
+pub(super) async fn connection(shared: Arc<Shared>, io: impl AsyncRead + AsyncWrite + Unpin, number: u32) {
     let flow = Arc::new(Flow::new());
     let io = TokioIo::new(Watched { io, flow: Arc::clone(&flow) });
     let nth = AtomicU32::new(0);

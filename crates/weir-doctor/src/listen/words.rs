@@ -185,7 +185,7 @@ fn habit_lines(habit: &Habit, lang: Lang) -> String {
 fn patience_words(habit: &Habit, lang: Lang) -> String {
     let mut parts = Vec::new();
     if let Some(announced) = habit.announced_timeout_s {
-        parts.push(both!("自报 {announced} 秒", "announces {announced} s"));
+        parts.push(both!("自报 {announced} s", "announces {announced} s"));
     }
     if let Some(at) = &habit.gave_up {
         let (time, n) = (seconds(at.ms), at.request);
@@ -299,18 +299,20 @@ pub(super) fn fact(fact: &Fact, patience_s: u64) -> Bilingual {
         ),
         Fact::NoCall => both!("只查了模型列表,还没有发消息", "it only asked for the models; no message was sent yet"),
         Fact::OddPath { twice } => Bilingual::new(odd_words(twice, Lang::Zh), odd_words(twice, Lang::En)),
-        Fact::Early { times } => both!("429 告知了等待时间,仍提前来了 {times} 次", "the 429 told a wait, and it came {times} times before"),
+        Fact::Early { times } => {
+            both!("429 告知了等待时间,仍提前重试(次数:{times})", "the 429 told a wait; retries before its end: {times}")
+        }
         Fact::NotStreaming { calls } => both!("{calls} 次请求都没有 stream=true", "none of {calls} calls had stream=true"),
         Fact::ShortAnnounced { seconds } => {
             both!(
-                "自报读超时 {seconds} 秒,模型可能要 {patience_s} 秒才出第一个字",
+                "自报读超时 {seconds} s,模型可能要 {patience_s} s 才出第一个字",
                 "it announces a read timeout of {seconds} s; a model may take {patience_s} s to its first word"
             )
         }
         Fact::ShortMeasured { ms } => {
             let time = seconds(ms);
             both!(
-                "静默 {time} 就放弃,模型可能要 {patience_s} 秒才出第一个字",
+                "静默 {time} 就放弃,模型可能要 {patience_s} s 才出第一个字",
                 "it gave up after {time} of silence; a model may take {patience_s} s to its first word"
             )
         }
@@ -324,12 +326,12 @@ pub(super) fn fact(fact: &Fact, patience_s: u64) -> Bilingual {
         Fact::RetriedAfterGivingUp { tries, marked } => {
             let mark = mark_words(marked);
             let (zh, en) = (mark.zh, mark.en);
-            both!("自己放弃后又发了 {tries} 次同样的请求,{zh}", "after giving up it sent the same request {tries} more times, {en}")
+            both!("自己放弃后又发同样的请求(次数:{tries}),{zh}", "after giving up it sent the same request again {en}; retries: {tries}")
         }
         Fact::RetriedAfterCut { tries, marked } => {
             let mark = mark_words(marked);
             let (zh, en) = (mark.zh, mark.en);
-            both!("中断后又发了 {tries} 次同样的请求,{zh}", "after the cut it sent the same request {tries} more times, {en}")
+            both!("中断后又发同样的请求(次数:{tries}),{zh}", "after the cut it sent the same request again {en}; retries: {tries}")
         }
         Fact::NotReading { ms } => {
             let time = seconds(ms);
