@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Packages in the lock file. Dependencies are guests: raising the number is a decision that a review sees.
-const LOCK_BUDGET: usize = 240;
+const LOCK_BUDGET: usize = 245;
 /// A longer file is two things.
 const LINES_MAX: usize = 800;
 /// A longer file is noticed.

@@ -8,6 +8,7 @@ pub mod client;
 mod dial;
 mod gather;
 mod pool;
+pub mod probe;
 #[cfg(test)]
 mod rig;
 mod wire;

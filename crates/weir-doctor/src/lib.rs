@@ -7,4 +7,5 @@ pub mod judge;
 pub mod listen;
 pub mod probe;
 pub mod report;
+pub mod trace;
 pub mod triage;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
-    commands::{account, audit, calls, config, evidence, explain, key, pages, policy, redact, serve, sim, task, up, vocab},
+    commands::{account, audit, calls, config, doctor, evidence, explain, key, pages, policy, redact, serve, sim, task, up, vocab},
     lang::LangChoice,
 };
 
@@ -72,6 +72,9 @@ pub(crate) enum Command {
     /// Run the simulated upstream alone: every fault of the handbook on request
     #[command(after_help = "Example:\n  weir sim --listen 127.0.0.1:8788\n  curl http://127.0.0.1:8788/v1/models")]
     Sim(sim::Sim),
+    /// Probe any OpenAI-compatible address, or look at what a client sends
+    #[command(subcommand, after_help = "Example:\n  weir doctor client")]
+    Doctor(doctor::Doctor),
     /// Make, show and end API keys
     #[command(subcommand, after_help = "Example:\n  weir key create --account demo --rpm 60 --expires 30d")]
     Key(key::Key),
