@@ -109,7 +109,7 @@ impl Said {
     /// An answer without a connection behind it: for servers that tests make up.
     #[must_use]
     pub fn made(status: u16, headers: HeaderMap, body: Bytes) -> Self {
-        Self::new(status, headers, body, [Duration::ZERO; 3], Vendor::Unknown)
+        Self::new(status, headers, body, [Duration::ZERO; 3], Vendor::UNKNOWN)
     }
 
     /// A response header, if it is text.
