@@ -16,7 +16,7 @@ use crate::{
     lanes::Lane,
     patience::{Patience, in_time},
     refusal::Refusal,
-    reply::Reply,
+    reply::{self, Reply},
     talk::Live,
     vigil::{Limit, Wake},
 };
@@ -173,10 +173,15 @@ pub(crate) fn limited(limit: Limit) -> Refusal {
     match limit {
         Limit::Idle => Refusal::of(Verdict::IdleTimeout).scope(Scope::Upstream),
         Limit::Total => Refusal::of(Verdict::TotalTimeout).scope(Scope::Upstream),
-        // Nobody hears it but a request that joined at the very end: it may try again.
-        Limit::Linger => Refusal::of(Verdict::ClientLeft).by(Side::Client).status(409).again_soon(),
+        // Nobody hears it.
+        Limit::Linger => left(),
         Limit::Draining => Refusal::of(Verdict::GatewayDraining).scope(Scope::Gateway),
     }
+}
+
+/// The client left and did not come back.
+pub(crate) fn left() -> Refusal {
+    Refusal::of(Verdict::ClientLeft).by(Side::Client).status(reply::CLIENT_LEFT).code(Some("client_left"), Some("client_error"))
 }
 
 /// The upstream's own id of the request, if it has a safe form.

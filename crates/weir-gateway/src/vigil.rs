@@ -159,6 +159,11 @@ impl Vigil {
             match due {
                 _ if Instant::now() < at => self.sleep.as_mut().reset(at),
                 Due::Quiet => return Poll::Ready(Some(Wake::Quiet)),
+                // Somebody may have come back since it was looked for.
+                Due::Limit(Limit::Linger) if !self.outlet.abandon() => {
+                    self.look(cx);
+                    return Poll::Ready(None);
+                }
                 Due::Limit(limit) => return Poll::Ready(Some(Wake::Limit(limit))),
                 Due::Parting => {
                     if let Some(parting) = self.parting.take() {

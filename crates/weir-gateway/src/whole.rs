@@ -93,6 +93,12 @@ fn said(gateway: &Gateway, class: UpstreamClass, asked: Private<'_>, error: &Ups
     if is_the_operators(class) {
         return refusal;
     }
+    // Its verdict is not weir's own refusal and has no code of its own.
+    let refusal = if class == UpstreamClass::ContentFilter {
+        refusal.status(400).code(Some("content_filter"), Some("invalid_request_error"))
+    } else {
+        refusal
+    };
     let (screen, said) = (&gateway.screen, error.message.expose());
     let refusal = match (said.is_empty(), class.is_of_the_channel()) {
         (true, _) => refusal,
@@ -136,4 +142,26 @@ pub(crate) fn head(status: StatusCode, headers: &HeaderMap) -> Response<()> {
     *head.status_mut() = status;
     head.headers_mut().extend(passed(headers));
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promises::Bench;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_error_of_an_upstream_has_a_code_of_its_own() {
+        let bench = Bench::new(|_| {});
+        for class in UpstreamClass::ALL {
+            for body in [&b""[..], br#"{"error":{"message":"no"}}"#] {
+                let refusal = said(&bench.gateway, class, Private::of(b""), &UpstreamError::read(0, body));
+                assert!(refusal.code_word() != "gateway_error" && refusal.status >= 400, "{class:?}: {refusal:?}");
+            }
+        }
+        for limit in [Limit::Idle, Limit::Total, Limit::Linger, Limit::Draining] {
+            assert_ne!(attempt::limited(limit).code_word(), "gateway_error", "{limit:?}");
+        }
+        let filtered = bench.chat("sim:content_policy").await;
+        assert_eq!((filtered.status(), filtered.error()["code"].as_str()), (400, Some("content_filter")));
+    }
 }

@@ -50,6 +50,13 @@ pub struct Used {
     pub amount: u64,
 }
 
+impl Used {
+    /// What it takes of a day.
+    fn spent(&self) -> Spent {
+        if self.charged { Spent { requests: 1, tokens: self.tokens, amount: self.amount } } else { Spent::default() }
+    }
+}
+
 /// Why a call does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocked {
@@ -288,13 +295,17 @@ impl Gate {
         let at = held.at.steady;
         self.requests.correct(at, 1, u64::from(used.asked));
         self.tokens.correct(at, held.tokens, used.tokens);
-        let spent = if used.charged { Spent { requests: 1, tokens: used.tokens, amount: used.amount } } else { Spent::default() };
-        self.book.correct(held.page, Spent { requests: 1, tokens: held.tokens, amount: held.amount }, spent);
+        self.book.correct(held.page, Spent { requests: 1, tokens: held.tokens, amount: held.amount }, used.spent());
         self.callers.ended(caller, at, used.asked);
         if used.asked {
             let took = now.steady.saturating_sub(at).clamp(0, LONGEST_MS);
             self.usual_ms = (self.usual_ms * 7 + took) / 8;
         }
+    }
+
+    /// A call that had ended was still counted with what it might cost; now that is known.
+    pub fn correct(&mut self, held: &Held, counted: &Used, used: &Used) {
+        self.book.correct(held.page, counted.spent(), used.spent());
     }
 
     /// What its day has used and holds.

@@ -135,12 +135,17 @@ impl Joins {
             (Belonging::ReplayGone, Some(earlier)) => Place::ReplayGone(earlier.id),
             _ => {
                 self.relieve(&mut state);
-                outlet.keep(Kept::new(Arc::clone(&self.budget)));
+                self.keep(outlet);
                 let entry = Arc::new(Entry { id, kid: kid.clone(), said, outlet: outlet.clone(), names: Mutex::default() });
                 let suspected = state.add(&entry, Instant::now() + self.terms.window);
                 Place::New { entry, suspected }
             }
         }
+    }
+
+    /// From now on this answer is kept.
+    pub(crate) fn keep(&self, outlet: &Outlet) {
+        outlet.keep(Kept::new(Arc::clone(&self.budget)));
     }
 
     /// Gives the oldest answers up before memory is short.

@@ -17,7 +17,7 @@ use std::{
 
 use tokio::time::Instant;
 use weir_core::{
-    Clock, KeyId, LimitKind, LimitScope, Limits, Timestamp,
+    Clock, KeyId, LimitKind, LimitScope, Limits, RequestId, Timestamp,
     limit::{Ask, Blocked, CallerUse, Day, Gate, Held, Now, Opens, Spent, Standing, Steady, Used},
 };
 use weir_store::RecentCall;
@@ -29,6 +29,8 @@ use crate::door::Need;
 
 /// A key, its parent, its account and its group.
 const HOLDERS: usize = 4;
+/// Open tasks whose ends correct their days; what is held for others stays counted until their day is over.
+const TASKS: usize = 65_536;
 
 /// Whose limits a call must meet.
 #[derive(Debug, Clone)]
@@ -93,6 +95,17 @@ struct State {
     /// Calls of the last minute before this process began, until their holder is first seen.
     before: HashMap<(LimitScope, String), Vec<(Timestamp, u64)>>,
     line: line::Line,
+    /// What tasks are counted with until they end, by the calls that submitted them.
+    tasks: HashMap<RequestId, Stay>,
+}
+
+/// How an open task is counted.
+#[derive(Debug)]
+enum Stay {
+    /// As its call, which is still running. It may have ended before that: with this cost.
+    Submitting(Option<Used>),
+    /// So much, at these gates.
+    Counted(Vec<(usize, Held)>, Used),
 }
 
 /// All limits of one gateway.
@@ -135,6 +148,7 @@ impl Limiter {
             places: Default::default(),
             before: by_holder,
             line: line::Line::default(),
+            tasks: HashMap::new(),
         };
         Self { clock, began: Instant::now(), state: Mutex::new(state) }
     }
@@ -196,6 +210,31 @@ impl Limiter {
     pub(crate) fn is_shared(&self, kid: &KeyId) -> bool {
         let (state, now) = self.lock();
         state.places[0].get(kid.as_str()).is_some_and(|place| state.gates[*place].callers.active(now.steady) > 1)
+    }
+
+    /// This call submits a task.
+    pub(crate) fn submits(&self, call: RequestId) {
+        let (mut state, _) = self.lock();
+        if state.tasks.len() < TASKS {
+            state.tasks.insert(call, Stay::Submitting(None));
+        }
+    }
+
+    /// A task has ended: what it cost takes the place of what it was counted with.
+    pub(crate) fn task_ended(&self, call: RequestId, used: &Used) {
+        let (mut state, now) = self.lock();
+        match state.tasks.remove(&call) {
+            Some(Stay::Counted(held, counted)) => {
+                for (place, held) in &held {
+                    state.gates[*place].correct(held, &counted, used);
+                }
+                state.let_in(now, Some(&held));
+            }
+            Some(Stay::Submitting(_)) => {
+                state.tasks.insert(call, Stay::Submitting(Some(*used)));
+            }
+            None => {}
+        }
     }
 
     fn end(&self, wanted: &Wanted, held: &[(usize, Held)], used: &Used) {
@@ -327,6 +366,22 @@ impl Permit<'_> {
     pub(crate) fn end(mut self, used: &Used) {
         let held = std::mem::take(&mut self.entered.held);
         self.limiter.end(&self.wanted, &held, used);
+    }
+
+    /// The call ended that submitted a task; `may_cost` is what its task counts with until that has ended, too. `None`: it has.
+    pub(crate) fn end_submission(self, call: RequestId, used: &Used, may_cost: Option<&Used>) {
+        let (mut state, _) = self.limiter.lock();
+        let counted = match (state.tasks.remove(&call), may_cost) {
+            // It ended before its call did.
+            (Some(Stay::Submitting(Some(cost))), _) => cost,
+            (Some(Stay::Submitting(None)), Some(counted)) => {
+                state.tasks.insert(call, Stay::Counted(self.entered.held.clone(), *counted));
+                *counted
+            }
+            (_, counted) => *counted.unwrap_or(used),
+        };
+        drop(state);
+        self.end(&counted);
     }
 }
 

@@ -37,6 +37,11 @@ impl Driven {
         Self { outlet, closer, size: SizeHint::default(), numbered, parted: None }
     }
 
+    #[cfg(test)]
+    pub(super) fn outlet(&self) -> &Outlet {
+        &self.outlet
+    }
+
     /// Its client's connection, for whoever repeats the request.
     pub(crate) fn on(self, line: &Line) -> Self {
         line.carry(&self.outlet);

@@ -45,6 +45,8 @@ pub(super) struct Gap {
     pub(super) closed_at: Option<Instant>,
     /// The answer has a head.
     pub(super) begun: bool,
+    /// Nobody came back within the linger: nobody joins any more, the upstream is being cancelled.
+    pub(super) abandoned: bool,
     /// Somebody was told that the call goes on and can be joined.
     pub(super) promised: bool,
     /// The first client's connection.
@@ -124,6 +126,12 @@ impl Gap {
             }
             _ => alone && !self.gone && self.since.is_some_and(|since| since.elapsed() >= WAITED),
         }
+    }
+
+    /// Whether somebody may still read the answer from its first piece on.
+    pub(super) fn is_open(&self) -> bool {
+        let ended = self.outcome.is_some();
+        (ended || !self.abandoned) && self.kept.as_ref().is_some_and(|kept| kept.is_from_the_first())
     }
 
     pub(super) fn keep(&mut self, piece: &[u8], weight: Weight) -> bool {

@@ -256,6 +256,13 @@ impl Outlet {
         !gap.attended()
     }
 
+    /// Nobody came back in time: from now on nobody does, until the call has ended. `false` if somebody reads all the same.
+    pub(crate) fn abandon(&self) -> bool {
+        let mut gap = self.gap();
+        gap.abandoned = !gap.attended();
+        gap.abandoned
+    }
+
     /// Whether nobody reads.
     pub(crate) fn is_gone(&self) -> bool {
         !self.gap().attended()
@@ -329,7 +336,7 @@ impl Outlet {
         let gap = self.gap();
         Standing {
             outcome: gap.outcome,
-            kept: gap.kept.as_ref().is_some_and(|kept| kept.is_from_the_first()),
+            kept: gap.is_open(),
             left: (!gap.attended() || gap.hung_up && gap.seats.is_none()) && (!gap.delivered || gap.is_lost()),
         }
     }
@@ -361,8 +368,7 @@ impl Outlet {
         // Whoever polls the call now does so with this lock.
         let mut drive = self.drive();
         let mut gap = self.gap();
-        let kept = gap.kept.as_ref().is_some_and(|kept| kept.is_from_the_first());
-        if !kept || gap.outcome.is_some_and(|outcome| !outcome.charged) {
+        if !gap.is_open() || gap.outcome.is_some_and(|outcome| !outcome.charged) {
             return None;
         }
         let seat = gap.share().take(0)?;
@@ -371,5 +377,30 @@ impl Outlet {
         drop(gap);
         drive.leave(closer);
         Some(Reader { outlet: self.clone(), seat, running })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::joins::Joins;
+
+    #[tokio::test]
+    async fn d3_nobody_joins_a_call_that_was_given_up_and_none_is_given_up_that_somebody_reads() {
+        let (closer, joins) = (Closer::default(), Joins::new(crate::Replay::default()));
+        let driven = Driven::new(closer.clone(), None, |outlet| {
+            joins.keep(&outlet);
+            Box::pin(std::future::pending())
+        });
+        let outlet = driven.outlet().clone();
+        assert!(!outlet.abandon(), "its first client reads");
+        drop(driven);
+        let reader = outlet.attach(&closer).unwrap();
+        assert!(!outlet.abandon(), "somebody came back");
+        drop(reader);
+        assert!(outlet.abandon());
+        assert!(outlet.attach(&closer).is_none() && !outlet.standing().kept, "it is being cancelled");
+        outlet.close(Outcome { charged: true, complete: false });
+        assert!(outlet.attach(&closer).is_some(), "what was charged can be read");
     }
 }

@@ -72,7 +72,7 @@ pub(super) async fn look(gateway: &Arc<Gateway>, task: TaskRecord) -> Result<Opt
     let seen = screened(gateway, seen);
     blocking(gateway, move |gateway| {
         let (now, roll) = (gateway.clock.now(), gateway.dice.roll());
-        let changed = gateway.books.change_task(task.call, now, |task| {
+        let changed = super::change(gateway, task.call, now, |task| {
             let mut task = task.clone();
             if task.state == TaskState::Submitted && task.upstream_id.is_none() {
                 // Whoever submitted it never came to say how that went.

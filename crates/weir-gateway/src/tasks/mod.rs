@@ -12,8 +12,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use weir_core::{Route, TaskRecord, TaskShape, Verdict};
-use weir_store::Principal;
+use weir_core::{ChargeFacts, Charged, RequestId, Route, TaskRecord, TaskShape, Timestamp, Verdict, limit::Used};
+use weir_store::{Principal, StoreError};
 use weir_wire::tasks::Adapter;
 
 pub(crate) use own::{TaskPath, answer};
@@ -26,6 +26,32 @@ use crate::{Gateway, lanes::Lane, refusal::Refusal};
 async fn blocking<T: Send + 'static>(gateway: &Arc<Gateway>, work: impl FnOnce(&Gateway) -> T + Send + 'static) -> Result<T, Refusal> {
     let gateway = Arc::clone(gateway);
     tokio::task::spawn_blocking(move || work(&gateway)).await.map_err(|_| Refusal::of(Verdict::GatewayInternal))
+}
+
+/// Changes a task's row; if that ends it, the limits of its key learn what it cost.
+fn change(
+    gateway: &Gateway,
+    call: RequestId,
+    now: Timestamp,
+    with: impl FnOnce(&TaskRecord) -> TaskRecord,
+) -> Result<Option<TaskRecord>, StoreError> {
+    let changed = gateway.books.change_task(call, now, with)?;
+    if let Some(task) = &changed {
+        ended(gateway, task);
+    }
+    Ok(changed)
+}
+
+/// What a task that has ended cost takes the place of what it held.
+fn ended(gateway: &Gateway, task: &TaskRecord) {
+    if task.charge.charged != Charged::Pending {
+        gateway.limiter.task_ended(task.call, &cost(&task.charge));
+    }
+}
+
+/// What a charge takes of a day.
+fn cost(charge: &ChargeFacts) -> Used {
+    Used { asked: true, charged: charge.charged == Charged::Yes, tokens: 0, amount: charge.amount.0.unsigned_abs() }
 }
 
 /// How a channel is spoken to about jobs of this shape.

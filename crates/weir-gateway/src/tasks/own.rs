@@ -188,7 +188,7 @@ async fn delete(gateway: &Arc<Gateway>, task: TaskRecord) -> Result<Said, Refusa
     }
     let call = task.call;
     let changed = blocking(gateway, move |gateway| {
-        gateway.books.change_task(call, gateway.clock.now(), |task| TaskRecord { removed: true, ..task.clone() })
+        super::change(gateway, call, gateway.clock.now(), |task| TaskRecord { removed: true, ..task.clone() })
     });
     changed.await?.map_err(|_| Refusal::of(Verdict::GatewayInternal))?;
     Ok(json(&wire::deleted(&task)))

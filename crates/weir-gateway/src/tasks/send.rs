@@ -12,7 +12,11 @@ use weir_wire::{
     tasks::{self as wire, Adapter},
 };
 
-use super::{adapter_of, address, blocking, look::screen, tell::say};
+use super::{
+    adapter_of, address, blocking,
+    look::screen,
+    tell::{Form, say},
+};
 use crate::{
     Gateway,
     accept::{Arrival, Asked},
@@ -46,6 +50,7 @@ pub(super) struct Submission<'a> {
     /// The upstream's id of the job that this one is made of.
     pub(super) made_of: Option<String>,
     pub(super) task: TaskRecord,
+    pub(super) form: Form,
 }
 
 impl Submission<'_> {
@@ -99,7 +104,7 @@ impl Submission<'_> {
         let call = self.task.call;
         let changed = blocking(self.gateway, move |gateway| {
             let now = gateway.clock.now();
-            gateway.books.change_task(call, now, |task| {
+            super::change(gateway, call, now, |task| {
                 let mut task = task.clone();
                 with(&mut task, now);
                 task
@@ -163,7 +168,7 @@ impl Submission<'_> {
         self.gateway.task_news.notify_one();
         live.record.charge = self.task.charge;
         (live.record.verdict, live.record.ended_by) = (Verdict::Ok, Side::Done);
-        say(&self.task, live).await;
+        say(&self.task, self.form, live).await;
         Ok(())
     }
 

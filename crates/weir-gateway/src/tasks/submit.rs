@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::header;
 use weir_core::{
-    Amount, CallRecord, Outcome, Price, RequestId, Route, Scenario, Side, TaskRecord, TaskShape, TaskState, Timestamp, Usage, Verdict,
+    Amount, CallRecord, Charged, Outcome, Price, RequestId, Route, Scenario, Side, TaskRecord, TaskShape, TaskState, Timestamp, Usage,
+    Verdict,
     limit::Used,
     task::{Oddities, TaskAsk},
 };
@@ -12,11 +13,11 @@ use weir_store::{Earlier, Hold, NotMade, Principal};
 use weir_wire::{Scope, tasks as wire};
 
 use super::{
-    adapter_of, blocking,
+    adapter_of, blocking, cost,
     look::lane_of,
     owned,
     send::Submission,
-    tell::{duplicate, join, name, say},
+    tell::{Form, duplicate, join, name, say},
 };
 use crate::{
     ClientGone, Duplicates, Gateway, Streams,
@@ -62,9 +63,13 @@ pub(crate) async fn submit(
     let admitted = admit::model(gateway, principal, &asked.peek)?;
     let most = most(&admitted, &ask)?;
     let policy = gateway.settings.policies.of(record.scenario);
-    if shape == TaskShape::Images {
-        // The wish is weir's to fulfil, and who does not wait for the answer sets it no limit.
+    let form = Form::of(&arrival.head.headers);
+    if form == Form::Accepted {
+        // The wish is weir's to fulfil.
         arrival.head.headers.remove("prefer");
+    }
+    if shape == TaskShape::Images {
+        // Who does not wait for the answer sets it no limit.
         record.client.read_timeout_s = None;
     }
     let limits = CallLimits::of(gateway, record.route, record, &asked.peek.model, policy, arrival.began);
@@ -92,17 +97,18 @@ pub(crate) async fn submit(
             attempts.said(turn.lane, Outcome::Nothing);
             permit.end(&admit::UNUSED);
             return match not_begun {
-                NotBegun::Earlier(task) => join(&task, &mut live).await,
+                NotBegun::Earlier(task) => join(&task, form, &mut live).await,
                 NotBegun::Refused(refusal) => Err(refusal),
             };
         }
     };
+    gateway.limiter.submits(arrival.id);
     name(&task, live.reply);
     let made_of = source.and_then(|(task, _)| task.upstream_id);
-    let submission = Submission { gateway, arrival, asked: &asked, made_of, task };
-    let ended = finish(submission, attempts, turn, &limits, &mut live).await;
-    end(permit, live.record);
-    ended
+    let submission = Submission { gateway, arrival, asked: &asked, made_of, task, form };
+    let finished = finish(submission, attempts, turn, &limits, &mut live).await;
+    end(permit, live.record, arrival.id);
+    finished
 }
 
 /// Sends what is recorded and answers; pictures that nobody waits for are answered first, and the rest of the call is the task's.
@@ -118,7 +124,7 @@ async fn finish(
     }
     live.record.charge = submission.task.charge;
     (live.record.verdict, live.record.ended_by) = (Verdict::Ok, Side::Done);
-    say(&submission.task, live).await;
+    say(&submission.task, submission.form, live).await;
     if let Err(refusal) = submission.run(attempts, turn, limits, live).await {
         refusal.note(live.record);
     }
@@ -145,12 +151,9 @@ async fn source(gateway: &Arc<Gateway>, arrival: &Arrival, principal: &Principal
 
 /// The task that a request becomes: every video, and a picture that nobody wants to wait for.
 pub(crate) fn shape_of(arrival: &Arrival) -> Option<TaskShape> {
-    let prefers = || {
-        let lines = arrival.head.headers.get_all("prefer").iter().filter_map(|line| line.to_str().ok());
-        lines.flat_map(|line| line.split(',')).any(|wish| wish.trim().eq_ignore_ascii_case("respond-async"))
-    };
     let pictures = matches!(arrival.route, Route::ImageGenerations | Route::ImageEdits);
-    arrival.route.task().or_else(|| (pictures && prefers()).then_some(TaskShape::Images))
+    let waits = || Form::of(&arrival.head.headers) == Form::Own;
+    arrival.route.task().or_else(|| (pictures && !waits()).then_some(TaskShape::Images))
 }
 
 /// What the request asks for, as far as it is paid for.
@@ -172,10 +175,10 @@ fn most(admitted: &Admitted, ask: &TaskAsk) -> Result<(Usage, Amount), Refusal> 
 }
 
 /// What a submission takes of its limits: what it holds counts against the day at once, since nobody waits here for its end.
-fn end(permit: Permit<'_>, record: &CallRecord) {
-    let held = record.charge.charged != weir_core::Charged::No;
-    let amount = if held { record.charge.held.0.unsigned_abs() } else { 0 };
-    permit.end(&Used { asked: !record.attempts.is_empty(), charged: held, tokens: 0, amount });
+fn end(permit: Permit<'_>, record: &CallRecord, call: RequestId) {
+    let used = Used { asked: !record.attempts.is_empty(), ..cost(&record.charge) };
+    let held = Used { charged: true, amount: record.charge.held.0.unsigned_abs(), ..used };
+    permit.end_submission(call, &used, (record.charge.charged == Charged::Pending).then_some(&held));
 }
 
 /// What is wanted and what it may cost.

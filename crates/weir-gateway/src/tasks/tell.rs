@@ -1,12 +1,29 @@
 //! What the client of a submission is told: its task, and the task that it repeats.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use weir_core::{Side, TaskRecord, TaskShape, Verdict};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use weir_core::{Side, TaskRecord, Verdict};
 use weir_wire::tasks as wire;
 
 use super::address;
 use crate::{refusal::Refusal, reply::Reply, talk::Live};
+
+/// How a submission is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As the API does whose path it is: 200.
+    Own,
+    /// As a client asked that does not want to wait (`Prefer: respond-async`): 202, and where to ask.
+    Accepted,
+}
+
+impl Form {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let lines = headers.get_all("prefer").iter().filter_map(|line| line.to_str().ok());
+        let is_wished = lines.flat_map(|line| line.split(',')).any(|wish| wish.trim().eq_ignore_ascii_case("respond-async"));
+        if is_wished { Self::Accepted } else { Self::Own }
+    }
+}
 
 /// The refusal of what was submitted already.
 pub(super) fn duplicate(task: &TaskRecord) -> Refusal {
@@ -15,12 +32,12 @@ pub(super) fn duplicate(task: &TaskRecord) -> Refusal {
 }
 
 /// Answers with the task that is there already.
-pub(super) async fn join(task: &TaskRecord, live: &mut Live<'_>) -> Result<(), Refusal> {
+pub(super) async fn join(task: &TaskRecord, form: Form, live: &mut Live<'_>) -> Result<(), Refusal> {
     name(task, live.reply);
     note(live.reply, "x-weir-duplicate-of", &task.id());
     tracing::info!(task.id = %task.id(), call.id = %live.record.id, "answered an equal submission with the task that was there");
     (live.record.verdict, live.record.ended_by) = (Verdict::TaskDuplicate, Side::Done);
-    say(task, live).await;
+    say(task, form, live).await;
     Ok(())
 }
 
@@ -39,12 +56,12 @@ pub(super) fn name(task: &TaskRecord, reply: &mut Reply) {
 }
 
 /// The task itself, as the whole answer.
-pub(super) async fn say(task: &TaskRecord, live: &mut Live<'_>) {
+pub(super) async fn say(task: &TaskRecord, form: Form, live: &mut Live<'_>) {
     let mut head = Response::new(());
-    *head.status_mut() = if task.shape == TaskShape::Images { StatusCode::ACCEPTED } else { StatusCode::OK };
+    *head.status_mut() = if form == Form::Accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let body = Bytes::from(wire::show(task, None).to_string());
-    if task.shape == TaskShape::Images {
+    if form == Form::Accepted {
         note(live.reply, "preference-applied", "respond-async");
         note(live.reply, "location", &address(task));
     }

@@ -125,3 +125,27 @@ async fn d3_with_finish_the_answer_is_kept_for_whoever_comes_back_late() {
     }
     assert_eq!((bench.upstream_calls(), bench.charges()), (2, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn d3_who_comes_at_the_instant_the_linger_ends_joins_or_makes_a_call_of_its_own_and_never_gets_an_error() {
+    for (stream, extra) in [(true, ""), (false, ""), (true, MARK), (false, MARK), (false, KEY), (true, KEY)] {
+        let mut calls = Vec::new();
+        for after in [9_998, 9_999, 10_000, 10_001, 10_002] {
+            let bench = Bench::new(|_| {});
+            let body = body("sim:tokens=4,first_byte=15s", stream);
+            bench.give_up(if extra == KEY { KEY } else { "" }, &body, secs(1)).await;
+            sleep(Duration::from_millis(after)).await;
+            let read = bench.post(extra, &body).await;
+            assert_eq!(read.status(), 200, "{after} ms, stream={stream}, {extra}: {}", read.body);
+            bench.gateway.closer.idle().await;
+            assert_eq!(bench.charges(), 1, "{after} ms, stream={stream}, {extra}");
+            let left = bench.calls().into_iter().map(|call| call.record).find(|record| record.verdict == Verdict::ClientLeft);
+            calls.push(bench.calls().len());
+            if let Some(left) = left {
+                assert_eq!((left.status, left.error_code.as_deref(), left.charge.charged), (499, Some("client_left"), Charged::No));
+            }
+            bench.audited();
+        }
+        assert!(calls.is_sorted() && calls[0] == 1 && calls[4] == 2, "{calls:?}");
+    }
+}

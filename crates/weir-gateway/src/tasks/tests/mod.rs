@@ -1,5 +1,6 @@
 //! Laws of tasks on a whole gateway, in simulated time: one submission, one charge at most, and an end that is known without the client.
 
+mod days;
 mod hard;
 mod pictures;
 
@@ -103,6 +104,29 @@ async fn r14_a_video_has_an_id_from_the_first_answer_on_and_is_charged_when_it_i
     assert_eq!((content.status(), content.header("content-type")), (200, Some("video/mp4")));
     assert_eq!((bench.sim.tasks(), bench.spent(&task)), (1, 8_000));
     bench.audit(&task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_whoever_asks_not_to_wait_gets_202_with_the_task_and_whoever_does_not_gets_the_apis_own_200() {
+    for (path, shape, body) in [
+        ("/v1/videos", TaskShape::Videos, r#"{"model":"sim:task_slow=5s","prompt":"a lantern","seconds":"8"}"#),
+        ("/v1/video/generations", TaskShape::Generations, r#"{"model":"sim:task_slow=5s","prompt":"a lantern","duration":5}"#),
+    ] {
+        let bench = Bench::new(priced);
+        for (prefer, status, applied) in [("", 200, None), ("prefer: wait=5, Respond-Async\r\n", 202, Some("respond-async"))] {
+            let read = bench.send("POST", path, prefer, body).await;
+            assert_eq!((read.status(), read.header("preference-applied")), (status, applied), "{path}: {}", read.body);
+            let id = read.header("x-weir-task-id").unwrap();
+            let shown = json(&read);
+            assert!([&shown["id"], &shown["task_id"]].contains(&&Value::from(id)), "{path}: {shown}");
+            assert_eq!(read.header("location").map(str::to_owned), applied.map(|_| format!("{path}/{id}")));
+            // The body is the API's own either way: a client that knows only that reads it.
+            let later = json(&bench.get(&format!("{path}/{id}")).await);
+            assert_eq!((&later["id"], &later["object"], &later["model"]), (&shown["id"], &shown["object"], &shown["model"]), "{path}");
+            let call = bench.record(read.id());
+            assert_eq!((TaskRecord::id_of(shape, call.id), call.status), (id.to_owned(), status));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
