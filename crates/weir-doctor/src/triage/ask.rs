@@ -33,7 +33,8 @@ const CHARGED: Missing = missing("charge.state", "是否扣费", "whether it was
 const TASK: Missing = missing("task.id", "任务 ID", "the task's id");
 const RANGE: Missing = missing("batch", "批量:并发数、从第几条到第几条", "for the batch: concurrency, and from which line to which");
 const CALLER: Missing = missing("caller", "同一把 Key 还有谁在用", "who else uses the same key");
-const LIMITS: Missing = missing("limits.reset_at", "429 里的恢复时间(resetAt 或 Retry-After)", "when the 429 said to come back (resetAt or Retry-After)");
+const LIMITS: Missing =
+    missing("limits.reset_at", "429 里的恢复时间(resetAt 或 Retry-After)", "when the 429 said to come back (resetAt or Retry-After)");
 const TOOK: Missing = missing("timing.total", "等了多久才失败(秒)", "how long it took until it failed (seconds)");
 const TIMEOUT: Missing = missing("client.read_timeout_s", "客户端设的超时(秒)", "the timeout that the client has set (seconds)");
 const END: Missing = missing("stream_obs.end_marker", "流里最后一行是什么类型(有没有 [DONE])", "whether the stream's last line was [DONE]");

@@ -30,7 +30,9 @@ pub(super) fn of(text: &str, main: Option<&Exchange>) -> (Client, Option<String>
     let library = || split(LIBRARY.as_ref()?, text);
     let sdk = library().map(|(name, version)| version.map_or(name.clone(), |version| format!("{name} {version}"))).or_else(|| stack(text));
     // A browser's words name no program of ours; what the person says does.
-    let agent = agent.filter(|(name, _)| name != "Mozilla").or_else(|| asked.filter(|a| a.starts_with("Mozilla")).map(|_| ("browser".to_owned(), None)));
+    let agent = agent
+        .filter(|(name, _)| name != "Mozilla")
+        .or_else(|| asked.filter(|a| a.starts_with("Mozilla")).map(|_| ("browser".to_owned(), None)));
     let client = match agent {
         Some(agent) if agent.0 == "browser" => named().or(Some(agent)),
         Some(agent) => Some(agent),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use weir_core::{
     Charged,
     evidence::{
-        ChargeEvidence, Client, EndMarkerSeen, Evidence, Fact, Label, Level, LimitKind, Limits, Moment, Redaction, RequestFacts, Retry, SchemaName,
-        Source, Status, StreamObserved, TaskFacts, TaskState, Text, VerdictFacts, ViaProxy, is_kept_header,
+        ChargeEvidence, Client, EndMarkerSeen, Evidence, Fact, Label, Level, LimitKind, Limits, Moment, Redaction, RequestFacts, Retry,
+        SchemaName, Source, Status, StreamObserved, TaskFacts, TaskState, Text, VerdictFacts, ViaProxy, is_kept_header,
     },
     redact::{Audience, RULESET, is_private_host},
     verdict,
@@ -54,7 +54,8 @@ impl Maker<'_> {
 pub(super) fn of(triage: &Triage, setting: &Setting<'_>) -> Option<Evidence> {
     let mut maker = Maker { setting, dropped: Vec::new() };
     let facts = &triage.facts;
-    let (error_code, error_text) = (maker.label("error_code", facts.error_code.as_deref()), maker.text("error_text", facts.error_text.as_deref()));
+    let (error_code, error_text) =
+        (maker.label("error_code", facts.error_code.as_deref()), maker.text("error_text", facts.error_text.as_deref()));
     let mut evidence = Evidence {
         schema: SchemaName::V1,
         evidence_id: triage.evidence_id,
@@ -208,7 +209,8 @@ fn observed(maker: &mut Maker<'_>, triage: &Triage) -> Option<StreamObserved> {
 fn headers(maker: &mut Maker<'_>, triage: &Triage) -> BTreeMap<String, Text<128>> {
     let audience = maker.setting.audience;
     let kept = triage.facts.headers.iter().filter(|(name, _)| is_kept_header(name, audience) && !name.eq_ignore_ascii_case("via"));
-    let made: Vec<_> = kept.take(HEADERS).filter_map(|(name, value)| Some((name.to_ascii_lowercase(), maker.text(name, Some(value))?))).collect();
+    let made: Vec<_> =
+        kept.take(HEADERS).filter_map(|(name, value)| Some((name.to_ascii_lowercase(), maker.text(name, Some(value))?))).collect();
     made.into_iter().collect()
 }
 

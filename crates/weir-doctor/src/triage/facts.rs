@@ -65,30 +65,81 @@ pattern!(
     r#"(?i)\\?"stream\\?"\s*:\s*(true|false)|\bstream(?:ing)?\s*[=:]\s*['"]?(true|false|1|0|on|off)\b|(非流式|不流式|关闭流式|关了流式|流式|streaming|event-stream)"#
 );
 pattern!(CODE, r#"(?i)['"]?(?:error[_.]?)?code['"]?\s*[:=]\s*['"]?([A-Za-z][A-Za-z0-9_.:-]{2,63})"#);
-pattern!(HOST, r"(?i)(?:https?|wss?)://([A-Za-z0-9.-]+(?::\d{2,5})?)|\b(?:host|base_?url|upstream)\s*[:=]\s*['\x22]?([a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?)");
-pattern!(PATH, r"(?i)((?:/[A-Za-z0-9_-]+){0,3}/(?:chat/completions|completions|responses|messages|embeddings|images/\w+|videos?(?:/generations)?|audio/\w+|models|rerank|moderations))\b");
+pattern!(
+    HOST,
+    r"(?i)(?:https?|wss?)://([A-Za-z0-9.-]+(?::\d{2,5})?)|\b(?:host|base_?url|upstream)\s*[:=]\s*['\x22]?([a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?)"
+);
+pattern!(
+    PATH,
+    r"(?i)((?:/[A-Za-z0-9_-]+){0,3}/(?:chat/completions|completions|responses|messages|embeddings|images/\w+|videos?(?:/generations)?|audio/\w+|models|rerank|moderations))\b"
+);
 pattern!(WEIR_ID, r"\b(wr_[0-9a-hjkmnp-tv-z]{26})\b");
 pattern!(
     REQUEST_ID,
     r#"(?i)\b(req[_-][A-Za-z0-9_-]{8,64})\b|(?:x-)?request[-_ ]?id['"]?\s*[:=]?\s*['"(]?([A-Za-z0-9_-]{10,72})|请求 ?id\s*[:：]?\s*([A-Za-z0-9_-]{10,72})|\b(chatcmpl-[A-Za-z0-9_-]{8,64}|gen-[A-Za-z0-9_-]{10,64}|msg_[A-Za-z0-9_]{10,64})\b|trace[-_ ]?id['"]?\s*[:=]\s*['"]?([A-Za-z0-9_-]{10,72})"#
 );
-pattern!(EDGE_ID, r"(?i)cf-ray:?\s*['\x22]?([0-9a-f]{16}(?:-[A-Z]{3})?)|ray id:?\s*(?:<[^>]*>)?\s*([0-9a-f]{16})|x-amz(?:n-requestid|-cf-id):\s*([A-Za-z0-9_=+/-]{16,80})");
-pattern!(TASK_ID, r#"(?i)\b((?:task|video|job|cgt|imgtask)[_-][A-Za-z0-9_-]*\d[A-Za-z0-9_-]{4,64})|(?:task|job)[_ ]?id['"]?\s*[:=]\s*['"]?([A-Za-z0-9_-]{6,64})|任务\s*(?:id|编号|号)?\s*(?:是|为)?\s*[:：]?\s*([A-Za-z0-9][A-Za-z0-9_-]{7,64})"#);
-pattern!(RETRY_LINE, r"(?i)retrying (?:request|in|after|\()|will retry|retry attempt|attempt #?\d+ (?:failed|of)|重试第|第 ?\d+ ?次重试|retry #\d");
-pattern!(RETRY_COUNT, r"(?i)x-stainless-retry-count:\s*(\d{1,2})|retried (\d{1,2}) times|重试了? ?(\d{1,2}) ?次|试了 ?(\d{1,2}) ?次|after (\d{1,2}) (?:retries|attempts)|max_retries[=: ]+(\d{1,2})|(\d{1,2}) ?次重试|reached max retries: (\d{1,2})|点了? ?(\d{1,2}) ?次");
-pattern!(READ_TIMEOUT, r"(?i)x-stainless-read-timeout:\s*(\d{1,5})|read timeout=?\s*(\d{1,5})|(?:request_?)?timeout\s*[=:]\s*(\d{1,5})(?:\.\d+)?\b|超时(?:时间|设置|设)?(?:设|为|是|了|成)*\s*[:：]?\s*(\d{1,5}) ?(?:秒|s\b)|--max-time (\d{1,5})|-m (\d{1,4}) ");
-pattern!(TOOK_S, r"(?i)(?:took|after|elapsed|request_time|rt|time_total|total)[=: ]+(\d{1,5}(?:\.\d{1,6})?) ?(?:s|sec|seconds|secs)?\b(?: |,|$|\))|(\d{1,4}(?:\.\d+)?) ?(?:秒|seconds?)(?:后|左右|就|整|时)?");
-pattern!(TOOK_MS, r"(?i)(?:took|after|elapsed|duration(?:_ms)?|latency(?:_ms)?|use_time)[=:\x22 ]+(\d{1,8}) ?(?:ms|milliseconds?)\b");
+pattern!(
+    EDGE_ID,
+    r"(?i)cf-ray:?\s*['\x22]?([0-9a-f]{16}(?:-[A-Z]{3})?)|ray id:?\s*(?:<[^>]*>)?\s*([0-9a-f]{16})|x-amz(?:n-requestid|-cf-id):\s*([A-Za-z0-9_=+/-]{16,80})"
+);
+pattern!(
+    TASK_ID,
+    r#"(?i)\b((?:task|video|job|cgt|imgtask)[_-][A-Za-z0-9_-]*\d[A-Za-z0-9_-]{4,64})|(?:task|job)[_ ]?id['"]?\s*[:=]\s*['"]?([A-Za-z0-9_-]{6,64})|任务\s*(?:id|编号|号)?\s*(?:是|为)?\s*[:：]?\s*([A-Za-z0-9][A-Za-z0-9_-]{7,64})"#
+);
+pattern!(
+    RETRY_LINE,
+    r"(?i)retrying (?:request|in|after|\()|will retry|retry attempt|attempt #?\d+ (?:failed|of)|重试第|第 ?\d+ ?次重试|retry #\d"
+);
+pattern!(
+    RETRY_COUNT,
+    r"(?i)x-stainless-retry-count:\s*(\d{1,2})|retried (\d{1,2}) times|重试了? ?(\d{1,2}) ?次|试了 ?(\d{1,2}) ?次|after (\d{1,2}) (?:retries|attempts)|max_retries[=: ]+(\d{1,2})|(\d{1,2}) ?次重试|reached max retries: (\d{1,2})|点了? ?(\d{1,2}) ?次"
+);
+pattern!(
+    READ_TIMEOUT,
+    r"(?i)x-stainless-read-timeout:\s*(\d{1,5})|read timeout=?\s*(\d{1,5})|(?:request_?)?timeout\s*[=:]\s*(\d{1,5})(?:\.\d+)?\b|超时(?:时间|设置|设)?(?:设|为|是|了|成)*\s*[:：]?\s*(\d{1,5}) ?(?:秒|s\b)|--max-time (\d{1,5})|-m (\d{1,4}) "
+);
+pattern!(
+    TOOK_S,
+    r"(?i)(?:took|elapsed|request_time|\brt|time_total|timed out after|after waiting|waited)[=: ]+(\d{1,5}(?:\.\d{1,6})?) ?(?:s|sec|seconds|secs)?\b|(?:等了?|耗时|用时|大?约|大概|第|过了?|到) ?(\d{1,4}(?:\.\d+)?) ?秒|(\d{1,4}(?:\.\d+)?) ?秒(?:后|左右|就|整|时)"
+);
+pattern!(
+    TOOK_MS,
+    r"(?i)(?:took|after|elapsed|duration|latency|use_time)[=:\x22 ]+(\d{1,8}) ?(?:ms|milliseconds?)\b|(?:duration|latency|took|elapsed|total)_ms[\x22']?\s*[=:]\s*(\d{1,8})"
+);
 pattern!(KEY_MASK, r"(sk-wr-[0-9a-z]{8}-…|(?:sk|gsk|xai|hf|AIza)[A-Za-z0-9_-]{0,12}(?:…|\.\.\.|\*{3,})[A-Za-z0-9_]{0,4})");
-pattern!(RESET, r#"(?i)reset_?at['"]?\s*[:=]\s*['"]?([\dT:+. Z-]{10,35})|retry-after(?:-ms)?:\s*([\w:, ]{1,40})|try again (?:in|after) ([\d.]+ ?(?:ms|s|m|h|seconds?|minutes?|hours?)[\dhms.]*)|retry after (\d+ ?(?:ms|s|seconds?)?)|在 ?([\d -]{10}[ T][\d:]{5,8}) ?重置|wait (\d+ (?:seconds|minutes|hours))"#);
-pattern!(PROXY_ENV, r"(?i)uses proxy env variable|https?_proxy\s*[=:]|all_proxy\s*[=:]|proxyconnect|tunnel connection|CONNECT tunnel|HTTP Proxy|proxies=");
-pattern!(PROXY_SAID, r"(?i)\b(?:clash|v2ray|shadowsocks|surge|vpn|zscaler|squid|mitmproxy|charles)\b|梯子|走(?:了)?代理|开(?:了|着)代理|经过(?:公司)?代理|公司代理|加速器");
-pattern!(CHARGED_TWICE, r"(?i)(?:charged|billed) (?:twice|two times|multiple|\d+ times|again)|double[- ]?(?:charg|bill)|(?:重复|多次|两次|二次|又)扣(?:费|款|钱)|扣(?:了|费)(?:两|2|二|三|3|几|多)次|扣(?:了)?(?:两|2|三|3)次(?:费|钱|款)");
-pattern!(CHARGED_SAID, r"(?i)\b(?:was|were|been|got|still|already) (?:charged|billed)\b|charged[\x22']?\s*[:=]\s*[\x22']?(?:true|yes)|扣费了|扣了(?:费|钱|款|\d)|(?:已|被|还|也)扣(?:费|款|了)|余额(?:少了|下降|减少|变少)");
-pattern!(NOT_CHARGED, r"(?i)not (?:been )?charged|no charge|charged[\x22']?\s*[:=]\s*[\x22']?(?:false|no)\b|没有?扣(?:费|款)|未扣(?:费|款)");
-pattern!(MEDIA, r"(?i)/v1/(?:images|videos?)\b|\b(?:sora|dall-e|kling|wan2|flux|midjourney|text-to-video)\b|生图|生成(?:图片|视频)|文生图|文生视频|视频任务|绘图|出图|image generation|video generation");
+pattern!(
+    RESET,
+    r#"(?i)reset_?at['"]?\s*[:=]\s*['"]?([\dT:+. Z-]{10,35})|retry-after(?:-ms)?:\s*([\w:, ]{1,40})|try again (?:in|after) ([\d.]+ ?(?:ms|s|m|h|seconds?|minutes?|hours?)[\dhms.]*)|retry after (\d+ ?(?:ms|s|seconds?)?)|在 ?([\d -]{10}[ T][\d:]{5,8}) ?重置|wait (\d+ (?:seconds|minutes|hours))"#
+);
+pattern!(
+    PROXY_ENV,
+    r"(?i)uses proxy env variable|https?_proxy\s*[=:]|all_proxy\s*[=:]|proxyconnect|tunnel connection|CONNECT tunnel|HTTP Proxy|proxies="
+);
+pattern!(
+    PROXY_SAID,
+    r"(?i)\b(?:clash|v2ray|shadowsocks|surge|vpn|zscaler|squid|mitmproxy|charles)\b|梯子|走(?:了)?代理|开(?:了|着)代理|经过(?:公司)?代理|公司代理|加速器"
+);
+pattern!(
+    CHARGED_TWICE,
+    r"(?i)(?:charged|billed) (?:twice|two times|multiple|\d+ times|again)|double[- ]?(?:charg|bill)|(?:重复|多次|两次|二次|又)扣(?:费|款|钱)|扣(?:了|费)(?:两|2|二|三|3|几|多)次|扣(?:了)?(?:两|2|三|3)次(?:费|钱|款)"
+);
+pattern!(
+    CHARGED_SAID,
+    r"(?i)\b(?:was|were|been|got|still|already) (?:charged|billed)\b|charged[\x22']?\s*[:=]\s*[\x22']?(?:true|yes)|扣费了|扣了(?:费|钱|款|\d)|(?:已|被|还|也)扣(?:费|款|了)|余额(?:少了|下降|减少|变少)"
+);
+pattern!(
+    NOT_CHARGED,
+    r"(?i)not (?:been )?charged|no charge|charged[\x22']?\s*[:=]\s*[\x22']?(?:false|no)\b|没有?扣(?:费|款)|未扣(?:费|款)"
+);
+pattern!(
+    MEDIA,
+    r"(?i)/v1/(?:images|videos?)\b|\b(?:sora|dall-e|kling|wan2|flux|midjourney|text-to-video)\b|生图|生成(?:图片|视频)|文生图|文生视频|视频任务|绘图|出图|image generation|video generation"
+);
 pattern!(BATCH, r"(?i)\bbatch\b|\.jsonl\b|批量|跑脚本|脚本|并发 ?\d+|concurrency[= ]\d+|ThreadPoolExecutor|asyncio\.gather|多线程");
-pattern!(SHARED, r"(?i)shared key|share(?:d)? (?:the|this|one|a) key|同一(?:把|个) ?key|共用|共享 ?key|几个人用|同事也在用|团队(?:共用|共享)");
+pattern!(
+    SHARED,
+    r"(?i)shared key|share(?:d)? (?:the|this|one|a) key|同一(?:把|个) ?key|共用|共享 ?key|几个人用|同事也在用|团队(?:共用|共享)"
+);
 
 impl Facts {
     /// Facts of the whole text, those of its exchanges first.
@@ -150,7 +201,8 @@ fn model(text: &str) -> Option<String> {
     let fits = |name: &&&str| {
         let lower = name.to_ascii_lowercase();
         let is_word = ["not", "name", "is", "the", "and", "for", "group", "error", "info", "test", "user", "none", "null", "id"];
-        !is_word.contains(&lower.as_str()) && (lower.contains(|c: char| c.is_ascii_digit()) || lower.contains(['-', '/', ':']) || lower.len() > 6)
+        !is_word.contains(&lower.as_str())
+            && (lower.contains(|c: char| c.is_ascii_digit()) || lower.contains(['-', '/', ':']) || lower.len() > 6)
     };
     let named = all(&MODEL_NAMED, text, 40);
     let known = |name: &&&str| is_in(&MODEL_KNOWN, name);

@@ -48,7 +48,10 @@ pub(super) struct Told {
 const FINDINGS: usize = 64;
 
 pattern!(OWN_VERDICT, r#"(?:"?verdict"?\s*[:=]\s*"?|\[|\b)(W-[A-Z]{2,6}-\d{3})\b"#);
-pattern!(OWN_OUTPUT, r#"(?m)"?verdict"?\s*[:=]\s*\{?\s*"?(?:code"?\s*:\s*"?)?W-[A-Z]{2,6}-\d{3}|^\[W-[A-Z]{2,6}-\d{3}\]|x-weir-(?:call|verdict)|^W-[A-Z]{2,6}-\d{3}  "#);
+pattern!(
+    OWN_OUTPUT,
+    r#"(?m)"?verdict"?\s*[:=]\s*\{?\s*"?(?:code"?\s*:\s*"?)?W-[A-Z]{2,6}-\d{3}|^\[W-[A-Z]{2,6}-\d{3}\]|x-weir-(?:call|verdict)|^W-[A-Z]{2,6}-\d{3}  "#
+);
 pattern!(ACCESS, r#""(?:GET|POST|PUT|DELETE|OPTIONS|HEAD) \S+ HTTP/[\d.]+" (\d{3})\b"#);
 pattern!(GIN, r"\| +(\d{3}) \| +[\d.]+(?:µs|ms|s|m\d)");
 pattern!(SDK_LINE, r#"HTTP Request: \w+ \S+ "HTTP/[\d.]+ (\d{3})"#);
@@ -74,13 +77,26 @@ pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], f
         access_lines(text, &mut found);
     }
     if !found.iter().any(|finding| finding.confidence != Confidence::Guess && finding.verdict != Verdict::Ok) {
-        for verdict in symptom::told(text) {
-            push(&mut found, Finding { verdict, confidence: Confidence::Guess, error: None, times: 1, exchange: None });
-        }
+        return by_symptoms(text, found);
     }
     found.sort_by_key(rank);
     prefer_the_usual(&mut found);
     found
+}
+
+/// Nothing surer than a guess is there. What people say has an order of its own, and goes before what programs only hint at.
+fn by_symptoms(text: &str, mut found: Vec<Finding>) -> Vec<Finding> {
+    found.sort_by_key(rank);
+    let (mut hints, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| rank(finding).0 == 1);
+    let mut told: Vec<Finding> = Vec::new();
+    for verdict in symptom::told(text) {
+        let known = hints.iter().position(|hint| hint.verdict == verdict);
+        let plain = Finding { verdict, confidence: Confidence::Guess, error: None, times: 1, exchange: None };
+        told.push(known.map_or(plain, |at| hints.remove(at)));
+    }
+    told.extend(hints);
+    told.extend(rest);
+    told
 }
 
 /// Surer before guesses, then the order in which layers are looked at.
@@ -117,7 +133,11 @@ fn order(verdict: Verdict) -> u8 {
 fn prefer_the_usual(found: &mut [Finding]) {
     let Some(first) = found.first() else { return };
     let (tier, times) = (rank(first).0, first.times);
-    let usual = found.iter().enumerate().filter(|(_, finding)| rank(finding).0 == tier).max_by_key(|(at, finding)| (finding.times, usize::MAX - at));
+    let usual = found
+        .iter()
+        .enumerate()
+        .filter(|(_, finding)| rank(finding).0 == tier)
+        .max_by_key(|(at, finding)| (finding.times, usize::MAX - at));
     if let Some((at, finding)) = usual
         && finding.times >= times.saturating_mul(3).max(3)
     {
@@ -184,7 +204,9 @@ fn of_whole(exchange: &Exchange, at: usize, now: Timestamp, found: &mut Vec<Find
     let asked_stream = exchange.said.contains("\"stream\":true") || exchange.said.contains("\"stream\": true");
     if error.is_page() {
         push(found, plain(Verdict::NotTheApi, Confidence::Likely, at));
-    } else if body.contains("\"error\"") && !body.contains("\"choices\"") || body.contains("\"base_resp\"") && !body.contains("\"status_code\":0") {
+    } else if body.contains("\"error\"") && !body.contains("\"choices\"")
+        || body.contains("\"base_resp\"") && !body.contains("\"status_code\":0")
+    {
         let wait = told_wait(&map(&exchange.headers), Some(body.as_bytes()), now);
         judged(&error, &Around { host: None, headers: &[], told_wait: wait.is_some() }, Some(at), found);
     } else if asked_stream && !kind.is_empty() && !kind.contains("event-stream") {
@@ -209,7 +231,10 @@ fn of_stream(seen: &Captured, said: &str, ended: bool, found: &mut Vec<Finding>)
         let error = UpstreamError::read(200, data.as_bytes());
         let inner = classified(&error, &Around::default());
         let told = Some(told(&error, &inner));
-        push(found, Finding { verdict: Verdict::ErrorInStream, confidence: Confidence::Certain, error: told.clone(), times: 1, exchange: None });
+        push(
+            found,
+            Finding { verdict: Verdict::ErrorInStream, confidence: Confidence::Certain, error: told.clone(), times: 1, exchange: None },
+        );
         if inner.verdict != Verdict::EvidenceMissing {
             push(found, Finding { verdict: inner.verdict, confidence: Confidence::Guess, error: told, times: 1, exchange: None });
         }

@@ -40,8 +40,14 @@ impl Material {
     }
 }
 
-pattern!(TRACEBACK, r#"Traceback \(most recent|^\s+at \S+\(.*\)|\n\s+at (?:async )?\S+ ?\(|\bgoroutine \d+ \[|(?:Error|Exception): |\bpanic: |openai\.\w+Error"#);
-pattern!(GATEWAY, r#"" \d{3} \d+ "|\[GIN\]|upstream timed out|\[error\] \d+#|\| +\d{3} \| +[\d.]+|"(?:call\.id|request_id)"\s*:\s*"wr_|relay error|LiteLLM Proxy|"level":"#);
+pattern!(
+    TRACEBACK,
+    r#"Traceback \(most recent|^\s+at \S+\(.*\)|\n\s+at (?:async )?\S+ ?\(|\bgoroutine \d+ \[|(?:Error|Exception): |\bpanic: |openai\.\w+Error"#
+);
+pattern!(
+    GATEWAY,
+    r#"" \d{3} \d+ "|\[GIN\]|upstream timed out|\[error\] \d+#|\| +\d{3} \| +[\d.]+|"(?:call\.id|request_id)"\s*:\s*"wr_|relay error|LiteLLM Proxy|"level":"#
+);
 pattern!(JSON, r#"\{\s*\\?["'](?:error|code|message|detail|type|object)\\?["']\s*:"#);
 pattern!(PAGE, r"(?i)<!doctype html|<html|<head>|<title>");
 pattern!(PROSE, r"\p{Han}{4,}.*[，。？！,?]|\b(?:I|we|my|when|please|why|does|is it)\b.{12,}");

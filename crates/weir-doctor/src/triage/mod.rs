@@ -138,13 +138,17 @@ impl Triage {
         };
         let error = best.and_then(|finding| finding.error.clone()).or_else(|| found.iter().find_map(|finding| finding.error.clone()));
         facts.told(error.as_ref());
-        let (verdict, confidence) = best.map_or((Verdict::EvidenceMissing, Confidence::Guess), |finding| (finding.verdict, finding.confidence));
+        let (verdict, confidence) =
+            best.map_or((Verdict::EvidenceMissing, Confidence::Guess), |finding| (finding.verdict, finding.confidence));
         let round_seconds = symptom::round_time(text).or_else(|| facts.took_ms.and_then(round));
         let mut notes: Vec<(Verdict, Confidence)> = found.iter().skip(1).map(|finding| (finding.verdict, finding.confidence)).collect();
         if verdict.code().starts_with("W-RATE") && judge::came_back_early(text, facts.reset.as_deref()) {
             notes.insert(0, (Verdict::RetriedTooEarly, Confidence::Likely));
         }
-        if Facts::says_charged_twice(text) && !matches!(verdict, Verdict::RetriesCharged) && !notes.iter().any(|(v, _)| *v == Verdict::RetriesCharged) {
+        if Facts::says_charged_twice(text)
+            && !matches!(verdict, Verdict::RetriesCharged)
+            && !notes.iter().any(|(v, _)| *v == Verdict::RetriesCharged)
+        {
             notes.push((Verdict::RetriesCharged, Confidence::Guess));
         }
         notes.retain(|(verdict, _)| !matches!(verdict, Verdict::Ok | Verdict::EvidenceMissing));

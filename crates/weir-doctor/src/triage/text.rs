@@ -41,7 +41,8 @@ impl Triage {
         let sure = sure(lang, self.confidence);
         let code = self.verdict.code();
         if self.verdict == Verdict::EvidenceMissing {
-            let _ = writeln!(out, "{code}  {}\n", pick(lang, "从这段文字还看不出是哪种故障", "this text does not yet tell which fault it is"));
+            let _ =
+                writeln!(out, "{code}  {}\n", pick(lang, "从这段文字还看不出是哪种故障", "this text does not yet tell which fault it is"));
             return;
         }
         let _ = writeln!(out, "{}\n", pick(lang, format!("{code}  {}({sure})", words.title), format!("{code}  {} ({sure})", words.title)));
@@ -76,7 +77,8 @@ impl Triage {
 
     /// Which hop usually gives up at that second.
     fn hop(&self, lang: Lang) -> Option<String> {
-        let seconds = self.round_seconds.filter(|_| self.verdict.code().starts_with("W-TMO") || self.verdict.code().starts_with("W-STREAM"))?;
+        let seconds =
+            self.round_seconds.filter(|_| self.verdict.code().starts_with("W-TMO") || self.verdict.code().starts_with("W-STREAM"))?;
         let (zh, en) = match seconds {
             30 => ("CloudFront 和不少网关的默认值", "the default of CloudFront and of many gateways"),
             60 => ("nginx(proxy_read_timeout)和 AWS ALB 的默认值", "the default of nginx (proxy_read_timeout) and of AWS ALB"),
@@ -84,7 +86,11 @@ impl Triage {
             120 => ("部分 CDN 和云网关的限值", "the limit of some CDNs and cloud gateways"),
             _ => ("部分代理和函数计算平台的限值", "the limit of some proxies and function platforms"),
         };
-        Some(pick(lang, format!("大约 {seconds} 秒时断开,这是{zh};据此只能猜是哪一跳"), format!("it ended at about {seconds} s, which is {en}; that is only a guess at the hop")))
+        Some(pick(
+            lang,
+            format!("大约 {seconds} 秒时断开,这是{zh};据此只能猜是哪一跳"),
+            format!("it ended at about {seconds} s, which is {en}; that is only a guess at the hop"),
+        ))
     }
 
     fn fact_lines(&self, lang: Lang, out: &mut String) {
@@ -127,7 +133,11 @@ impl Triage {
         add("状态码", "status", facts.status.map(|status| status.to_string()));
         add("错误码", "error code", facts.error_code.clone());
         add("错误原文", "error text", facts.error_text.as_ref().map(|text| one_line(text)));
-        add("客户端", "client", facts.client.as_ref().map(|(name, version)| version.as_ref().map_or(name.clone(), |v| format!("{name} {v}"))));
+        add(
+            "客户端",
+            "client",
+            facts.client.as_ref().map(|(name, version)| version.as_ref().map_or(name.clone(), |v| format!("{name} {v}"))),
+        );
         add("SDK", "SDK", facts.sdk.clone().filter(|sdk| facts.client.as_ref().is_none_or(|(name, _)| !sdk.starts_with(name))));
         add("主机", "host", self.shown_host());
         add("接口", "path", facts.path.clone());
@@ -145,7 +155,16 @@ impl Triage {
     fn note_lines(&self, lang: Lang, out: &mut String) {
         for (at, (verdict, confidence)) in self.notes.iter().enumerate() {
             let label = if at == 0 { ("另外", "also seen") } else { ("", "") };
-            row(out, lang, label, &pick(lang, format!("{} {}({})", verdict.code(), verdict.words(lang).title, sure(lang, *confidence)), format!("{} {} ({})", verdict.code(), verdict.words(lang).title, sure(lang, *confidence))));
+            row(
+                out,
+                lang,
+                label,
+                &pick(
+                    lang,
+                    format!("{} {}({})", verdict.code(), verdict.words(lang).title, sure(lang, *confidence)),
+                    format!("{} {} ({})", verdict.code(), verdict.words(lang).title, sure(lang, *confidence)),
+                ),
+            );
         }
         if !self.notes.is_empty() {
             out.push('\n');
@@ -155,9 +174,17 @@ impl Triage {
     fn question_lines(&self, lang: Lang, out: &mut String) {
         let question = self.question(lang);
         if question.is_empty() {
-            let _ = writeln!(out, "{}", pick(lang, "首轮排查的信息已齐,不需要再追问。", "Everything the first review needs is here; there is nothing more to ask."));
+            let _ = writeln!(
+                out,
+                "{}",
+                pick(lang, "首轮排查的信息已齐,不需要再追问。", "Everything the first review needs is here; there is nothing more to ask.")
+            );
         } else {
-            let _ = writeln!(out, "{}\n{question}", pick(lang, "还缺的信息,可以直接复制下面这段去问:", "Still missing; copy this to ask for all of it at once:"));
+            let _ = writeln!(
+                out,
+                "{}\n{question}",
+                pick(lang, "还缺的信息,可以直接复制下面这段去问:", "Still missing; copy this to ask for all of it at once:")
+            );
         }
     }
 }

@@ -10,8 +10,15 @@ const ENTRIES: usize = 40;
 /// Longest body taken over, in bytes.
 const BODY_BYTES: usize = 256 * 1024;
 /// Request headers that say who called.
-const ASKED_WITH: [&str; 7] =
-    ["user-agent", "x-stainless-retry-count", "x-stainless-read-timeout", "x-stainless-package-version", "x-stainless-lang", "accept", "via"];
+const ASKED_WITH: [&str; 7] = [
+    "user-agent",
+    "x-stainless-retry-count",
+    "x-stainless-read-timeout",
+    "x-stainless-package-version",
+    "x-stainless-lang",
+    "accept",
+    "via",
+];
 
 /// The lines of a recording in HTTP Archive form; `None` for any other text.
 pub(super) fn of_recording(text: &str) -> Option<String> {

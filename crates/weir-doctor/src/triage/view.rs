@@ -89,13 +89,7 @@ pub struct HiddenView {
     pub held_a_secret: bool,
     pub advice: Option<Both>,
     /// How often something of each kind was hidden.
-    pub replaced: Vec<ReplacedView>,
-}
-
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct ReplacedView {
-    pub kind: Kind,
-    pub count: u32,
+    pub replaced: BTreeMap<Kind, u32>,
 }
 
 /// Each a text, so that `unknown` fits; lists are empty where nothing was found.
@@ -179,7 +173,7 @@ impl Triage {
             hidden: HiddenView {
                 held_a_secret: self.held_a_secret,
                 advice: self.held_a_secret.then(|| both(ROTATE_ZH, ROTATE_EN)),
-                replaced: self.replaced.iter().map(|(kind, count)| ReplacedView { kind: *kind, count: *count }).collect(),
+                replaced: self.replaced.clone(),
             },
             exit_code: self.outcome() as u8,
         }

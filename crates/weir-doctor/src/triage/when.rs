@@ -27,7 +27,10 @@ pattern!(
     SAID,
     r"((?:今天|昨天|前天|刚才|刚刚)?(?:\d{1,2} ?月 ?\d{1,2} ?[日号])?(?:凌晨|早上|上午|中午|下午|晚上|傍晚)? ?\d{1,2} ?(?:点|:|：)(?: ?(?:半|[0-5]?\d)(?: ?分)?)?(?: ?左右)?)"
 );
-pattern!(SAID_EN, r"(?i)\b((?:at|around|about) \d{1,2}(?::\d\d)? ?(?:am|pm)(?: (?:[A-Z]{3,4}|UTC[+-]?\d*))?|(?:yesterday|today|this morning|last night)(?: (?:at|around) \d{1,2}(?::\d\d)?(?: ?[ap]m)?)?)");
+pattern!(
+    SAID_EN,
+    r"(?i)\b((?:at|around|about) \d{1,2}(?::\d\d)? ?(?:am|pm)(?: (?:[A-Z]{3,4}|UTC[+-]?\d*))?|(?:yesterday|today|this morning|last night)(?: (?:at|around) \d{1,2}(?::\d\d)?(?: ?[ap]m)?)?)"
+);
 
 /// The first time that a text tells; the exact forms before those of people.
 pub(super) fn first(text: &str) -> Option<When> {

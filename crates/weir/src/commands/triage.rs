@@ -65,7 +65,10 @@ impl Triage {
         }
         if let Some(id) = own {
             let weir = &shell.called;
-            shell.tell(&text!("本机有这次调用的记录:`{weir} calls show {id}`", "this machine has the record of that call: `{weir} calls show {id}`"));
+            shell.tell(&text!(
+                "本机有这次调用的记录:`{weir} calls show {id}`",
+                "this machine has the record of that call: `{weir} calls show {id}`"
+            ));
         }
         Ok(match made.outcome() {
             Outcome::Fine => Exit::Done,
@@ -116,7 +119,10 @@ fn too_long() -> Fault {
     let mib = MAX_PASTE_BYTES >> 20;
     Fault::usage(
         text!("超过 {mib} MiB", "it is longer than {mib} MiB"),
-        text!("先截取出错前后的部分,例如 `tail -n 2000 app.log | weir triage`", "cut out the part around the error first, such as `tail -n 2000 app.log | weir triage`"),
+        text!(
+            "先截取出错前后的部分,例如 `tail -n 2000 app.log | weir triage`",
+            "cut out the part around the error first, such as `tail -n 2000 app.log | weir triage`"
+        ),
     )
 }
 
