@@ -5,7 +5,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
-    commands::{account, audit, calls, config, doctor, evidence, explain, key, pages, policy, redact, serve, sim, task, up, vocab},
+    commands::{
+        account, audit, calls, config, doctor, evidence, explain, key, pages, policy, redact, serve, sim, task, triage, up, vocab,
+    },
     lang::LangChoice,
 };
 
@@ -104,6 +106,11 @@ pub(crate) enum Command {
     /// Show how each kind of use is retried
     #[command(subcommand, after_help = "Example:\n  weir policy show")]
     Policy(policy::PolicyCommand),
+    /// Read a pasted log, traceback, recording or description: a verdict, what to do, and what is still missing
+    #[command(
+        after_help = "Example:\n  weir triage error.log --lang zh\n  curl -v … 2>&1 | weir triage\n\nExit code 0: nothing wrong found; 1: a fault was recognised; 3: could not tell."
+    )]
+    Triage(triage::Triage),
     /// Take keys, personal data and content out of a text
     #[command(after_help = "Example:\n  weir redact error.log > safe.log\n  pbpaste | weir redact --audience public")]
     Redact(redact::Redact),

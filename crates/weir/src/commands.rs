@@ -14,6 +14,7 @@ pub(crate) mod redact;
 pub(crate) mod serve;
 pub(crate) mod sim;
 pub(crate) mod task;
+pub(crate) mod triage;
 pub(crate) mod up;
 pub(crate) mod vocab;
 mod words;
@@ -41,6 +42,7 @@ pub(crate) fn run(shell: &Shell, command: Command) -> Result<Exit, Fault> {
         Command::Config(config) => config.run(shell),
         Command::Policy(policy) => policy.run(shell),
         Command::Redact(redact) => redact.run(shell),
+        Command::Triage(triage) => triage.run(shell),
         Command::Vocab(vocab) => vocab.run(shell),
         Command::Completions(completions) => completions.run(shell),
         Command::Man(man) => man.run(shell),

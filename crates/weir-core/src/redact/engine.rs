@@ -15,6 +15,8 @@ use crate::secret::Secret;
 pub const RULESET: &str = "r1";
 /// A text that still changes after this many passes is hidden whole.
 const MAX_PASSES: usize = 6;
+/// Longest tally of hidden things in a record, in bytes: every kind with a long number.
+const MAX_TALLY_BYTES: usize = 300;
 
 /// What was hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -296,6 +298,32 @@ fn markers(text: &str) -> Vec<(usize, usize)> {
         if let Some(kind) = Kind::ALL.iter().find(|k| text[at..].starts_with(k.marker())) {
             from = at + kind.marker().len();
             found.push((at, from));
+        }
+    }
+    found.extend(tallies(text));
+    found.sort_unstable();
+    found
+}
+
+/// `"replaced":{"cookie":1,"amount":2}`: what a record of ours says of how much was hidden, which hides nothing itself.
+fn tallies(text: &str) -> Vec<(usize, usize)> {
+    const OPEN: &str = "\"replaced\":{";
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text[from..].find(OPEN).map(|i| from + i) {
+        from = at + OPEN.len();
+        let Some(end) = text[from..].bytes().take(MAX_TALLY_BYTES).position(|b| b == b'}').map(|i| from + i) else { continue };
+        let is_count = |entry: &str| {
+            let Some((kind, count)) = entry.split_once(':') else { return false };
+            let known = Kind::ALL.iter().any(|k| {
+                k.marker().strip_prefix("[REDACTED:")
+                    == kind.strip_prefix('"').and_then(|k| k.strip_suffix('"')).map(|k| format!("{k}]")).as_deref()
+            });
+            known && count.len() <= 9 && !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit())
+        };
+        if text[from..end].split(',').all(is_count) {
+            found.push((at, end + 1));
+            from = end;
         }
     }
     found
