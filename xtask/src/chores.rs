@@ -45,7 +45,7 @@ pub(crate) fn sim(root: &Path, seeds: u32) -> Outcome {
 
 /// Writes the pages of `docs/` that simulated calls produce. The tests that compare them write them instead when they are told to.
 pub(crate) fn simulated_pages(root: &Path) -> Outcome {
-    workspace(root, &["--package", "weir-gateway", "what_the_docs_say"], &[("WEIR_WRITE_DOCS", 1)])
+    workspace(root, &["--package", "weir-gateway", "--package", "weir-client", "what_the_docs_say"], &[("WEIR_WRITE_DOCS", 1)])
 }
 
 /// All tests with many seeds and many kills; a number in the environment wins.

@@ -29,7 +29,7 @@ enum Chore {
         /// Change nothing; fail on a file that differs
         #[arg(long)]
         check: bool,
-        /// Also run the simulated calls whose results are pages: docs/fault-matrix.md, docs/retries.md; a test compares them
+        /// Also run the simulated calls whose results are pages: docs/fault-matrix.md, docs/retries.md, docs/batch-runs.md; tests compare them
         #[arg(long, conflicts_with = "check")]
         simulated: bool,
     },
