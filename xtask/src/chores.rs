@@ -45,7 +45,8 @@ pub(crate) fn sim(root: &Path, seeds: u32) -> Outcome {
 
 /// Writes the pages of `docs/` that simulated calls and measurements produce. The tests that compare them write them instead when they are told to.
 pub(crate) fn simulated_pages(root: &Path) -> Outcome {
-    workspace(root, &["--package", "weir-gateway", "--package", "weir-wire", "what_the_docs_say"], &[("WEIR_WRITE_DOCS", 1)])
+    let packages = ["--package", "weir-gateway", "--package", "weir-wire", "--package", "weir-client"];
+    workspace(root, &[&packages[..], &["what_the_docs_say"]].concat(), &[("WEIR_WRITE_DOCS", 1)])
 }
 
 /// All tests with many seeds and many kills; a number in the environment wins.

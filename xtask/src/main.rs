@@ -29,8 +29,8 @@ enum Chore {
         /// Change nothing; fail on a file that differs
         #[arg(long)]
         check: bool,
-        /// Also run the calls and counts whose results are pages: docs/fault-matrix.md, docs/retries.md, docs/classification.md; tests
-        /// compare them
+        /// Also run the calls and counts whose results are pages: docs/fault-matrix.md, docs/retries.md, docs/classification.md,
+        /// docs/batch-runs.md; tests compare them
         #[arg(long, conflicts_with = "check")]
         simulated: bool,
     },

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
     commands::{
-        account, audit, calls, config, doctor, evidence, explain, key, pages, policy, redact, serve, sim, task, triage, up, vocab,
+        account, audit, batch, calls, config, doctor, evidence, explain, key, pages, policy, redact, serve, sim, task, triage, up, vocab,
     },
     lang::LangChoice,
 };
@@ -100,6 +100,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  weir task submit --model sora-2 \"a violet lantern\"\n  weir task wait video_01j2w8k3q4zp7m01j2w8k3q4zp"
     )]
     Task(task::TaskCommand),
+    /// Ask for thousands of rows of a file at the speed that the limits allow, each made once
+    #[command(
+        subcommand,
+        after_help = "Example:\n  weir batch run rows.jsonl --out answers.jsonl\n  weir batch status answers.jsonl\n  weir batch resume answers.jsonl"
+    )]
+    Batch(batch::BatchCommand),
     /// Check, describe and show the configuration
     #[command(subcommand, after_help = "Example:\n  weir config check --config weir.toml")]
     Config(config::ConfigCommand),

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod batch;
 pub(crate) mod calls;
 pub(crate) mod config;
 pub(crate) mod doctor;
@@ -39,6 +40,7 @@ pub(crate) fn run(shell: &Shell, command: Command) -> Result<Exit, Fault> {
         Command::Explain(explain) => explain.run(shell),
         Command::Audit(audit) => audit.run(shell),
         Command::Task(task) => task.run(shell),
+        Command::Batch(batch) => batch.run(shell),
         Command::Config(config) => config.run(shell),
         Command::Policy(policy) => policy.run(shell),
         Command::Redact(redact) => redact.run(shell),

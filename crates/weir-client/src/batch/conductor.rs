@@ -84,7 +84,7 @@ impl std::fmt::Debug for Setup {
     }
 }
 
-/// Of a batch, so many of a hundred calls may be retries: an upstream is asked 1.12 times for each row at most, and the floor.
+/// Of a batch, so many of a hundred calls may be retries: a server is asked 1.12 times for each row, the floor, and once a second at most.
 const RETRIES: BudgetTerms = BudgetTerms { percent: 12, floor: 10 };
 /// Rows that wait for a retry or a job's end, for each request that may run, before no new row is taken.
 const WAITING_EACH: usize = 4;
@@ -114,6 +114,7 @@ pub(super) struct Conductor {
     pub(super) book: Book,
     pub(super) throttle: Throttle,
     pub(super) budget: RetryBudget,
+    trickled_at: Timestamp,
     pub(super) spend: Spend,
     pub(super) judge: Judge,
     pub(super) tally: Tally,
@@ -201,6 +202,7 @@ impl Conductor {
             dice: setup.dice,
             throttle: Throttle::new(bounds, now),
             budget: RetryBudget::new(RETRIES, now),
+            trickled_at: now,
             spend: Spend::new(terms.price, terms.max_cost, spent),
             judge: Judge::new(Duration::from_secs(terms.max_wait_s)),
             tally: Tally::default(),
@@ -257,6 +259,8 @@ impl Conductor {
             self.tally.calls += 1;
             job.attempts = job.attempts.saturating_add(1);
             job.first_sent.get_or_insert(now);
+            // However long it really waited: the next wait is no shorter.
+            job.waited = job.waited.max(job.ended.map_or(Duration::ZERO, |ended| now.since(ended)));
             let again = job.unanswered && self.line.memory() != Memory::Remembers;
             self.book.note(&Record::Sent { row: job.row.number, at: now, again });
             leaving.push((job, Some(ticket)));
@@ -294,13 +298,22 @@ impl Conductor {
         if self.due.peek().is_some_and(|due| due.at <= now)
             && let Some(Due { job, .. }) = self.due.pop()
         {
-            if job.attempts == 0 || self.budget.withdraw(now) {
+            if job.attempts == 0 || self.may_retry(now) {
                 return Ok(Some(job));
             }
             self.later(job, now.after(BUDGET_LOOK));
             return if self.due.peek().is_some_and(|due| due.at <= now) { self.pick(input, now) } else { self.fresh(input, now) };
         }
         self.fresh(input, now)
+    }
+
+    /// Whether the budget allows a retry; where it is used up, one a second goes all the same: slower, not more.
+    fn may_retry(&mut self, now: Timestamp) -> bool {
+        let trickles = now.since(self.trickled_at) >= BUDGET_LOOK;
+        if trickles {
+            self.trickled_at = now;
+        }
+        trickles || self.budget.withdraw(now)
     }
 
     /// The next row of the input that is not done.
@@ -358,6 +371,11 @@ impl Conductor {
                 }
             }
             _ => self.budget.deposit(),
+        }
+        let told = self.book.standings.told.get(&number).copied();
+        if let Some(told) = told.filter(|told| *told > now) {
+            self.later(job, told);
+            return None;
         }
         Some(job)
     }

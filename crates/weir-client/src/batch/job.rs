@@ -30,6 +30,8 @@ pub(super) struct Job {
     pub(super) attempts: u8,
     /// The longest wait before any of them.
     pub(super) waited: Duration,
+    /// When the last of them ended.
+    pub(super) ended: Option<Timestamp>,
     /// It may have been made already.
     pub(super) unanswered: bool,
     /// Looks at its job, and those that brought nothing.
@@ -61,6 +63,7 @@ impl Job {
             key,
             attempts: 0,
             waited: Duration::ZERO,
+            ended: None,
             unanswered: false,
             looks: 0,
             misses: 0,

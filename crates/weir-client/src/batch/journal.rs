@@ -96,13 +96,15 @@ pub enum Record {
         status: u16,
         how: FailedHow,
     },
-    /// It was refused, or never left: it is as if it had not been sent.
+    /// It was refused, or never left: it is as if it had not been sent. It is not sent before `until`, also by another start.
     PutBack {
         row: u64,
+        until: Option<Timestamp>,
     },
-    /// It was sent and no answer came.
+    /// It was sent and no answer came, or none that says what became of it. It is not sent before `until`.
     Silent {
         row: u64,
+        until: Option<Timestamp>,
     },
     /// The server made a job of it.
     Task {
@@ -125,11 +127,24 @@ const LINE_BYTES: usize = 64 << 10;
 /// What may be torn at the end of a journal, in bytes; more is damage.
 const TORN_BYTES: u64 = 256 << 10;
 
-/// CRC-32 as in zip files.
+/// What each value of a byte adds to a CRC-32 as in zip files.
+const SUMS: [u32; 256] = {
+    let mut sums = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut sum, mut bit) = (byte as u32, 0);
+        while bit < 8 {
+            sum = if sum & 1 == 1 { sum >> 1 ^ 0xEDB8_8320 } else { sum >> 1 };
+            bit += 1;
+        }
+        sums[byte] = sum;
+        byte += 1;
+    }
+    sums
+};
+
 fn checksum(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xEDB8_8320 } else { sum >> 1 })
-    })
+    !bytes.iter().fold(u32::MAX, |sum, byte| sum >> 8 ^ SUMS[usize::from(u8::try_from(sum & 0xFF).unwrap_or(0) ^ byte)])
 }
 
 fn sealed(payload: &str) -> String {
@@ -173,8 +188,8 @@ impl Record {
                 };
                 format!("F {row} {end} {status} {how}")
             }
-            Self::PutBack { row } => format!("P {row}"),
-            Self::Silent { row } => format!("U {row}"),
+            Self::PutBack { row, until } => format!("P {row} {}", until.map_or(0, |until| until.0)),
+            Self::Silent { row, until } => format!("U {row} {}", until.map_or(0, |until| until.0)),
             Self::Task { row, id } => format!("T {row} {id}"),
             Self::Reopened { row } => format!("R {row}"),
             Self::Mark(mark) => {
@@ -211,8 +226,8 @@ impl Record {
                 };
                 Self::Failed { row, end, status, how }
             }
-            "P" => Self::PutBack { row: unsigned(number())? },
-            "U" => Self::Silent { row: unsigned(number())? },
+            "P" => Self::PutBack { row: unsigned(number())?, until: Some(Timestamp(number()?)).filter(|until| until.0 > 0) },
+            "U" => Self::Silent { row: unsigned(number())?, until: Some(Timestamp(number()?)).filter(|until| until.0 > 0) },
             "T" => Self::Task { row: unsigned(number())?, id: words.next()?.to_owned() },
             "R" => Self::Reopened { row: unsigned(number())? },
             "M" => Self::Mark(Mark {

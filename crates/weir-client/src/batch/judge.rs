@@ -69,7 +69,8 @@ impl Conductor {
 
     fn sent(&mut self, end: End) -> io::Result<()> {
         let now = self.now();
-        let End { job, ticket, took, outcome } = end;
+        let End { mut job, ticket, took, outcome } = end;
+        job.ended = Some(now);
         let left = outcome.as_ref().map(|said| limits_left(said.headers(), now)).unwrap_or_default();
         let problem = outcome.as_ref().ok().and_then(|said| said.problem(job.row.route, now));
         let usage = outcome.as_ref().ok().and_then(|said| said.usage(job.row.route));
@@ -114,6 +115,8 @@ impl Conductor {
 
     fn refused(&mut self, mut job: Job, said: &Said, problem: &Problem, now: Timestamp) -> io::Result<()> {
         self.spend.release(&mut job);
+        // Between the server and us somebody gave up: the work may have been done.
+        job.unanswered |= !said.is_of_weir() && matches!(said.status, 502 | 504 | 520..=524);
         let is_rate = matches!(problem.class, UpstreamClass::RateLimit | UpstreamClass::DailyQuota);
         self.tally.refused += u64::from(is_rate);
         // What concerns every row stops the run and leaves the row as it was.
@@ -132,8 +135,8 @@ impl Conductor {
         let halt = halt.or_else(|| (reason == StopReason::Patience).then_some(Halt::Told { until: problem.told }));
         if halt.is_some() || decision.is_some() {
             // A name that was sent and not answered before is no clean refusal now.
-            let record = if job.unanswered { Record::Silent { row: job.row.number } } else { Record::PutBack { row: job.row.number } };
-            self.book.note(&record);
+            let (row, until) = (job.row.number, problem.told.max(decision));
+            self.book.note(&if job.unanswered { Record::Silent { row, until } } else { Record::PutBack { row, until } });
         }
         if let Some(halt) = halt {
             self.halt.get_or_insert(halt);
@@ -151,8 +154,8 @@ impl Conductor {
     fn lost(&mut self, mut job: Job, lost: &Lost, now: Timestamp) -> io::Result<()> {
         if lost.sent == Sent::No {
             self.spend.release(&mut job);
-            let record = if job.unanswered { Record::Silent { row: job.row.number } } else { Record::PutBack { row: job.row.number } };
-            self.book.note(&record);
+            let row = job.row.number;
+            self.book.note(&if job.unanswered { Record::Silent { row, until: None } } else { Record::PutBack { row, until: None } });
         } else {
             // It may have been made, and paid for.
             if self.line.memory() != Memory::Remembers {
@@ -160,7 +163,7 @@ impl Conductor {
             }
             self.spend.release(&mut job);
             job.unanswered = true;
-            self.book.note(&Record::Silent { row: job.row.number });
+            self.book.note(&Record::Silent { row: job.row.number, until: None });
             if job.row.is_media() && self.line.memory() != Memory::Remembers {
                 self.search(job, now);
                 return self.book.flush();
@@ -305,12 +308,27 @@ impl Conductor {
 /// What a refusal says about what the server bears.
 fn said_of_the_server(said: &Said, problem: &Problem) -> Ended {
     match problem.class {
-        UpstreamClass::RateLimit | UpstreamClass::DailyQuota => Ended::Refused { told: problem.told, firm: said.is_of_weir() },
+        UpstreamClass::RateLimit | UpstreamClass::DailyQuota => Ended::Refused { told: problem.told, firm: is_of_the_key(said) },
         UpstreamClass::Overloaded | UpstreamClass::Timeout | UpstreamClass::Upstream | UpstreamClass::StreamCut => {
             Ended::Troubled { told: problem.told }
         }
         _ => Ended::Beside,
     }
+}
+
+/// Whether a refusal is about all that this key sends. weir says whose limit it is; others leave it open.
+fn is_of_the_key(said: &Said) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        error: Scoped<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Scoped<'a> {
+        scope: &'a str,
+    }
+    let scope = serde_json::from_slice::<Body<'_>>(&said.body).map(|body| body.error.scope);
+    said.is_of_weir() && scope.is_ok_and(|scope| matches!(scope, "key" | "account" | "group"))
 }
 
 /// A day's quota that opens soon enough is waited for like any other rate. A job that the server was in trouble about may exist.

@@ -79,6 +79,8 @@ pub struct Standings {
     pub tasks: BTreeMap<u64, String>,
     /// When rows were sent of which it is not known what became.
     pub sent_at: BTreeMap<u64, weir_core::Timestamp>,
+    /// When rows that were refused may be sent again.
+    pub told: BTreeMap<u64, weir_core::Timestamp>,
     /// Ids of all jobs of the run, up to [`TASK_IDS`]: none of them is another row's.
     pub task_ids: BTreeSet<String>,
     /// How many bytes of the output are accounted for.
@@ -143,6 +145,7 @@ impl Standings {
         match record {
             Record::Sent { row, at, again } => {
                 self.sent_at.entry(*row).or_insert(*at);
+                self.told.remove(row);
                 // A job that is asked for stays a job.
                 if self.of(*row) != RowState::Task {
                     self.set(*row, RowState::Sent);
@@ -163,11 +166,15 @@ impl Standings {
                 self.end = self.end.max(*end);
                 self.arranged = None;
             }
-            Record::PutBack { row } => {
+            Record::PutBack { row, until } => {
                 self.ended(*row);
                 self.set(*row, RowState::Open);
+                self.told.extend(until.map(|until| (*row, until)));
             }
-            Record::Silent { row } => self.set(*row, RowState::Sent),
+            Record::Silent { row, until } => {
+                self.set(*row, RowState::Sent);
+                self.told.extend(until.map(|until| (*row, until)));
+            }
             Record::Task { row, id } => {
                 self.set(*row, RowState::Task);
                 self.tasks.insert(*row, id.clone());
@@ -265,7 +272,7 @@ impl Found {
         })?;
         for (seen, row) in there.iter().flatten().zip(1..) {
             if !seen && self.standings.of(row).is_final() {
-                records.push(Record::Silent { row });
+                records.push(Record::Silent { row, until: None });
             }
         }
         self.standings.end = end;
@@ -301,7 +308,17 @@ mod tests {
     #[test]
     fn r35_the_journal_says_what_was_sent_and_answered_and_the_cursor_how_far_it_is() {
         let failed = Record::Failed { row: 3, end: 30, status: 500, how: FailedHow::Refused };
-        let records = [sent(1), sent(2), sent(3), answered(2, 20), failed, answered(1, 40), sent(4), Record::PutBack { row: 4 }, sent(5)];
+        let records = [
+            sent(1),
+            sent(2),
+            sent(3),
+            answered(2, 20),
+            failed,
+            answered(1, 40),
+            sent(4),
+            Record::PutBack { row: 4, until: None },
+            sent(5),
+        ];
         let found = of(&records, 6);
         let states: Vec<_> = (1..=6).map(|row| found.standings.of(row)).collect();
         use RowState::{Answered, Failed, Open, Sent};
@@ -341,7 +358,7 @@ mod tests {
         let mut run = of(&[sent(1), sent(2), answered(1, first), answered(2, 2 * first)], 2);
         let text = [line(1), line(2)[..10].to_owned()].concat();
         let (records, end) = run.adopt(&mut io::Cursor::new(&text), text.len() as u64).unwrap();
-        assert_eq!((records, end), (vec![Record::Silent { row: 2 }], first));
+        assert_eq!((records, end), (vec![Record::Silent { row: 2, until: None }], first));
         assert_eq!((run.standings.of(1), run.standings.of(2), run.standings.round(2)), (RowState::Answered, RowState::Sent, 0));
     }
 }

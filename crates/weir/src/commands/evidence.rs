@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Name and version, as records show them.
-const PRODUCT: &str = concat!("weir ", env!("CARGO_PKG_VERSION"));
+pub(super) const PRODUCT: &str = concat!("weir ", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {

@@ -38,6 +38,11 @@ pub(crate) fn local_time_with_zone(at: Timestamp) -> String {
     zoned(at, "%Y-%m-%d %H:%M:%S %:z")
 }
 
+/// The local time of the day.
+pub(crate) fn local_clock(at: Timestamp) -> String {
+    zoned(at, "%H:%M:%S")
+}
+
 /// `UTC+8`-like words for the head of a time column: the offset in force at `at`.
 pub(crate) fn zone(at: Timestamp) -> String {
     zoned(at, "%:z")

@@ -1,11 +1,14 @@
 //! Whole runs in simulated time against a made-up server, and beside them the scripts that people use today.
 
 mod laws;
+mod page;
+mod scripts;
 mod upstream;
 
 use std::{
     io::{BufReader, Cursor},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::watch;
