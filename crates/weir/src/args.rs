@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
-    commands::{account, audit, calls, config, evidence, explain, key, pages, policy, redact, serve, sim, task, up, vocab},
+    commands::{account, audit, calls, config, doctor, evidence, explain, key, pages, policy, redact, serve, sim, task, up, vocab},
     lang::LangChoice,
 };
 
@@ -84,6 +84,11 @@ pub(crate) enum Command {
     /// Show, export and check the support-safe record of a call
     #[command(subcommand, after_help = "Example:\n  weir evidence show wr_01j2w8k3q4zp7m01j2w8k3q4zp --lang zh")]
     Evidence(evidence::EvidenceCommand),
+    /// Probe an OpenAI-compatible address: which fault is it, what to check first and what not to do
+    #[command(
+        after_help = "Example:\n  weir doctor https://api.example.com/v1 --model gpt-4o-mini\n  weir doctor --symptom spinner --lang zh"
+    )]
+    Doctor(Box<doctor::Doctor>),
     /// Say what a verdict code means, what to check first and what not to do
     #[command(after_help = "Example:\n  weir explain W-STREAM-009 --lang zh")]
     Explain(explain::Explain),

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod evidence;
 pub(crate) mod explain;
 pub(crate) mod key;
@@ -33,6 +34,7 @@ pub(crate) fn run(shell: &Shell, command: Command) -> Result<Exit, Fault> {
         Command::Account(account) => account.run(shell),
         Command::Calls(calls) => calls.run(shell),
         Command::Evidence(evidence) => evidence.run(shell),
+        Command::Doctor(doctor) => doctor.run(shell),
         Command::Explain(explain) => explain.run(shell),
         Command::Audit(audit) => audit.run(shell),
         Command::Task(task) => task.run(shell),
