@@ -57,10 +57,10 @@ pub fn of_answer(trace: &Trace, vendor: Vendor) -> Option<Finding> {
 fn of_accepted(trace: &Trace, status: u16, vendor: Vendor) -> Option<Finding> {
     let whole = trace.whole()?;
     if (300..400).contains(&status) {
-        return Some(Finding::likely(Verdict::NotTheApi).because(both!(
-            "服务器要求跳转到别处(状态 {status})",
-            "the server sends us elsewhere (status {status})"
-        )));
+        return Some(
+            Finding::likely(Verdict::NotTheApi)
+                .because(both!("服务器要求跳转到别处(状态 {status})", "the server sends us elsewhere (status {status})")),
+        );
     }
     match (whole.shape, &whole.error) {
         _ if whole.is_answer => None,
@@ -159,9 +159,9 @@ pub fn round_hop(after: Duration) -> Option<Bilingual> {
         (300, "常见的负载均衡设置", "a usual setting of load balancers"),
     ];
     let near = |seconds: u64| after.abs_diff(Duration::from_secs(seconds)) <= Duration::from_secs(1);
-    HOPS.iter().find(|(seconds, ..)| near(*seconds)).map(|(seconds, zh, en)| {
-        both!("正好在 {seconds} 秒断开,这是{zh}", "it was cut at {seconds} s, {en}")
-    })
+    HOPS.iter()
+        .find(|(seconds, ..)| near(*seconds))
+        .map(|(seconds, zh, en)| both!("正好在 {seconds} 秒断开,这是{zh}", "it was cut at {seconds} s, {en}"))
 }
 
 /// The machine word that the error bears.
@@ -236,5 +236,6 @@ fn is_wrong_path(error: &UpstreamError) -> bool {
     if word.contains("model") || text.contains("model") || text.contains("模型") {
         return false;
     }
-    word == "unknown_url" || ["invalid url", "not found", "no route", "unknown request url", "unknown path", "no such path"].iter().any(|s| text.contains(s))
+    word == "unknown_url"
+        || ["invalid url", "not found", "no route", "unknown request url", "unknown path", "no such path"].iter().any(|s| text.contains(s))
 }

@@ -10,8 +10,9 @@ const EVENTS_MIN: u32 = 5;
 const TOTAL_MIN: Duration = Duration::from_millis(500);
 /// A burst is at most this long, or this share of the whole.
 const BURST: Duration = Duration::from_millis(50);
-/// A stored stream leaves in few pieces: at most this many, or one for so many events.
-const PIECES: u32 = 2;
+/// A stored stream leaves in few pieces. The network may cut those, hardly ever between two events: at most this many pieces end
+/// there, or one for so many events.
+const ALIGNED: u32 = 2;
 const EVENTS_A_PIECE: u32 = 8;
 /// Sizes in which boxes hand blocks on, in bytes, and how near a block must come.
 const BLOCKS: [u64; 3] = [4_096, 8_192, 16_384];
@@ -46,7 +47,7 @@ pub fn arriving(seen: &Measures, control: Option<Duration>) -> Arriving {
         if seen.beats_first {
             return Arriving::Spread;
         }
-        let few_pieces = seen.pieces <= PIECES.max(seen.events / EVENTS_A_PIECE);
+        let few_pieces = seen.aligned <= ALIGNED.max(seen.events / EVENTS_A_PIECE) && seen.pieces <= (seen.events / 2).max(ALIGNED);
         // The same answer took as long in one piece: the time went into making it, not into waiting for its beginning.
         let took_as_long = control.is_none_or(|whole| whole.abs_diff(seen.total) < seen.total.mul_f64(0.4));
         return match (seen.is_framed, few_pieces && took_as_long) {
@@ -85,6 +86,7 @@ mod tests {
             total: at(total_ms),
             gap_max: at(first_ms),
             pieces,
+            aligned: pieces,
             is_framed: true,
             beats_first: false,
         }
@@ -96,6 +98,8 @@ mod tests {
         assert_eq!(arriving(&seen(40, 1000, 1005, 1010, 1), control), Arriving::Buffered);
         assert_eq!(arriving(&seen(40, 1000, 1005, 1010, 5), control), Arriving::Buffered);
         assert_eq!(arriving(&seen(40, 1000, 1005, 1010, 1), None), Arriving::Buffered);
+        let in_packets = Measures { aligned: 1, ..seen(40, 1000, 1005, 1010, 8) };
+        assert_eq!(arriving(&in_packets, control), Arriving::Buffered, "ten kilobytes are eight packets");
     }
 
     #[test]
@@ -109,6 +113,8 @@ mod tests {
             (seen(40, 1000, 1005, 1010, 6), Arriving::Spread),
             // It waited for a lost packet: the whole answer took far less.
             (seen(40, 4000, 4005, 4010, 1), Arriving::Unclear),
+            // Cut into crumbs on the way.
+            (Measures { aligned: 2, ..seen(40, 1000, 1005, 1010, 700) }, Arriving::Spread),
             (Measures { beats_first: true, ..seen(40, 1000, 1005, 1010, 1) }, Arriving::Spread),
             (Measures { is_framed: false, ..seen(40, 1000, 1005, 1010, 1) }, Arriving::Unclear),
         ] {

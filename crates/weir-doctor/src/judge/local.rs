@@ -75,7 +75,10 @@ pub fn key_flaws(key: &str) -> Vec<KeyFlaw> {
     let rest = if is_bearer { bare[7..].trim() } else { bare };
     add(is_bearer, KeyFlaw::Bearer);
     add(key.contains(['\n', '\r']), KeyFlaw::Newline);
-    add(rest.contains([' ', '\t']) || key.trim_matches(['\n', '\r']).starts_with(' ') || key.trim_matches(['\n', '\r']).ends_with(' '), KeyFlaw::Space);
+    add(
+        rest.contains([' ', '\t']) || key.trim_matches(['\n', '\r']).starts_with(' ') || key.trim_matches(['\n', '\r']).ends_with(' '),
+        KeyFlaw::Space,
+    );
     add(key.contains(['"', '\'', '`', '“', '”', '‘', '’']), KeyFlaw::Quote);
     add(key.chars().any(|c| matches!(c, '\u{3000}' | '\u{ff01}'..='\u{ff5e}')), KeyFlaw::FullWidth);
     add(rest.contains('…') || rest.contains("...") || rest.contains("***") || rest.contains("•••"), KeyFlaw::Mask);

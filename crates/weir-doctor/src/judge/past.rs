@@ -75,8 +75,9 @@ pub fn of_task(task: &TaskSeen) -> Finding {
         (TaskState::Submitted | TaskState::Running, _) => Finding::certain(Verdict::TaskRunning),
         (TaskState::Failed | TaskState::Cancelled, Some(Charged::Yes)) => Finding::certain(Verdict::TaskFailedCharged),
         (TaskState::Failed | TaskState::Cancelled, Some(Charged::No | Charged::Refunded)) => Finding::certain(Verdict::TaskFailedFree),
-        (TaskState::Failed | TaskState::Cancelled, _) => Finding::likely(Verdict::TaskFailedFree)
-            .because(both!("接口没有说明是否扣费", "the API does not say whether it was charged")),
+        (TaskState::Failed | TaskState::Cancelled, _) => {
+            Finding::likely(Verdict::TaskFailedFree).because(both!("接口没有说明是否扣费", "the API does not say whether it was charged"))
+        }
         (TaskState::Unconfirmed | TaskState::Unknown, _) => Finding::certain(Verdict::TaskUnknown),
         (TaskState::Succeeded, _) => Finding::certain(Verdict::Ok),
     }

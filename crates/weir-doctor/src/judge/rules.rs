@@ -89,7 +89,8 @@ fn network(seen: &Seen) -> Vec<Found> {
 fn skew(seen: &Seen) -> Option<Found> {
     let models = seen.models.as_ref().map(|models| (&models.trace, ProbeId::P3));
     let control = seen.control.as_ref().map(|trace| (trace, ProbeId::P4));
-    let (off, probe) = models.into_iter().chain(control).find_map(|(trace, probe)| Some((trace.skew_s.filter(|off| off.abs() > SKEW_S)?, probe)))?;
+    let (off, probe) =
+        models.into_iter().chain(control).find_map(|(trace, probe)| Some((trace.skew_s.filter(|off| off.abs() > SKEW_S)?, probe)))?;
     let (size, ahead_zh, ahead_en) = (off.abs(), if off > 0 { "慢" } else { "快" }, if off > 0 { "behind" } else { "ahead of" });
     Some(
         Finding::likely(Verdict::ClockWrong)
@@ -140,11 +141,15 @@ fn control(seen: &Seen) -> Option<Finding> {
     let delivered = seen.stream.as_ref().and_then(Trace::stream).is_some_and(|stream| stream.content_events > 0);
     let seconds = seen.bounds.first_byte.as_secs();
     Some(if delivered {
-        Finding::likely(Verdict::LongTaskSync)
-            .because(both!("stream=false 等了 {seconds} 秒没有结果,stream=true 能陆续输出:用流式或任务接口", "stream=false had no answer after {seconds} s while stream=true delivers: use streaming or the task API"))
+        Finding::likely(Verdict::LongTaskSync).because(both!(
+            "stream=false 等了 {seconds} 秒没有结果,stream=true 能陆续输出:用流式或任务接口",
+            "stream=false had no answer after {seconds} s while stream=true delivers: use streaming or the task API"
+        ))
     } else if seen.bounds.is_own {
-        Finding::likely(Verdict::ClientLeft)
-            .because(both!("--timeout {seconds} 秒内没有回答,是这边先放弃的", "no answer within --timeout {seconds} s; this side gave up first"))
+        Finding::likely(Verdict::ClientLeft).because(both!(
+            "--timeout {seconds} 秒内没有回答,是这边先放弃的",
+            "no answer within --timeout {seconds} s; this side gave up first"
+        ))
     } else {
         finding.because(both!("{seconds} 秒内没有第一个字节", "no first byte within {seconds} s"))
     })
@@ -206,7 +211,8 @@ fn weigh(seen: &Seen, plain: &mut Judged) {
     }
     let echo_flows = seen.echo.as_ref().is_some_and(|echo| !echo_is_stored(seen, echo) && echo.stream().is_some_and(|echo| echo.is_done));
     let total = plain.measures.as_ref().map(|measures| measures.total).unwrap_or_default();
-    let in_a_burst = seen.record.as_ref().and_then(|record| stream::gateway_passed_in_a_burst(record.first_event_ms, record.last_event_ms, total));
+    let in_a_burst =
+        seen.record.as_ref().and_then(|record| stream::gateway_passed_in_a_burst(record.first_event_ms, record.last_event_ms, total));
     for finding in &mut plain.findings {
         if finding.verdict != Verdict::StreamBuffered {
             continue;
@@ -240,10 +246,10 @@ fn of_other_way(seen: &Seen, other: &OtherWay, main_is_bad: bool) -> Option<Find
     let hop = &other.hop;
     match (other.is_direct, main_is_bad, judged.is_good()) {
         // Around the hop it is good, through it it is not.
-        (true, true, true) => Some(Finding::likely(Verdict::HopBreaksStream).because(both!(
-            "绕开 {hop} 就正常:问题在这一层",
-            "around {hop} it is good: that hop breaks it"
-        ))),
+        (true, true, true) => Some(
+            Finding::likely(Verdict::HopBreaksStream)
+                .because(both!("绕开 {hop} 就正常:问题在这一层", "around {hop} it is good: that hop breaks it")),
+        ),
         (false, false, false) => Some(Finding::likely(Verdict::HopBreaksStream).because(both!(
             "直连正常,经过 {hop} 就不正常:问题在这一层",
             "without {hop} it is good, through it it is not: that hop breaks it"

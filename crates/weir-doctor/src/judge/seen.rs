@@ -156,9 +156,14 @@ pub enum Lookup {
     Call(Box<Record>),
     Task(TaskSeen),
     /// It is not there, or not for this key.
-    NotFound { id: String, trace: Box<Trace> },
+    NotFound {
+        id: String,
+        trace: Box<Trace>,
+    },
     /// The server keeps no such records.
-    NoRecords { id: String },
+    NoRecords {
+        id: String,
+    },
 }
 
 /// Calls one after the other until the first 429.

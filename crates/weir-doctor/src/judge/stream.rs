@@ -130,10 +130,9 @@ fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, b
 /// The time of the probe ended and not the answer's.
 fn still_running(bounds: &Bounds) -> Finding {
     let seconds = bounds.total.as_secs();
-    Finding::likely(Verdict::EvidenceMissing).as_note().because(both!(
-        "{seconds} 秒后仍在输出,诊断不再等待",
-        "it was still answering after {seconds} s, and the doctor waits no longer"
-    ))
+    Finding::likely(Verdict::EvidenceMissing)
+        .as_note()
+        .because(both!("{seconds} 秒后仍在输出,诊断不再等待", "it was still answering after {seconds} s, and the doctor waits no longer"))
 }
 
 fn of_finish(stream: &StreamBody, bounds: &Bounds) -> Option<Finding> {
@@ -174,10 +173,10 @@ fn of_headers(trace: &Trace) -> Option<Finding> {
     let encoding = trace.header("content-encoding").filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
     if let Some(encoding) = encoding {
         let encoding = if ["gzip", "br", "deflate", "zstd"].contains(&encoding) { encoding } else { "?" };
-        return Some(
-            Finding::likely(Verdict::AntiBufferingLost)
-                .because(both!("事件流被压缩了(content-encoding: {encoding})", "the event stream is compressed (content-encoding: {encoding})")),
-        );
+        return Some(Finding::likely(Verdict::AntiBufferingLost).because(both!(
+            "事件流被压缩了(content-encoding: {encoding})",
+            "the event stream is compressed (content-encoding: {encoding})"
+        )));
     }
     if is_weir(trace) {
         let lost: Vec<&str> = [("no-cache", has("no-cache")), ("no-transform", has("no-transform")), ("x-accel-buffering: no", accel)]

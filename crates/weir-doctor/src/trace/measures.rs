@@ -31,6 +31,8 @@ pub struct Measures {
     /// Reads that brought a part of an event or more. A server that flushes each event makes a chunk or a frame of each, and
     /// those stay apart however the network bunches them; a hop that stores makes few large ones.
     pub pieces: u32,
+    /// Those that ended where an event ended. The network cuts a large piece anywhere.
+    pub aligned: u32,
     /// HTTP told the pieces apart; by the close of the connection alone they are only what the kernel had.
     pub is_framed: bool,
     /// Comment lines came while there was no data: nothing on the way holds bytes back.
@@ -65,6 +67,7 @@ impl Measures {
             gap_max: gap_max(trace),
             pieces: u32::try_from(trace.arrivals.iter().filter(|arrival| arrival.comments == 0 || arrival.events > 0).count())
                 .unwrap_or(u32::MAX),
+            aligned: u32::try_from(trace.arrivals.iter().filter(|arrival| arrival.ends_event).count()).unwrap_or(u32::MAX),
             is_framed: trace.version != Some(HttpVersion::Http10) && trace.end != End::Body(BodyEnd::Closed),
             beats_first,
         })

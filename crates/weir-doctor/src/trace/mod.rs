@@ -41,6 +41,8 @@ pub struct Arrival {
     pub events: u32,
     /// Comment lines, such as heartbeats.
     pub comments: u32,
+    /// It ended where an event ended: whoever wrote it may have flushed there.
+    pub ends_event: bool,
 }
 
 /// How an exchange ended.

@@ -19,6 +19,8 @@ pub const ARRIVALS_MAX: usize = 4096;
 pub const BODY_BYTES: u64 = 8 << 20;
 /// What is kept of a body to see whether it is an error, in bytes.
 const KEPT_BYTES: usize = 64 * 1024;
+/// The same for a list, in bytes: the longest known list of models has half a megabyte.
+const LIST_BYTES: usize = 4 << 20;
 /// Longest `param`, `scope` or finish reason that is kept, in characters.
 const TOKEN_CHARS: usize = 64;
 
@@ -27,6 +29,7 @@ const TOKEN_CHARS: usize = 64;
 pub struct Reading {
     arrivals: Vec<Arrival>,
     kept: Vec<u8>,
+    room: usize,
     bytes: u64,
     stream: Option<StreamReading>,
 }
@@ -44,7 +47,19 @@ impl Reading {
     /// An answer that comes in one piece.
     #[must_use]
     pub fn of_whole() -> Self {
-        Self { arrivals: Vec::new(), kept: Vec::new(), bytes: 0, stream: None }
+        Self { arrivals: Vec::new(), kept: Vec::new(), room: KEPT_BYTES, bytes: 0, stream: None }
+    }
+
+    /// A list that is read as a whole, such as that of all models.
+    #[must_use]
+    pub fn of_list() -> Self {
+        Self { room: LIST_BYTES, ..Self::of_whole() }
+    }
+
+    /// What was kept of the body, decompressed.
+    #[must_use]
+    pub fn kept(&self) -> &[u8] {
+        &self.kept
     }
 
     /// An answer that should be an event stream.
@@ -63,9 +78,9 @@ impl Reading {
     /// One read: how many bytes came over the wire, and what they are once decompressed.
     pub fn piece(&mut self, at: Duration, wire_bytes: usize, plain: &[u8]) -> Arrival {
         self.bytes += plain.len() as u64;
-        let room = KEPT_BYTES.saturating_sub(self.kept.len());
+        let room = self.room.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(&plain[..plain.len().min(room)]);
-        let mut arrival = Arrival { at, bytes: wire_bytes as u64, events: 0, comments: 0 };
+        let mut arrival = Arrival { at, bytes: wire_bytes as u64, ..Arrival::default() };
         if let Some(stream) = &mut self.stream {
             stream.feed(plain, &mut arrival);
         }
@@ -122,6 +137,7 @@ impl StreamReading {
             self.frame(&frame, arrival);
         }
         self.frames = frames;
+        arrival.ends_event = arrival.events > 0 && self.splitter.pending() == 0;
     }
 
     fn frame(&mut self, frame: &[u8], arrival: &mut Arrival) {
@@ -267,7 +283,8 @@ fn has_text(value: &Value) -> bool {
 
 /// A short machine word, or nothing.
 fn tame(text: &str) -> Option<String> {
-    let fits = !text.is_empty() && text.len() <= TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-[]".contains(&byte));
+    let fits =
+        !text.is_empty() && text.len() <= TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-[]".contains(&byte));
     fits.then(|| text.to_owned())
 }
 
@@ -336,7 +353,8 @@ mod tests {
         assert_eq!((fine.is_answer, fine.error, fine.finish_reason.as_deref(), fine.output_tokens), (true, None, Some("length"), Some(64)));
         let busy = of(200, r#"{"success":false,"message":"系统繁忙"}"#);
         assert!(!busy.is_answer && busy.error.is_some() && !busy.has_error_object);
-        let ours = of(429, r#"{"error":{"code":"rate_limit_exceeded","verdict":"W-RATE-001","scope":"key","resetAt":"1970-01-01T00:00:09Z"}}"#);
+        let ours =
+            of(429, r#"{"error":{"code":"rate_limit_exceeded","verdict":"W-RATE-001","scope":"key","resetAt":"1970-01-01T00:00:09Z"}}"#);
         assert_eq!((ours.verdict, ours.scope.as_deref(), ours.reset_at_ms), (Some(Verdict::RateLimited), Some("key"), Some(9_000)));
     }
 }
