@@ -74,9 +74,6 @@ pub(crate) enum Command {
     /// Run the simulated upstream alone: every fault of the handbook on request
     #[command(after_help = "Example:\n  weir sim --listen 127.0.0.1:8788\n  curl http://127.0.0.1:8788/v1/models")]
     Sim(sim::Sim),
-    /// Probe any OpenAI-compatible address, or look at what a client sends
-    #[command(subcommand, after_help = "Example:\n  weir doctor client")]
-    Doctor(doctor::Doctor),
     /// Make, show and end API keys
     #[command(subcommand, after_help = "Example:\n  weir key create --account demo --rpm 60 --expires 30d")]
     Key(key::Key),
@@ -89,6 +86,11 @@ pub(crate) enum Command {
     /// Show, export and check the support-safe record of a call
     #[command(subcommand, after_help = "Example:\n  weir evidence show wr_01j2w8k3q4zp7m01j2w8k3q4zp --lang zh")]
     Evidence(evidence::EvidenceCommand),
+    /// Probe an OpenAI-compatible address: which fault is it, what to check first and what not to do
+    #[command(
+        after_help = "Example:\n  weir doctor https://api.example.com/v1 --model gpt-4o-mini\n  weir doctor --symptom spinner --lang zh\n  weir doctor client"
+    )]
+    Doctor(Box<doctor::Doctor>),
     /// Say what a verdict code means, what to check first and what not to do
     #[command(after_help = "Example:\n  weir explain W-STREAM-009 --lang zh")]
     Explain(explain::Explain),

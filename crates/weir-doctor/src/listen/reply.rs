@@ -1,6 +1,7 @@
 //! From a request to its answer: the page, the list of models, or what the script says.
 
 use std::{
+    future::Future,
     hash::BuildHasher,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -44,24 +45,29 @@ pub(super) struct Place {
     pub(super) nth: u32,
 }
 
-/// Answers one request.
-pub(super) async fn answer(place: Place, request: Request<Incoming>) -> Made {
-    let asked_headers = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-    let mut response = route(place, request).await;
-    allow_pages(response.headers_mut(), asked_headers);
-    Ok(response)
+/// Answers one request. It is on record from now on, also if its client is gone before anything is done with it.
+pub(super) fn answer(place: Place, request: Request<Incoming>) -> impl Future<Output = Made> {
+    let path = request.uri().path();
+    let own = match (request.method(), path) {
+        (&Method::GET | &Method::HEAD, "/") => Some(page()),
+        (&Method::GET, "/favicon.ico") => Some(plain(StatusCode::NO_CONTENT, "")),
+        _ => None,
+    };
+    let record = if own.is_none() { place.record(&request) } else { None };
+    async move {
+        let asked_headers = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        let mut response = match (own, record) {
+            (Some(own), _) => own,
+            (None, Some(record)) => route(record, request).await,
+            (None, None) => plain(StatusCode::SERVICE_UNAVAILABLE, "weir doctor has seen enough requests"),
+        };
+        allow_pages(response.headers_mut(), asked_headers);
+        Ok(response)
+    }
 }
 
-async fn route(place: Place, request: Request<Incoming>) -> Response<Answer> {
+async fn route(mut record: Record, request: Request<Incoming>) -> Response<Answer> {
     let path = request.uri().path();
-    match (request.method(), path) {
-        (&Method::GET | &Method::HEAD, "/") => return page(),
-        (&Method::GET, "/favicon.ico") => return plain(StatusCode::NO_CONTENT, ""),
-        _ => {}
-    }
-    let Some(mut record) = place.record(&request) else {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "weir doctor has seen enough requests");
-    };
     let (route, is_head) = (record.seen.route, request.method() == Method::HEAD);
     match *request.method() {
         Method::OPTIONS => record.reply(StatusCode::NO_CONTENT, Bytes::new()),

@@ -55,9 +55,9 @@ pub(super) fn client(redactor: &Redactor, headers: &HeaderMap) -> ClientFacts {
     ClientFacts { name: tamed(facts.name), version: tamed(facts.version), caller: None, ..facts }
 }
 
-/// Browsers say so themselves, and no page can keep them from it.
+/// Browsers say so themselves, and no page can keep them from it. Node's `fetch` sends `sec-fetch-mode` too, but knows no site.
 pub(super) fn is_browser(headers: &HeaderMap) -> bool {
-    headers.contains_key("sec-fetch-mode") || headers.contains_key(header::ORIGIN)
+    headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN)
 }
 
 pub(super) fn key_place(headers: &HeaderMap) -> KeyPlace {

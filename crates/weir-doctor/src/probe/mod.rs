@@ -1,5 +1,20 @@
 //! The probes in their order: each learns one thing, within a bound, and stops at the first broken layer.
 
+mod exchange;
+mod models;
+mod order;
+mod past;
+mod plan;
 mod progress;
+mod proxies;
+mod run;
 
-pub use progress::{Cost, ProbeId, Progress, Watch};
+pub use exchange::Tools;
+pub use order::{Api, BURST_MAX, HOLD_MAX_S, Order, TOKENS_MAX};
+pub use plan::{cost, plan};
+pub use progress::{Cost, NotAProbe, ProbeId, Progress, Watch};
+pub use proxies::{InFront, NotAProxy, Proxies, parse as parse_proxy};
+pub use run::Examined;
+
+pub(crate) use models::is_tame as is_tame_model;
+pub(crate) use run::PROMPTS;

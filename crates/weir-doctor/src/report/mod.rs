@@ -1,6 +1,12 @@
 //! What the doctor found, as a document for programs, text for people and one page to attach to a ticket.
 
 mod bilingual;
+mod lines;
+mod look;
+mod make;
+mod record;
+mod text;
+pub mod words;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +17,9 @@ use weir_core::{
 
 pub use bilingual::Bilingual;
 pub(crate) use bilingual::both;
+pub use make::{Making, check};
+pub use record::redactor;
+pub use text::{Layout, line_of_check, plan_line};
 
 use crate::probe::ProbeId;
 
@@ -49,6 +58,9 @@ pub struct Report {
     /// What to look at for this class of fault, each value or `unknown`.
     pub look_at: Vec<LookAt>,
     pub skipped: Vec<ProbeId>,
+    /// What to try next, where all is well and somebody still complains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<Bilingual>,
     pub evidence_id: EvidenceId,
     /// The record to hand to support. `None`: it could not be proven free of secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +122,9 @@ pub struct Check {
     pub summary: Bilingual,
     /// What was seen, in a line.
     pub seen: Bilingual,
+    /// More about this case, where there is more to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Bilingual>,
     pub observed: Observed,
     /// Stable words for the steps of `remediation`, in their order.
     pub check_first: Vec<String>,

@@ -1,9 +1,15 @@
 //! What was seen of one exchange: phases, head, each read with its time, and how the body ended. Plain values; the rules read nothing else.
 
+mod measures;
+mod reading;
+
 use std::time::Duration;
 
 use weir_client::probe::{BodyEnd, Fault, HttpVersion, Phases, TlsSeen};
 use weir_wire::UpstreamError;
+
+pub use measures::{CLUSTER_GAP, Cluster, Measures, gap_max};
+pub use reading::{ARRIVALS_MAX, BODY_BYTES, Reading};
 
 /// One exchange. Times of the body count from the request's last byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,8 @@ pub struct Trace {
     pub arrivals: Vec<Arrival>,
     pub body: Body,
     pub end: End,
+    /// How far the server's `Date` is ahead of this machine's clock, in seconds.
+    pub skew_s: Option<i64>,
     /// Until the body's end, or until whatever ended the exchange.
     pub total: Duration,
 }
@@ -33,6 +41,8 @@ pub struct Arrival {
     pub events: u32,
     /// Comment lines, such as heartbeats.
     pub comments: u32,
+    /// It ended where an event ended: whoever wrote it may have flushed there.
+    pub ends_event: bool,
 }
 
 /// How an exchange ended.
@@ -54,8 +64,9 @@ pub enum Body {
 }
 
 /// What a body looks like, whatever its content type says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Shape {
+    #[default]
     Empty,
     Json,
     Html,
@@ -63,7 +74,7 @@ pub enum Shape {
 }
 
 /// A body that was read as one piece.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Whole {
     pub shape: Shape,
     pub bytes: u64,
@@ -74,6 +85,10 @@ pub struct Whole {
     pub finish_reason: Option<String>,
     /// Output tokens as the upstream counted them.
     pub output_tokens: Option<u64>,
+    /// It holds text, or a call of a tool.
+    pub has_text: bool,
+    /// It has an `error` member, as APIs tell theirs.
+    pub has_error_object: bool,
     /// `error.param`, where it is tame.
     pub param: Option<String>,
     /// What weir says of its own errors: the verdict, and when a retry may succeed (milliseconds since 1970).
@@ -99,6 +114,8 @@ pub struct StreamBody {
     /// Every choice finished.
     pub is_complete: bool,
     pub error: Option<UpstreamError>,
+    /// What weir says of an error of its own.
+    pub verdict: Option<weir_core::Verdict>,
     /// The first line, counted from 1, that no client can read.
     pub malformed_line: Option<u32>,
     /// Output tokens as the upstream counted them.

@@ -1,16 +1,67 @@
-//! `weir doctor`.
+//! `weir doctor`: reads what was typed, hands it to the doctor, and shows what it found.
 
-pub(crate) mod client;
+mod client;
+mod key;
 
-use clap::Subcommand;
-
-use crate::{
-    fault::{Exit, Fault},
-    shell::Shell,
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    net::{TcpStream, ToSocketAddrs},
+    path::PathBuf,
+    time::Duration,
 };
 
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::tz::TimeZone;
+use serde_json::json;
+use weir_client::{Target, probe::Network};
+use weir_core::{Audience, Lang, Secret};
+use weir_doctor::{
+    judge::seen::Symptom,
+    probe::{Api, BURST_MAX, Cost, Examined, HOLD_MAX_S, Order, ProbeId, Progress, Proxies, TOKENS_MAX, Tools, cost, parse_proxy, plan},
+    report::{Layout, Making, Report, plan_line, redactor, report_schema},
+};
+
+use super::{key::dice, serve::block_on, up::ADDRESS_FILE};
+use crate::{
+    args::span,
+    fault::{Exit, Fault},
+    lang::text,
+    shell::{Shell, WallClock, tell},
+    table::table,
+};
+
+/// A gateway on this machine answers its door at once.
+const KNOCK: Duration = Duration::from_millis(300);
+
+/// Which API of the address is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ApiName {
+    Chat,
+    Responses,
+    Messages,
+}
+
+/// What the person sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SymptomName {
+    Spinner,
+    Cut,
+    #[value(name = "429")]
+    RateLimit,
+    Timeout,
+    ChargedTwice,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AudienceName {
+    Support,
+    Public,
+}
+
+/// What else the doctor examines.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Doctor {
+enum Other {
     /// Listen on this machine and tell what the real client sends and when it gives up
     #[command(
         after_help = "Example:\n  weir doctor client\n  weir doctor client --script slow --once 1\n\nThe models doctor-chat, doctor-long, … choose the script of one request; Ctrl-C ends it and prints the report."
@@ -18,10 +69,372 @@ pub(crate) enum Doctor {
     Client(client::Client),
 }
 
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub(crate) struct Doctor {
+    #[command(subcommand)]
+    other: Option<Other>,
+    /// The address to probe, up to /v1; else OPENAI_BASE_URL, else the running `weir up`
+    base_url: Option<String>,
+    /// The model to ask; without it a small one of the address's list
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Which API is probed
+    #[arg(
+        long,
+        value_name = "chat|responses|messages",
+        value_enum,
+        default_value = "chat",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    api: ApiName,
+    /// The environment variable that holds the key; else WEIR_KEY, OPENAI_API_KEY
+    #[arg(long, value_name = "NAME")]
+    key_env: Option<String>,
+    /// Read the key from standard input
+    #[arg(long, conflicts_with = "key_env")]
+    key_stdin: bool,
+    /// The key itself: it stays in process lists and the shell's history
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["key_env", "key_stdin"], allow_hyphen_values = true, value_parser = secret)]
+    key: Option<Secret>,
+    /// What you see: the doctor says what to look at when all probes pass
+    #[arg(long, value_name = "spinner|cut|429|timeout|charged-twice", value_enum, hide_possible_values = true)]
+    symptom: Option<SymptomName>,
+    /// A second address that goes around the suspect, such as the gateway without its proxy
+    #[arg(long, value_name = "URL", conflicts_with = "via")]
+    direct: Option<String>,
+    /// A proxy to go through for comparison
+    #[arg(long, value_name = "PROXY")]
+    via: Option<String>,
+    /// What a past request id came to; asks no model
+    #[arg(long, value_name = "ID", conflicts_with = "task_id")]
+    request_id: Option<String>,
+    /// What a past task came to; asks no model
+    #[arg(long, value_name = "ID")]
+    task_id: Option<String>,
+    /// Only these probes, such as P3,P4
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = probe)]
+    only: Vec<ProbeId>,
+    /// Leave the third call out
+    #[arg(long)]
+    cheap: bool,
+    /// Do not ask for the list of models
+    #[arg(long)]
+    no_models: bool,
+    /// How long an answer is waited for, such as the client's own timeout: 2, 30s
+    #[arg(long, value_name = "SPAN", value_parser = seconds)]
+    timeout: Option<Duration>,
+    /// How long the whole run may take
+    #[arg(long, value_name = "SPAN", value_parser = seconds, default_value = "120s")]
+    budget: Duration,
+    /// Output tokens of each call
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(TOKENS_MAX)), default_value_t = 64)]
+    max_tokens: u32,
+    /// Ask one by one until a 429 comes, at most this often; costs the calls
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(BURST_MAX)))]
+    probe_429: Option<u32>,
+    /// Hold one long answer to see when it is cut, in seconds; costs the answer
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=i64::from(HOLD_MAX_S)))]
+    hold: Option<u32>,
+    /// Consent to what --probe-429 and --hold cost
+    #[arg(long)]
+    yes_spend: bool,
+    /// Print the plan and its cost, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// List the probes
+    #[arg(long)]
+    list: bool,
+    /// Print the JSON Schema of the report
+    #[arg(long)]
+    schema: bool,
+    /// Write the record to hand to support
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
+    /// For whom the record is made
+    #[arg(
+        long,
+        value_name = "support|public",
+        value_enum,
+        default_value = "support",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    audience: AudienceName,
+    /// A warning fails the run too
+    #[arg(long)]
+    strict: bool,
+    /// Print the verdict alone
+    #[arg(long)]
+    summary: bool,
+    /// Print the time and size of every read of a stream too
+    #[arg(long)]
+    verbose: bool,
+    /// Print plain marks only
+    #[arg(long)]
+    ascii: bool,
+    /// Print no colours
+    #[arg(long)]
+    no_color: bool,
+}
+
+fn probe(text: &str) -> Result<ProbeId, String> {
+    text.parse().map_err(|_| "it is P0 to P13; `weir doctor --list` shows them".to_owned())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form of a value parser")]
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
+}
+
+/// Seconds, with or without a unit.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let span = match text.parse::<u32>() {
+        Ok(seconds) => Duration::from_secs(u64::from(seconds)),
+        Err(_) => span(text)?,
+    };
+    if span.is_zero() { Err("it is longer than nothing".to_owned()) } else { Ok(span) }
+}
+
 impl Doctor {
-    pub(crate) fn run(self, shell: &Shell) -> Result<Exit, Fault> {
-        match self {
-            Self::Client(client) => client.run(shell),
+    pub(crate) fn run(mut self, shell: &Shell) -> Result<Exit, Fault> {
+        if let Some(Other::Client(client)) = self.other.take() {
+            return client.run(shell);
         }
+        if self.schema {
+            shell.print_json(&report_schema())?;
+            return Ok(Exit::Done);
+        }
+        if self.list {
+            shell.print(&list(shell))?;
+            return Ok(Exit::Done);
+        }
+        let (base_url, is_own) = self.address(shell)?;
+        let order = self.order(shell, base_url, is_own)?;
+        if self.dry_run {
+            return dry_run(shell, &order);
+        }
+        if !self.yes_spend && (order.burst.is_some() || order.hold_s.is_some()) {
+            let price = plan_line_of(&order, shell.lang);
+            return Err(Fault::new(Exit::Refused, text!("这会产生费用,没有执行。{price}", "this costs money and was not done. {price}"))
+                .with_hint(text!("同意就加 --yes-spend", "add --yes-spend to consent")));
+        }
+        self.examine(shell, order)
     }
+
+    /// The address, and whether it is that of the `weir up` of this data directory.
+    fn address(&self, shell: &Shell) -> Result<(String, bool), Fault> {
+        if let Some(url) = self.base_url.as_deref().or_else(|| shell.variable("OPENAI_BASE_URL")) {
+            return Ok((url.to_owned(), running(shell).is_some_and(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))));
+        }
+        running(shell).map(|url| (url, true)).ok_or_else(|| {
+            let weir = &shell.called;
+            Fault::usage(
+                text!("不知道诊断哪个地址", "there is no address to probe"),
+                text!(
+                    "写上客户端里填的 Base URL,例如 `{weir} doctor https://api.example.com/v1`",
+                    "name the base URL that the client uses, such as `{weir} doctor https://api.example.com/v1`"
+                ),
+            )
+        })
+    }
+
+    fn order(&self, shell: &Shell, base_url: String, is_own: bool) -> Result<Order, Fault> {
+        let found = key::find(self, shell, is_own)?;
+        if let Some(address) = &self.via {
+            parse_proxy(address).map_err(|why| {
+                Fault::usage(
+                    text!("--via 的代理地址不能用", "--via: failed to {why}"),
+                    text!("写成 http://主机:端口", "write http://host:port"),
+                )
+            })?;
+        }
+        if let Some(url) = &self.direct {
+            Target::parse(url).map_err(|why| {
+                Fault::usage(
+                    text!("--direct 的地址不能用", "--direct: failed to {why}"),
+                    text!("写成 http://主机:端口/v1", "write http://host:port/v1"),
+                )
+            })?;
+        }
+        for id in [&self.request_id, &self.task_id].into_iter().flatten() {
+            let is_tame =
+                !id.is_empty() && id.len() <= 96 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte));
+            if !is_tame {
+                return Err(Fault::usage(
+                    text!("这不是请求或任务的 ID", "this is no id of a request or a task"),
+                    text!("从响应头 x-request-id 或任务的回答里复制", "copy it from the x-request-id header or from the task's answer"),
+                ));
+            }
+        }
+        Ok(Order {
+            key_from: found.from,
+            model: self.model.clone(),
+            api: match self.api {
+                ApiName::Chat => Api::Chat,
+                ApiName::Responses => Api::Responses,
+                ApiName::Messages => Api::Messages,
+            },
+            proxies: Proxies::of(&shell.variables),
+            direct: self.direct.clone(),
+            via: self.via.clone(),
+            only: self.only.clone(),
+            is_cheap: self.cheap,
+            no_models: self.no_models,
+            timeout: self.timeout,
+            budget: self.budget,
+            max_tokens: self.max_tokens,
+            request_id: self.request_id.clone(),
+            task_id: self.task_id.clone(),
+            burst: self.probe_429,
+            hold_s: self.hold,
+            symptom: self.symptom.map(|symptom| match symptom {
+                SymptomName::Spinner => Symptom::Spinner,
+                SymptomName::Cut => Symptom::Cut,
+                SymptomName::RateLimit => Symptom::RateLimit,
+                SymptomName::Timeout => Symptom::Timeout,
+                SymptomName::ChargedTwice => Symptom::ChargedTwice,
+            }),
+            ..Order::new(base_url, found.key)
+        })
+    }
+
+    fn examine(&self, shell: &Shell, order: Order) -> Result<Exit, Fault> {
+        let mut examined = Examined::new(order, shell.now(), random());
+        let is_terminal = io::stderr().is_terminal() && !shell.flags.json;
+        let lang = shell.lang;
+        let watch = move |progress: Progress| {
+            if is_terminal {
+                tell_progress(&progress, lang);
+            }
+        };
+        block_on(async {
+            let tools = Tools { reach: &Network, clock: &WallClock, watch: &watch };
+            let interrupted = tokio::select! {
+                () = examined.run(&tools) => false,
+                _ = tokio::signal::ctrl_c() => true,
+            };
+            examined.is_interrupted = interrupted;
+            Ok(Exit::Done)
+        })?;
+        self.show(shell, &examined)
+    }
+
+    fn show(&self, shell: &Shell, examined: &Examined) -> Result<Exit, Fault> {
+        let audience = if self.audience == AudienceName::Public { Audience::Public } else { Audience::Support };
+        let making =
+            Making { now: shell.now(), zone: TimeZone::system(), version: env!("CARGO_PKG_VERSION"), is_strict: self.strict, audience };
+        let report = Report::of(examined, &making);
+        let Some(evidence) = &report.evidence else { return Err(unsafe_report()) };
+        let layout = Layout {
+            is_summary: self.summary,
+            is_verbose: self.verbose,
+            ascii: self.ascii,
+            colour: !self.no_color && shell.variable("NO_COLOR").is_none() && io::stdout().is_terminal(),
+        };
+        let json = serde_json::to_string(&report).map_err(|_| unsafe_report())?;
+        let shown = if shell.flags.json { json.clone() } else { report.text(shell.lang, layout) };
+        // The last look: nothing leaves that the engine would still hide.
+        let engine = redactor(examined);
+        for text in [&json, &shown] {
+            engine.scan(text, Audience::Support).map_err(|_| unsafe_report())?;
+        }
+        if let Some(file) = &self.evidence {
+            let record = serde_json::to_string(evidence).map_err(|_| unsafe_report())?;
+            engine.scan(&record, audience).map_err(|_| unsafe_report())?;
+            fs::write(file, record + "\n").map_err(|error| {
+                let shown = file.display();
+                Fault::new(Exit::Unknown, text!("写不了 {shown}:{error}", "cannot write {shown}: {error}"))
+            })?;
+        }
+        shell.print(&shown)?;
+        Ok(match report.exit_code {
+            0 => Exit::Done,
+            1 => Exit::NotWell,
+            2 => Exit::Usage,
+            4 => Exit::Refused,
+            130 => Exit::Interrupted,
+            _ => Exit::Unknown,
+        })
+    }
+}
+
+/// Sixty-four random bits.
+fn random() -> u64 {
+    let dice = dice();
+    u64::from_be_bytes([dice[0], dice[1], dice[2], dice[3], dice[4], dice[5], dice[6], dice[7]])
+}
+
+/// Where the `weir up` of this data directory listens, if it still does.
+fn running(shell: &Shell) -> Option<String> {
+    let url = fs::read_to_string(shell.plain_data_dir().ok()?.join(ADDRESS_FILE)).ok()?.trim().to_owned();
+    let target = Target::parse(&url).ok()?;
+    let address = (target.host.trim_start_matches('[').trim_end_matches(']'), target.port).to_socket_addrs().ok()?.next()?;
+    TcpStream::connect_timeout(&address, KNOCK).is_ok().then_some(url)
+}
+
+fn tell_progress(progress: &Progress, lang: Lang) {
+    match progress {
+        Progress::Planned { cost, .. } => tell(plan_line(cost.requests, cost.max_output_tokens, cost.seconds, lang).trim_end()),
+        Progress::Started(id) => tell(&format!("  … {id} {}", id.label().in_lang(lang))),
+        Progress::Arrived { .. } | Progress::Finished(_) => {}
+    }
+}
+
+fn plan_line_of(order: &Order, lang: Lang) -> String {
+    let Cost { requests, max_output_tokens, seconds } = cost(order, &plan(order));
+    plan_line(requests, max_output_tokens, seconds, lang).trim_end().to_owned()
+}
+
+fn dry_run(shell: &Shell, order: &Order) -> Result<Exit, Fault> {
+    let probes = plan(order);
+    if shell.flags.json {
+        let cost = cost(order, &probes);
+        shell.print_json(&json!({ "schema": "weir.doctor.plan/1", "probes": probes, "requests": cost.requests,
+            "max_output_tokens": cost.max_output_tokens, "seconds": cost.seconds }))?;
+        return Ok(Exit::Done);
+    }
+    let names: Vec<String> = probes.iter().map(|id| format!("{id} {}", id.label().in_lang(shell.lang))).collect();
+    let names = names.join(shell.say("、", ", "));
+    let line = plan_line_of(order, shell.lang);
+    shell.print(&shell.say(format!("{line}\n探测:{names}"), format!("{line}\nprobes: {names}")))?;
+    Ok(Exit::Done)
+}
+
+/// Every probe, what it measures, and what it costs.
+fn list(shell: &Shell) -> String {
+    let row = |id: &ProbeId| {
+        let (zh, en, cost_zh, cost_en) = about(*id);
+        [id.to_string(), id.label().in_lang(shell.lang).to_owned(), shell.say(zh, en).to_owned(), shell.say(cost_zh, cost_en).to_owned()]
+    };
+    let rows: Vec<_> = ProbeId::ALL.iter().map(row).collect();
+    table(shell.say(["编号", "名称", "看什么", "费用"], ["ID", "NAME", "WHAT IT LOOKS AT", "COST"]), &rows)
+}
+
+fn about(id: ProbeId) -> (&'static str, &'static str, &'static str, &'static str) {
+    let free = ("不收费", "nothing");
+    let call = ("一次短请求", "one short call");
+    let (zh, en, (cost_zh, cost_en)) = match id {
+        ProbeId::P0 => ("Key 与地址的写法、代理变量", "how key and URL are written, proxy variables", free),
+        ProbeId::P1 => ("域名解析", "the name's addresses", free),
+        ProbeId::P2 => ("连接、TLS、证书由谁签发", "connection, TLS, who signed the certificate", free),
+        ProbeId::P3 => ("模型列表、鉴权、时钟", "list of models, key, clock", free),
+        ProbeId::P4 => ("对照:同一请求 stream=false", "the control: the same call with stream=false", call),
+        ProbeId::P5 => ("同一请求 stream=true,不压缩", "the same call with stream=true, nothing compressed", call),
+        ProbeId::P6 => ("同上,但像浏览器那样接受压缩", "the same, accepting compression as browsers do", call),
+        ProbeId::P7 => ("换一条路再测:--direct 或 --via", "the same on another way: --direct or --via", call),
+        ProbeId::P8 => ("weir 网关对这次请求的记录", "what a weir gateway recorded of these calls", free),
+        ProbeId::P9 => ("过去的请求或任务:--request-id、--task-id", "a past request or task: --request-id, --task-id", free),
+        ProbeId::P10 => ("真实客户端发了什么:weir doctor client", "what the real client sends: weir doctor client", free),
+        ProbeId::P11 => ("逐个请求直到 429:--probe-429 N", "calls until the first 429: --probe-429 N", ("N 次请求", "N calls")),
+        ProbeId::P12 => ("长回答在第几秒断开:--hold 秒数", "when a long answer is cut: --hold S", ("一次长回答", "one long answer")),
+        ProbeId::P13 => ("weir 网关自己的计时流,不经过模型", "a weir gateway's own timed stream, no model", free),
+    };
+    (zh, en, cost_zh, cost_en)
+}
+
+fn unsafe_report() -> Fault {
+    Fault::new(Exit::Refused, text!("报告无法保证不含机密,没有输出", "the report cannot be proven free of secrets, so it was not printed"))
 }

@@ -49,7 +49,7 @@ fn page(verdict: Verdict, lang: Lang) -> String {
     let colon = say(":", ": ");
     let mut rows = vec![
         (say("级别", "level"), words::level(lang, verdict.level()).to_owned()),
-        (say("由谁处理", "who mends it"), words::owner(lang, verdict.owner()).to_owned()),
+        (say("由谁处理", "who mends it"), words::owner(lang, verdict.owner())),
         (say("看到什么", "seen"), words.observed.to_owned()),
         (say("原因", "cause"), words.cause.to_owned()),
     ];

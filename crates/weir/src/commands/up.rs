@@ -38,7 +38,9 @@ use crate::{
 
 /// The demo's account, and the file in the data directory that remembers its key.
 const DEMO: &str = "demo";
-const DEMO_KEY_FILE: &str = "demo-key";
+pub(super) const DEMO_KEY_FILE: &str = "demo-key";
+/// The file that says where the gateway of this data directory listens, for `weir doctor`.
+pub(super) const ADDRESS_FILE: &str = "base-url";
 /// How long running calls may finish after Ctrl-C: someone is waiting at the terminal.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -76,6 +78,8 @@ impl Up {
             let key = demo_key(shell, &store, &dir)?;
             let gateway = open(store, &dir, free(settings(&config, &shell.variables)?, upstream), config.limits.calls)?;
             let url = base_url(&listener)?;
+            // Only a convenience: without it people type the address.
+            let _ = fs::write(dir.join(ADDRESS_FILE), &url);
             announce(shell, &url, &key, sim_url.as_deref(), &dir)?;
             let epoch = shell.now();
             signals

@@ -101,15 +101,8 @@ pub(crate) fn level(lang: Lang, level: Level) -> &'static str {
     pick(lang, zh, en)
 }
 
-pub(crate) fn owner(lang: Lang, owner: Owner) -> &'static str {
-    let (zh, en) = match owner {
-        Owner::User => ("调用方", "whoever calls"),
-        Owner::Network => ("网络或代理的管理者", "whoever runs the network or proxy"),
-        Owner::Gateway => ("网关的管理者", "whoever runs the gateway"),
-        Owner::Upstream => ("上游服务商", "the upstream provider"),
-        Owner::Support => ("客服", "support"),
-    };
-    pick(lang, zh, en)
+pub(crate) fn owner(lang: Lang, owner: Owner) -> String {
+    weir_doctor::report::words::owner(owner).in_lang(lang).to_owned()
 }
 
 pub(crate) fn scenario(lang: Lang, scenario: Scenario) -> &'static str {
@@ -124,22 +117,7 @@ pub(crate) fn scenario(lang: Lang, scenario: Scenario) -> &'static str {
 
 /// A retry word in a sentence.
 pub(crate) fn retry(lang: Lang, word: RetryWord) -> String {
-    let (zh, en) = match word {
-        RetryWord::Fix => ("改好之前不要重试", "no retry before something was changed"),
-        RetryWord::HintOnce => ("到 resetAt 或 Retry-After 之后重试一次", "once, after resetAt or Retry-After"),
-        RetryWord::Backoff(times) => {
-            let text = text!("最多重试 {times} 次,间隔递增并带随机", "at most {times} retries, with growing random waits");
-            return text.in_lang(lang).to_owned();
-        }
-        RetryWord::Slow => ("并发减半,暂停,再从游标继续", "halve the concurrency, pause, resume from the cursor"),
-        RetryWord::Ask => ("先查状态,不要重新提交", "ask for the state first, never submit again"),
-        RetryWord::UnsentOnce => ("确认没有送达才重试一次", "once, only if nothing was delivered"),
-        RetryWord::Split => ("给每个调用方单独的 key,找出是谁", "give every caller a key of its own, find the caller"),
-        RetryWord::Hand => ("由人决定", "a person decides"),
-        RetryWord::ByCode => ("按流里的错误码", "as the code inside the stream says"),
-        RetryWord::Nothing => ("无需处理", "nothing to do"),
-    };
-    pick(lang, zh, en).to_owned()
+    weir_doctor::report::words::retry(word).in_lang(lang).to_owned()
 }
 
 /// A verdict by its code, in any case.

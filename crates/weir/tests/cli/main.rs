@@ -5,6 +5,7 @@ mod admin;
 mod bad_input;
 mod canary;
 mod config;
+mod doctor_client;
 mod kill;
 mod pages;
 mod policy;

@@ -1,0 +1,142 @@
+//! Whether somebody on the way held a stream back. A false alarm here sends people to search a healthy network, so each claim needs
+//! what only a hop that stores can make.
+
+use std::time::Duration;
+
+use crate::trace::Measures;
+
+/// Fewer events, or a shorter answer, tell nothing about buffering.
+const EVENTS_MIN: u32 = 5;
+const TOTAL_MIN: Duration = Duration::from_millis(500);
+/// A burst is at most this long, or this share of the whole.
+const BURST: Duration = Duration::from_millis(50);
+/// A stored stream leaves in few pieces. The network may cut those, hardly ever between two events: at most this many pieces end
+/// there, or one for so many events.
+const ALIGNED: u32 = 2;
+const EVENTS_A_PIECE: u32 = 8;
+/// Sizes in which boxes hand blocks on, in bytes, and how near a block must come.
+const BLOCKS: [u64; 3] = [4_096, 8_192, 16_384];
+const NEAR_PERCENT: u64 = 5;
+/// One block alone could be chance unless it is this exact, in bytes.
+const EXACT_BYTES: u64 = 16;
+
+/// How a stream arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arriving {
+    /// Event by event, or as near as the network lets them.
+    Spread,
+    /// All at the end, in pieces that a hop made.
+    Buffered,
+    /// In blocks of the size of somebody's buffer.
+    Blocks,
+    /// Too few events, or too short a time.
+    TooShort,
+    /// All at once after a wait, and nothing tells a store from a model that was slow to begin and then fast.
+    Unclear,
+}
+
+/// How it arrived. `control` is how long the same answer took in one piece.
+#[must_use]
+pub fn arriving(seen: &Measures, control: Option<Duration>) -> Arriving {
+    if seen.events < EVENTS_MIN || seen.total < TOTAL_MIN {
+        return Arriving::TooShort;
+    }
+    let is_burst = seen.clusters.len() <= 2 && seen.span() < BURST.max(seen.total / 10) && seen.first > seen.total.mul_f64(0.8);
+    if is_burst {
+        // Heartbeats that came through alone were not stored, so events would not have been.
+        if seen.beats_first {
+            return Arriving::Spread;
+        }
+        let few_pieces = seen.aligned <= ALIGNED.max(seen.events / EVENTS_A_PIECE) && seen.pieces <= (seen.events / 2).max(ALIGNED);
+        // The same answer took as long in one piece: the time went into making it, not into waiting for its beginning.
+        let took_as_long = control.is_none_or(|whole| whole.abs_diff(seen.total) < seen.total.mul_f64(0.4));
+        return match (seen.is_framed, few_pieces && took_as_long) {
+            (true, true) => Arriving::Buffered,
+            (true, false) if !few_pieces => Arriving::Spread,
+            _ => Arriving::Unclear,
+        };
+    }
+    if is_blocks(seen) { Arriving::Blocks } else { Arriving::Spread }
+}
+
+/// Few groups, and all but the last as large as a buffer.
+fn is_blocks(seen: &Measures) -> bool {
+    let Some((_, full)) = seen.clusters.split_last() else { return false };
+    let groups = u64::try_from(seen.clusters.len()).unwrap_or(u64::MAX);
+    if full.is_empty() || groups * 5 >= u64::from(seen.events) {
+        return false;
+    }
+    let off = |bytes: u64| BLOCKS.iter().map(|block| (bytes.abs_diff(*block), *block)).min().unwrap_or((u64::MAX, 1));
+    let all = |fits: &dyn Fn((u64, u64)) -> bool| full.iter().all(|cluster| fits(off(cluster.bytes)));
+    if full.len() == 1 { all(&|(off, _)| off <= EXACT_BYTES) } else { all(&|(off, block)| off * 100 <= block * NEAR_PERCENT) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Cluster;
+
+    fn seen(events: u32, first_ms: u64, last_ms: u64, total_ms: u64, pieces: u32) -> Measures {
+        let at = Duration::from_millis;
+        Measures {
+            events,
+            clusters: vec![Cluster { at: at(first_ms), end: at(last_ms), events, bytes: u64::from(events) * 200 }],
+            first: at(first_ms),
+            last: at(last_ms),
+            total: at(total_ms),
+            gap_max: at(first_ms),
+            pieces,
+            aligned: pieces,
+            is_framed: true,
+            beats_first: false,
+        }
+    }
+
+    #[test]
+    fn a_burst_in_few_pieces_at_the_end_is_a_store() {
+        let control = Some(Duration::from_millis(1000));
+        assert_eq!(arriving(&seen(40, 1000, 1005, 1010, 1), control), Arriving::Buffered);
+        assert_eq!(arriving(&seen(40, 1000, 1005, 1010, 5), control), Arriving::Buffered);
+        assert_eq!(arriving(&seen(40, 1000, 1005, 1010, 1), None), Arriving::Buffered);
+        let in_packets = Measures { aligned: 1, ..seen(40, 1000, 1005, 1010, 8) };
+        assert_eq!(arriving(&in_packets, control), Arriving::Buffered, "ten kilobytes are eight packets");
+    }
+
+    #[test]
+    fn what_a_healthy_api_can_do_is_never_called_a_store() {
+        let control = Some(Duration::from_millis(1000));
+        for (healthy, arrived) in [
+            (seen(4, 1000, 1005, 1010, 1), Arriving::TooShort),
+            (seen(40, 400, 405, 410, 1), Arriving::TooShort),
+            // A slow start, then each event in a chunk of its own.
+            (seen(40, 1000, 1005, 1010, 40), Arriving::Spread),
+            (seen(40, 1000, 1005, 1010, 6), Arriving::Spread),
+            // It waited for a lost packet: the whole answer took far less.
+            (seen(40, 4000, 4005, 4010, 1), Arriving::Unclear),
+            // Cut into crumbs on the way.
+            (Measures { aligned: 2, ..seen(40, 1000, 1005, 1010, 700) }, Arriving::Spread),
+            (Measures { beats_first: true, ..seen(40, 1000, 1005, 1010, 1) }, Arriving::Spread),
+            (Measures { is_framed: false, ..seen(40, 1000, 1005, 1010, 1) }, Arriving::Unclear),
+        ] {
+            assert_eq!(arriving(&healthy, control), arrived, "{healthy:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_of_a_buffers_size_are_seen() {
+        let clusters = |sizes: &[u64]| {
+            let each = |(n, bytes): (usize, &u64)| {
+                let at = Duration::from_millis(300 * (n as u64 + 1));
+                Cluster { at, end: at, events: 15, bytes: *bytes }
+            };
+            let last = Duration::from_millis(300 * sizes.len() as u64);
+            let base = seen(15 * u32::try_from(sizes.len()).unwrap(), 300, 300, 0, 3);
+            Measures { clusters: sizes.iter().enumerate().map(each).collect(), last, total: last, ..base }
+        };
+        assert_eq!(arriving(&clusters(&[4096, 4090, 900]), None), Arriving::Blocks);
+        assert_eq!(arriving(&clusters(&[16_384, 16_000, 900]), None), Arriving::Blocks);
+        assert_eq!(arriving(&clusters(&[4096, 900]), None), Arriving::Blocks);
+        assert_eq!(arriving(&clusters(&[4000, 900]), None), Arriving::Spread);
+        assert_eq!(arriving(&clusters(&[4096, 3000, 900]), None), Arriving::Spread);
+    }
+}

@@ -1,0 +1,1 @@
+//! The rules by table: what was seen, what it comes to.

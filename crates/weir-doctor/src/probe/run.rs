@@ -1,0 +1,477 @@
+//! The run: probe after probe until a layer is broken, each with what it learned noted at once, so that an interrupted run keeps it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use weir_client::{
+    Target,
+    probe::{Speak, Way},
+};
+use weir_core::{Timestamp, evidence::EvidenceId, redact::is_private_host};
+use weir_wire::Vendor;
+
+use super::{
+    Cost, Order, ProbeId, Progress,
+    exchange::{Answer, Ask, OPEN, Tools, Waits},
+    models,
+    order::Api,
+    past, plan, proxies,
+};
+use crate::{
+    judge::{
+        answer::of_answer,
+        local::{key_flaws, url_flaw},
+        seen::{Burst, Lookup, Models, Opening, OtherWay, Seen},
+        stream,
+    },
+    report::{self, Bilingual},
+    trace::{Body, End, Trace},
+};
+
+const PROMPT: &str = "Count from 1 to 20, separated by spaces.";
+/// What is sent to models; no record may repeat it.
+pub(crate) const PROMPTS: [&str; 2] = [PROMPT, LONG_PROMPT];
+const LONG_PROMPT: &str = "Count from 1 to 2000, one number on each line, without leaving any out.";
+/// Questions that cost nothing.
+const FREE: Waits = Waits { first: Duration::from_secs(5), gap: Duration::from_secs(5), total: Duration::from_secs(5) };
+const MODELS: Waits = Waits { first: Duration::from_secs(10), gap: Duration::from_secs(10), total: Duration::from_secs(10) };
+/// A record is written a moment after its call: how long to wait before each look.
+const RECORD_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
+/// A run as far as it came. Made before it begins, so that it outlives an interruption.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    pub order: Order,
+    pub id: EvidenceId,
+    pub began: Timestamp,
+    pub seen: Seen,
+    /// Probes that ran, with how long they took.
+    pub ran: Vec<(ProbeId, Duration)>,
+    pub planned: Vec<ProbeId>,
+    pub cost: Cost,
+    pub used_requests: u32,
+    pub model: Option<String>,
+    pub model_why: Option<Bilingual>,
+    /// When the call that the verdict is about was sent.
+    pub asked_at: Option<Timestamp>,
+    /// Nothing that was planned is missing.
+    pub is_complete: bool,
+    pub is_interrupted: bool,
+    pub target: Option<Target>,
+}
+
+impl Examined {
+    /// A run that has not begun. `dice` is 64 random bits for the record's id.
+    #[must_use]
+    pub fn new(order: Order, began: Timestamp, dice: u64) -> Self {
+        let planned = plan::plan(&order);
+        let cost = plan::cost(&order, &planned);
+        let mut seen = Seen { symptom: order.symptom, ..Seen::default() };
+        seen.bounds.max_tokens = order.max_tokens;
+        if let Some(timeout) = order.timeout {
+            seen.bounds.first_byte = timeout;
+            seen.bounds.total = seen.bounds.total.max(timeout);
+            seen.bounds.is_own = true;
+        }
+        let target = Target::parse(order.base_url.trim()).ok();
+        if let Some(target) = &target {
+            seen.vendor = Vendor::of_host(&target.host);
+            seen.is_private_host = is_private_host(&target.host);
+        }
+        let model = order.model.clone();
+        Self {
+            id: EvidenceId::from_dice(dice),
+            began,
+            seen,
+            ran: Vec::new(),
+            planned,
+            cost,
+            used_requests: 0,
+            model,
+            model_why: None,
+            asked_at: None,
+            is_complete: false,
+            is_interrupted: false,
+            target,
+            order,
+        }
+    }
+
+    /// Runs all that was planned, within the budget. Dropping the future interrupts it; what was seen stays.
+    pub async fn run(&mut self, tools: &Tools<'_>) {
+        tools.watch.see(Progress::Planned { probes: self.planned.clone(), cost: self.cost });
+        let budget = self.order.budget;
+        let within = tokio::time::timeout(budget, Box::pin(self.probes(tools))).await;
+        self.is_complete = within.is_ok();
+        self.seen.out_of_budget = within.is_err();
+    }
+
+    fn plans(&self, id: ProbeId) -> bool {
+        self.planned.contains(&id)
+    }
+
+    fn begin(tools: &Tools<'_>, id: ProbeId) -> Instant {
+        tools.watch.see(Progress::Started(id));
+        Instant::now()
+    }
+
+    fn end(&mut self, tools: &Tools<'_>, id: ProbeId, began: Instant) {
+        self.ran.push((id, began.elapsed()));
+        tools.watch.see(Progress::Finished(Box::new(report::check(self, id))));
+    }
+
+    async fn probes(&mut self, tools: &Tools<'_>) {
+        if !self.local(tools) {
+            return;
+        }
+        let Some(way) = self.way() else { return };
+        if (self.plans(ProbeId::P1) || self.plans(ProbeId::P2)) && !self.open(tools, &way).await {
+            return;
+        }
+        if self.plans(ProbeId::P9) {
+            self.look_up(tools, &way).await;
+        }
+        if self.plans(ProbeId::P3) && !self.models(tools, &way).await {
+            return;
+        }
+        let asks_model = [ProbeId::P4, ProbeId::P5, ProbeId::P6, ProbeId::P7, ProbeId::P11, ProbeId::P12].iter().any(|id| self.plans(*id));
+        let Some(model) = self.model.clone() else {
+            self.seen.no_model = asks_model;
+            return;
+        };
+        if asks_model && models::is_media(&model) {
+            return self.latest_task(tools, &way).await;
+        }
+        self.model_calls(tools, &way, &model).await;
+        self.spending(tools, &way, &model).await;
+    }
+
+    /// P0. Whether the rest makes sense.
+    fn local(&mut self, tools: &Tools<'_>) -> bool {
+        let began = Self::begin(tools, ProbeId::P0);
+        let local = &mut self.seen.local;
+        local.has_key = self.order.key.is_some();
+        local.key = self.order.key.as_ref().map(|key| key_flaws(key.expose())).unwrap_or_default();
+        if let Some((flaw, better)) = url_flaw(&self.order.base_url) {
+            local.url = Some(flaw);
+            local.suggestion = better;
+        }
+        let in_front = self.target.as_ref().and_then(|target| self.order.proxies.in_front_of(target));
+        local.proxy_from = in_front.map(|found| found.name);
+        let is_fine = local.key.is_empty() && local.url.is_none() && self.target.is_some();
+        self.end(tools, ProbeId::P0, began);
+        is_fine
+    }
+
+    fn way(&self) -> Option<Way> {
+        let target = self.target.clone()?;
+        let proxy = self.order.proxies.in_front_of(&target).and_then(|found| found.proxy.ok());
+        Some(Way { target, proxy, speak: Speak::Negotiated })
+    }
+
+    /// P1 and P2 on one connection, which is closed unused.
+    async fn open(&mut self, tools: &Tools<'_>, way: &Way) -> bool {
+        let began = Self::begin(tools, ProbeId::P1);
+        let opened = way.open(tools.reach, &OPEN).await;
+        let first = way.proxy.as_ref().map_or(&way.target, |proxy| &proxy.target);
+        let is_address = first.host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
+        self.seen.opened = Some(Opening {
+            phases: opened.phases,
+            addresses: opened.addresses,
+            tls: opened.tls,
+            fault: opened.link.as_ref().err().copied(),
+            took: began.elapsed(),
+            is_address,
+            is_plain: !way.target.tls,
+        });
+        let found = opened.phases.dns.is_some();
+        if self.plans(ProbeId::P1) {
+            self.ran.push((ProbeId::P1, opened.phases.dns.unwrap_or_else(|| began.elapsed())));
+            tools.watch.see(Progress::Finished(Box::new(report::check(self, ProbeId::P1))));
+        }
+        if found && self.plans(ProbeId::P2) {
+            tools.watch.see(Progress::Started(ProbeId::P2));
+            self.ran.push((ProbeId::P2, began.elapsed().saturating_sub(opened.phases.dns.unwrap_or_default())));
+            tools.watch.see(Progress::Finished(Box::new(report::check(self, ProbeId::P2))));
+        }
+        opened.link.is_ok()
+    }
+
+    /// P3. Whether the control may be asked.
+    async fn models(&mut self, tools: &Tools<'_>, way: &Way) -> bool {
+        let began = Self::begin(tools, ProbeId::P3);
+        let ask = Ask { is_list: true, ..self.question(ProbeId::P3, way, Method::GET, "/models", None, MODELS) };
+        let Answer { trace, kept } = tools.ask(&ask, self.order.key.as_ref()).await;
+        let names = if trace.status == Some(200) { models::names(&kept) } else { None };
+        if let (None, Some(names)) = (&self.model, &names)
+            && let Some((name, why)) = models::pick(names)
+        {
+            self.model = Some(name);
+            self.model_why = Some(why);
+        }
+        let wanted = self.order.model.as_ref();
+        let is_listed = names.as_ref().zip(self.model.as_ref()).map(|(names, model)| names.iter().any(|name| name == model));
+        let nearest = match (is_listed, &names, wanted) {
+            (Some(false), Some(names), Some(wanted)) => models::nearest(names, wanted),
+            _ => None,
+        };
+        let stops = match (trace.end, trace.status) {
+            // A question without a cost that breaks before its answer: the way is broken, and a call would fare no better.
+            (End::Never(fault), _) => fault != weir_client::probe::Fault::Silent,
+            (_, Some(401)) => trace.whole().is_some_and(|whole| whole.has_error_object),
+            (_, Some(403)) => trace.whole().is_some_and(|whole| whole.has_error_object) && !lacks_scope(&trace),
+            _ => false,
+        };
+        self.seen.models = Some(Models { count: names.as_ref().map_or(0, Vec::len), trace, is_listed, nearest });
+        if self.asked_at.is_none() {
+            self.asked_at = Some(self.began);
+        }
+        self.end(tools, ProbeId::P3, began);
+        !stops
+    }
+
+    /// P4 to P8 and P13.
+    async fn model_calls(&mut self, tools: &Tools<'_>, way: &Way, model: &str) {
+        if self.plans(ProbeId::P4) {
+            self.asked_at = Some(tools.clock.now());
+            let began = Self::begin(tools, ProbeId::P4);
+            let trace = self.call(tools, ProbeId::P4, way, model, false, false).await;
+            self.seen.control = Some(trace);
+            self.end(tools, ProbeId::P4, began);
+        }
+        let refused = self.seen.control.as_ref().is_some_and(|trace| of_answer(trace, self.seen.vendor).is_some());
+        let timed_out = self.seen.control.as_ref().is_some_and(timed_out);
+        if refused && !timed_out {
+            return self.gateway(tools, way).await;
+        }
+        let mut suspect_gzip = false;
+        if self.plans(ProbeId::P5) {
+            self.asked_at = Some(tools.clock.now());
+            let began = Self::begin(tools, ProbeId::P5);
+            self.seen.stream = Some(self.call(tools, ProbeId::P5, way, model, true, false).await);
+            self.end(tools, ProbeId::P5, began);
+        }
+        let plain_is_good = self.stream_is_good(self.seen.stream.as_ref());
+        if self.plans(ProbeId::P6) && plain_is_good && !timed_out {
+            let began = Self::begin(tools, ProbeId::P6);
+            self.seen.gzip = Some(self.call(tools, ProbeId::P6, way, model, true, true).await);
+            suspect_gzip = !self.stream_is_good(self.seen.gzip.as_ref());
+            self.end(tools, ProbeId::P6, began);
+        }
+        if self.plans(ProbeId::P7) {
+            self.other_way(tools, way, model, suspect_gzip).await;
+        }
+        self.gateway(tools, way).await;
+    }
+
+    fn stream_is_good(&self, trace: Option<&Trace>) -> bool {
+        trace.is_none_or(|trace| stream::judge(trace, self.seen.control.as_ref(), self.seen.vendor, &self.seen.bounds).is_good())
+    }
+
+    /// One call of the model. The bodies of all differ in `stream` only.
+    async fn call(&mut self, tools: &Tools<'_>, probe: ProbeId, way: &Way, model: &str, is_stream: bool, is_gzip: bool) -> Trace {
+        let waits = self.waits();
+        let limit_name = "max_tokens";
+        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, limit_name);
+        let trace = self.send(tools, probe, way, body, is_stream, is_gzip, waits).await;
+        if self.order.api != Api::Chat || !wants_other_limit(&trace) {
+            return trace;
+        }
+        // The one question that may be put in other words: newer models call the limit by another name, and refused before any work.
+        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, "max_completion_tokens");
+        self.send(tools, probe, way, body, is_stream, is_gzip, waits).await
+    }
+
+    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "the two switches are what the probes differ in")]
+    async fn send(
+        &mut self,
+        tools: &Tools<'_>,
+        probe: ProbeId,
+        way: &Way,
+        body: Value,
+        is_stream: bool,
+        is_gzip: bool,
+        waits: Waits,
+    ) -> Trace {
+        self.used_requests = self.used_requests.saturating_add(1);
+        let ask = Ask {
+            stream: is_stream.then_some(self.order.api.dialect()),
+            accepts_compressed: is_gzip,
+            ..self.question(probe, way, Method::POST, self.order.api.path(), Some(Bytes::from(body.to_string())), waits)
+        };
+        tools.ask(&ask, self.order.key.as_ref()).await.trace
+    }
+
+    fn waits(&self) -> Waits {
+        let bounds = &self.seen.bounds;
+        Waits { first: bounds.first_byte, gap: bounds.gap, total: bounds.total }
+    }
+
+    fn question<'a>(&self, probe: ProbeId, way: &'a Way, method: Method, path: &str, body: Option<Bytes>, waits: Waits) -> Ask<'a> {
+        Ask { probe, way, method, path: path.to_owned(), body, stream: None, is_list: false, accepts_compressed: false, waits }
+    }
+
+    fn body(&self, model: &str, prompt: &str, tokens: u32, is_stream: bool, limit_name: &str) -> Value {
+        let mut body = match self.order.api {
+            Api::Chat => json!({ "model": model, "messages": [{ "role": "user", "content": prompt }], limit_name: tokens }),
+            Api::Messages => json!({ "model": model, "messages": [{ "role": "user", "content": prompt }], "max_tokens": tokens }),
+            Api::Responses => json!({ "model": model, "input": prompt, "max_output_tokens": tokens, "store": false }),
+        };
+        body["stream"] = is_stream.into();
+        body
+    }
+
+    /// P7.
+    async fn other_way(&mut self, tools: &Tools<'_>, way: &Way, model: &str, is_gzip: bool) {
+        let host = |target: &Target| target.authority();
+        let (other, hop, is_direct) = match (&self.order.direct, &self.order.via) {
+            (Some(url), _) => {
+                let Ok(target) = Target::parse(url) else { return };
+                (Way { target, proxy: None, speak: way.speak }, host(&way.target), true)
+            }
+            (None, Some(address)) => {
+                let Ok(proxy) = proxies::parse(address) else { return };
+                let hop = host(&proxy.target);
+                (Way { proxy: Some(proxy), ..way.clone() }, hop, false)
+            }
+            (None, None) => return,
+        };
+        let began = Self::begin(tools, ProbeId::P7);
+        let trace = self.call(tools, ProbeId::P7, &other, model, true, is_gzip).await;
+        self.seen.other_way = Some(OtherWay { trace, is_direct, hop, is_gzip });
+        self.end(tools, ProbeId::P7, began);
+    }
+
+    /// P8 and P13: what a weir gateway knows itself.
+    async fn gateway(&mut self, tools: &Tools<'_>, way: &Way) {
+        let judged = [&self.seen.stream, &self.seen.control].into_iter().flatten().find(|trace| stream::is_weir(trace));
+        let Some(id) = judged.and_then(request_id) else { return };
+        let control = self.seen.control.as_ref();
+        let looks_stored = [&self.seen.stream, &self.seen.gzip].into_iter().flatten().any(|trace| {
+            let judged = stream::judge(trace, control, self.seen.vendor, &self.seen.bounds);
+            matches!(judged.arriving, Some(crate::judge::arrival::Arriving::Buffered | crate::judge::arrival::Arriving::Unclear))
+        });
+        let stored_gzip = self.seen.gzip.is_some();
+        if self.plans(ProbeId::P13) && looks_stored {
+            let began = Self::begin(tools, ProbeId::P13);
+            let ask = Ask {
+                stream: Some(weir_core::Dialect::Plain),
+                accepts_compressed: stored_gzip,
+                ..self.question(ProbeId::P13, way, Method::GET, "/weir/echo", None, FREE)
+            };
+            self.seen.echo = Some(tools.ask(&ask, self.order.key.as_ref()).await.trace);
+            self.end(tools, ProbeId::P13, began);
+        }
+        if self.plans(ProbeId::P8) {
+            let began = Self::begin(tools, ProbeId::P8);
+            for pause in RECORD_PAUSES {
+                tokio::time::sleep(pause).await;
+                let ask = self.question(ProbeId::P8, way, Method::GET, &format!("/weir/calls/{id}"), None, FREE);
+                let answer = tools.ask(&ask, self.order.key.as_ref()).await;
+                self.seen.record = past::record(&answer.kept);
+                if self.seen.record.as_ref().is_some_and(|record| !record.is_running) {
+                    break;
+                }
+            }
+            if self.seen.control.as_ref().and_then(|trace| trace.status) == Some(429) {
+                let ask = self.question(ProbeId::P8, way, Method::GET, "/weir/limits", None, FREE);
+                self.seen.other_share_pct = past::other_share(&tools.ask(&ask, self.order.key.as_ref()).await.kept);
+            }
+            self.end(tools, ProbeId::P8, began);
+        }
+    }
+
+    /// P9.
+    async fn look_up(&mut self, tools: &Tools<'_>, way: &Way) {
+        let began = Self::begin(tools, ProbeId::P9);
+        let key = self.order.key.clone();
+        if let Some(id) = self.order.request_id.clone() {
+            let is_tame = models::is_tame(&id) && !id.contains('/');
+            let path = format!("/weir/calls/{id}");
+            let answer = tools.ask(&self.question(ProbeId::P9, way, Method::GET, &path, None, FREE), key.as_ref()).await;
+            let is_weir = stream::is_weir(&answer.trace);
+            self.seen.lookup = Some(match past::record(&answer.kept).filter(|_| is_tame) {
+                Some(record) => Lookup::Call(Box::new(record)),
+                None if is_weir || matches!(answer.trace.end, End::Never(_)) => Lookup::NotFound { id, trace: Box::new(answer.trace) },
+                None => Lookup::NoRecords { id },
+            });
+        } else if let Some(id) = self.order.task_id.clone() {
+            let path = match () {
+                () if id.starts_with("image_") => format!("/images/generations/{id}"),
+                () if id.starts_with("task_") => format!("/video/generations/{id}"),
+                () => format!("/videos/{id}"),
+            };
+            let answer = tools.ask(&self.question(ProbeId::P9, way, Method::GET, &path, None, FREE), key.as_ref()).await;
+            self.seen.lookup = Some(match past::task(&answer.kept).filter(|_| answer.trace.status == Some(200)) {
+                Some(task) => Lookup::Task(task),
+                None => Lookup::NotFound { id, trace: Box::new(answer.trace) },
+            });
+        }
+        self.end(tools, ProbeId::P9, began);
+    }
+
+    /// In place of P4 to P6 for pictures and videos: nothing is ever submitted.
+    async fn latest_task(&mut self, tools: &Tools<'_>, way: &Way) {
+        let began = Self::begin(tools, ProbeId::P9);
+        let ask = self.question(ProbeId::P9, way, Method::GET, "/videos?limit=1", None, FREE);
+        let answer = tools.ask(&ask, self.order.key.as_ref()).await;
+        self.seen.lookup = Some(match past::latest_task(&answer.kept) {
+            Some(task) => Lookup::Task(task),
+            None => Lookup::NotFound { id: "latest".to_owned(), trace: Box::new(answer.trace) },
+        });
+        self.end(tools, ProbeId::P9, began);
+    }
+
+    /// P11 and P12: only with consent, which the binary asked for.
+    async fn spending(&mut self, tools: &Tools<'_>, way: &Way, model: &str) {
+        if let Some(most) = self.order.burst.filter(|_| self.plans(ProbeId::P11)) {
+            let began = Self::begin(tools, ProbeId::P11);
+            let mut burst = Burst { sent: 0, refused: None };
+            while burst.sent < most && burst.refused.is_none() {
+                burst.sent += 1;
+                let trace = self.call(tools, ProbeId::P11, way, model, false, false).await;
+                burst.refused = of_answer(&trace, self.seen.vendor).is_some().then_some(trace);
+            }
+            self.seen.burst = Some(burst);
+            self.end(tools, ProbeId::P11, began);
+        }
+        if let Some(seconds) = self.order.hold_s.filter(|_| self.plans(ProbeId::P12)) {
+            let began = Self::begin(tools, ProbeId::P12);
+            let hold = Duration::from_secs(u64::from(seconds));
+            let body = self.body(model, LONG_PROMPT, super::order::TOKENS_MAX, true, "max_tokens");
+            let waits = Waits { first: hold, gap: hold, total: hold };
+            self.seen.hold = Some(self.send(tools, ProbeId::P12, way, body, true, false, waits).await);
+            self.end(tools, ProbeId::P12, began);
+        }
+    }
+}
+
+/// The id under which a weir gateway keeps its record.
+fn request_id(trace: &Trace) -> Option<String> {
+    ["x-weir-call", "x-request-id"]
+        .iter()
+        .find_map(|name| trace.header(name))
+        .filter(|id| id.starts_with("wr_") && models::is_tame(id))
+        .map(str::to_owned)
+}
+
+/// The time ran out, and nobody answered.
+fn timed_out(trace: &Trace) -> bool {
+    use weir_client::probe::{BodyEnd, Fault};
+    matches!(trace.end, End::Never(Fault::Silent) | End::Body(BodyEnd::Limit(_))) && !matches!(trace.status, Some(400..))
+}
+
+/// A key that may chat and not list models.
+fn lacks_scope(trace: &Trace) -> bool {
+    trace.error().is_some_and(|error| error.message.expose().contains("scope"))
+}
+
+/// The model wants `max_completion_tokens`.
+fn wants_other_limit(trace: &Trace) -> bool {
+    let Body::Whole(whole) = &trace.body else { return false };
+    let told = |text: &str| text.contains("max_completion_tokens");
+    trace.status == Some(400) && whole.error.as_ref().is_some_and(|error| told(error.message.expose()))
+}
