@@ -103,7 +103,7 @@ impl Examined {
     /// Runs all that was planned, within the budget. Dropping the future interrupts it; what was seen stays.
     pub async fn run(&mut self, tools: &Tools<'_>) {
         tools.watch.see(Progress::Planned { probes: self.planned.clone(), cost: self.cost });
-        let budget = self.order.budget;
+        let budget = plan::budget(&self.order);
         let within = tokio::time::timeout(budget, Box::pin(self.probes(tools))).await;
         self.is_complete = within.is_ok();
         self.seen.out_of_budget = within.is_err();

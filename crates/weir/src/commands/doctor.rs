@@ -19,7 +19,7 @@ use weir_core::{Audience, Lang, Secret};
 use weir_doctor::{
     judge::seen::Symptom,
     probe::{Api, BURST_MAX, Cost, Examined, HOLD_MAX_S, Order, ProbeId, Progress, Proxies, TOKENS_MAX, Tools, cost, parse_proxy, plan},
-    report::{Layout, Making, Report, plan_line, redactor, report_schema},
+    report::{Layout, Making, Report, is_safe, plan_line, redactor, report_schema},
 };
 
 use super::{key::dice, serve::block_on, up::ADDRESS_FILE};
@@ -334,16 +334,16 @@ impl Doctor {
             ascii: self.ascii,
             colour: !self.no_color && shell.variable("NO_COLOR").is_none() && io::stdout().is_terminal(),
         };
-        let json = serde_json::to_string(&report).map_err(|_| unsafe_report())?;
-        let shown = if shell.flags.json { json.clone() } else { report.text(shell.lang, layout) };
         // The last look: nothing leaves that the engine would still hide.
         let engine = redactor(examined);
-        for text in [&json, &shown] {
-            engine.scan(text, Audience::Support).map_err(|_| unsafe_report())?;
+        let json = serde_json::to_value(&report).map_err(|_| unsafe_report())?;
+        let shown = if shell.flags.json { json.to_string() } else { report.text(shell.lang, layout) };
+        let holds_key = examined.order.key.as_ref().is_some_and(|key| key.expose().len() > 8 && shown.contains(key.expose()));
+        if holds_key || !is_safe(&json, &engine, Audience::Support) {
+            return Err(unsafe_report());
         }
         if let Some(file) = &self.evidence {
             let record = serde_json::to_string(evidence).map_err(|_| unsafe_report())?;
-            engine.scan(&record, audience).map_err(|_| unsafe_report())?;
             fs::write(file, record + "\n").map_err(|error| {
                 let shown = file.display();
                 Fault::new(Exit::Unknown, text!("写不了 {shown}:{error}", "cannot write {shown}: {error}"))
