@@ -139,6 +139,7 @@ fn call(run: &Examined, judgement: &Judgement, trace: Option<&Trace>) -> CallRec
             .filter(|error| !error.message.is_empty())
             .map(|error| engine.redact(error.message.expose(), weir_core::Audience::Support).cut(1024).into_string()),
         limit: None,
+        told: None,
         attempts: Vec::new(),
         timing: timing(trace),
         observed: trace.and_then(observed),
