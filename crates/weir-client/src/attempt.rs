@@ -80,7 +80,7 @@ impl Answer {
     ///
     /// # Errors
     /// See [`AttemptError`]; `sent()` tells whether another attempt is safe.
-    #[expect(clippy::manual_async_fn, reason = "an `async fn` would have two places for the request, in every call")]
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has two places for the request, in every call")]
     pub fn get<'a>(
         dial: &'a dyn Dial,
         target: &'a Target,

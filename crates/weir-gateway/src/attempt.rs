@@ -2,8 +2,8 @@
 
 use std::{pin::Pin, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, Uri, header, request::Parts};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, request::Parts};
 use http_body_util::Full;
 use tokio::time::Instant;
 use weir_client::{Answer, AttemptError, AttemptLimits, WireError};
@@ -13,7 +13,7 @@ use weir_wire::Scope;
 use crate::{
     Gateway, Streams,
     attempts::{Failed, Turn},
-    lanes::Lane,
+    lanes::{Lane, below_base},
     patience::{Patience, in_time},
     refusal::Refusal,
     reply::{self, Reply},
@@ -31,43 +31,46 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// Hop-by-hop headers, credentials and what weir sets itself: everything else of a request passes.
-const HELD_BACK: [HeaderName; 18] = [
-    header::AUTHORIZATION,
-    header::PROXY_AUTHORIZATION,
-    header::COOKIE,
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::TE,
-    header::TRAILER,
-    header::UPGRADE,
-    header::EXPECT,
-    header::VIA,
-    header::FORWARDED,
-    // An upstream that may compress would have to be decompressed here: ask for the plain bytes.
-    header::ACCEPT_ENCODING,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-];
+fn is_held_back(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "authorization"
+            | "proxy-authorization"
+            | "x-api-key"
+            | "api-key"
+            | "cookie"
+            | "host"
+            | "content-length"
+            | "transfer-encoding"
+            | "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "upgrade"
+            | "expect"
+            | "via"
+            | "forwarded"
+            // An upstream that may compress would have to be decompressed here: ask for the plain bytes.
+            | "accept-encoding"
+    )
+}
 
 impl<'a> Outgoing<'a> {
     /// `path` as the client asked for it, with its `/v1`.
     pub(crate) fn new(arrival: &'a Parts, route: Route, path: &'a str, body: Bytes) -> Self {
-        Self { arrival, route, path: path.trim_start_matches("/v1"), body }
+        Self { arrival, route, path: below_base(path), body }
     }
 
     pub(crate) fn request(&self, lane: &Lane) -> Result<Request<Full<Bytes>>, Refusal> {
         let mut request = Request::new(Full::new(self.body.clone()));
         request.method_mut().clone_from(&self.arrival.method);
-        *request.uri_mut() = Uri::try_from(format!("{}{}", lane.target.path, self.path)).map_err(|_| broken())?;
+        *request.uri_mut() = lane.uri(self.route, self.path).ok_or_else(broken)?;
         let headers = request.headers_mut();
         // Room for what is added: a map that grows hashes every name again.
         headers.reserve(self.arrival.headers.len() + 3);
         for (name, value) in &self.arrival.headers {
-            if !HELD_BACK.contains(name) && !is_ours(name) {
+            if passes(name) {
                 headers.append(name.clone(), value.clone());
             }
         }
@@ -81,6 +84,30 @@ impl<'a> Outgoing<'a> {
         }
         Ok(request)
     }
+}
+
+fn passes(name: &HeaderName) -> bool {
+    !is_held_back(name) && !is_ours(name)
+}
+
+/// Keeps of a request's head what goes on, in memory of its own: a stream would hold the whole buffer of 8 KiB that the head was read into for as
+/// long as it runs.
+pub(crate) fn let_go(head: &mut Parts) {
+    let passing: Vec<_> = std::mem::take(&mut head.headers).into_iter().collect();
+    let mut values = BytesMut::with_capacity(passing.iter().map(|(_, value)| value.len()).sum());
+    passing.iter().for_each(|(_, value)| values.extend_from_slice(value.as_bytes()));
+    let mut values = values.freeze();
+    let mut last = None;
+    for (name, value) in passing {
+        // Of several values of one name only the first comes with it.
+        last = name.or(last);
+        let copy = HeaderValue::from_maybe_shared(values.split_to(value.len()));
+        if let (Some(name), Ok(mut copy)) = (last.as_ref().filter(|name| passes(name)), copy) {
+            copy.set_sensitive(value.is_sensitive());
+            head.headers.append(name.clone(), copy);
+        }
+    }
+    head.uri = Uri::default();
 }
 
 fn broken() -> Refusal {
@@ -276,4 +303,25 @@ impl CallLimits {
 pub(crate) fn scenario(headers: &HeaderMap, shared: impl FnOnce() -> bool) -> Scenario {
     let said = headers.get("x-weir-scenario").and_then(|label| label.to_str().ok());
     said.and_then(Scenario::from_label).unwrap_or_else(|| if shared() { Scenario::SharedKey } else { Scenario::ShortChat })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stream_keeps_of_a_head_is_what_goes_on_and_in_its_order() {
+        let request = Request::post("/v1/chat/completions?a=1")
+            .header("authorization", "Bearer sk-wr-12345678")
+            .header("x-twice", "a")
+            .header("x-weir-caller", "b")
+            .header("x-twice", "")
+            .header("openai-beta", "c");
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let passing: Vec<_> =
+            head.headers.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let_go(&mut head);
+        let kept: Vec<_> = head.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        assert_eq!((kept.len(), kept), (3, passing));
+    }
 }

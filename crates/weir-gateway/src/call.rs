@@ -98,6 +98,9 @@ async fn path(
             return Err(refusal);
         }
     };
+    if asked.peek.stream {
+        attempt::let_go(&mut arrival.head);
+    }
     let talk = Talk { gateway, admitted: &admitted, asked: &asked, hold, policy, limits, need: wanted.need() };
     let ended = talk.run(&arrival.head, Live { vigil: &mut vigil, record, reply }).await;
     record.charge = settle::end(charge, &admitted.price, &ended.used);

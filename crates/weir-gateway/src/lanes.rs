@@ -7,9 +7,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use weir_client::{Pool, Target};
-use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Fitness, Health, Outcome, RetryBudget, Timestamp, limit::Now};
+use weir_core::{ApiKey, BreakerTerms, BudgetTerms, Fitness, Health, Outcome, RetryBudget, Route, Timestamp, limit::Now};
 
 use weir_wire::tasks::Adapter;
 
@@ -29,6 +29,8 @@ pub(crate) struct Lane {
     /// What every request to it bears, made once: `Host`, and the credential in both forms. `None` if it is no header.
     pub(crate) host: Option<HeaderValue>,
     pub(crate) credential: Option<Credential>,
+    /// Where each route's requests go, in the order of [`Route::ALL`].
+    uris: Vec<Option<Uri>>,
     pub(crate) door: Door,
 }
 
@@ -49,7 +51,25 @@ impl Credential {
     }
 }
 
+/// A path as it is below an upstream's base, which has the `/v1`.
+pub(crate) fn below_base(path: &str) -> &str {
+    path.trim_start_matches("/v1")
+}
+
+fn uri_of(target: &Target, path: &str) -> Option<Uri> {
+    Uri::try_from(format!("{}{path}", target.path)).ok()
+}
+
 impl Lane {
+    /// Where a request of this route goes, whose path below the base is `path`.
+    pub(crate) fn uri(&self, route: Route, path: &str) -> Option<Uri> {
+        if path == below_base(route.path()) {
+            let place = Route::ALL.iter().position(|known| *known == route)?;
+            return self.uris.get(place)?.clone();
+        }
+        uri_of(&self.target, path)
+    }
+
     /// Whether it serves a model; every channel serves what names none.
     fn serves(&self, model: Option<&str>) -> bool {
         let models = &self.channel.models;
@@ -109,6 +129,7 @@ impl Lanes {
                     pool: Arc::default(),
                     host: HeaderValue::from_str(&upstream.target.authority()).ok(),
                     credential: channel.key.as_deref().and_then(Credential::new),
+                    uris: Route::ALL.iter().map(|route| uri_of(&upstream.target, below_base(route.path()))).collect(),
                     door: Door::new(&channel.limits, now),
                 });
             }

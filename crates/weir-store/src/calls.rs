@@ -99,7 +99,7 @@ impl CallFilter {
     }
 }
 
-/// How long a query waits for the writer to commit what has ended already: many times its usual 5 ms.
+/// How long a query waits for the writer to commit what has ended already: many times its usual 20 ms.
 const WRITER_WAIT: Duration = Duration::from_millis(200);
 const WRITER_STEP: Duration = Duration::from_millis(2);
 

@@ -21,8 +21,8 @@ use crate::{
 
 /// A full group: more would only lengthen the transaction.
 pub(crate) const GROUP: usize = 512;
-/// How long a group waits for company.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long a group waits for company. Its calls are safe in their slots; each transaction writes some pages anew, however few its rows are.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// An ended call whose slot holds its outcome.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Queue {
         }
     }
 
-    /// Waits up to `idle` for something to do, then up to 5 ms for a full group, and moves what there is behind `batch`.
+    /// Waits up to `idle` for something to do, then up to [`GATHER`] for a full group, and moves what there is behind `batch`.
     /// With rows in `batch` already, which failed before, it waits `idle` for their next try.
     pub(crate) fn next(&self, batch: &mut Vec<Pended>, idle: Duration) -> Next {
         let mut pending = self.lock();

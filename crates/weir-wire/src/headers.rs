@@ -72,15 +72,33 @@ fn shown(name: &HeaderName, value: &str) -> String {
 /// What request headers tell about their sender, as short tame tokens; the headers themselves are not kept.
 #[must_use]
 pub fn client_facts(headers: &HeaderMap) -> ClientFacts {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let (name, version) = text("user-agent").map_or((None, None), agent);
+    // One walk instead of a look-up for each name: of a name that comes more than once the first value counts.
+    let (mut told, mut via_proxy) = ([None; 6], false);
+    for (name, value) in headers {
+        let place = match name.as_str() {
+            "user-agent" => 0,
+            "x-stainless-package-version" => 1,
+            "x-weir-caller" => 2,
+            "x-stainless-retry-count" => 3,
+            "x-stainless-read-timeout" => 4,
+            "x-stainless-timeout" => 5,
+            name => {
+                via_proxy |= matches!(name, "via" | "forwarded" | "x-forwarded-for");
+                continue;
+            }
+        };
+        told[place].get_or_insert(value);
+    }
+    let [agents, version, caller, retry, read_timeout, timeout] =
+        told.map(|value| value.and_then(|value| value.to_str().ok()).map(str::trim));
+    let (name, own_version) = agents.map_or((None, None), agent);
     ClientFacts {
         name,
-        version: version.or_else(|| text("x-stainless-package-version").and_then(token)),
-        caller: text("x-weir-caller").and_then(token),
-        retry_header: text("x-stainless-retry-count").and_then(|count| count.parse().ok()),
-        read_timeout_s: text("x-stainless-read-timeout").or_else(|| text("x-stainless-timeout")).and_then(whole_seconds),
-        via_proxy: ["via", "forwarded", "x-forwarded-for"].iter().any(|name| headers.contains_key(*name)),
+        version: own_version.or_else(|| version.and_then(token)),
+        caller: caller.and_then(token),
+        retry_header: retry.and_then(|count| count.parse().ok()),
+        read_timeout_s: read_timeout.or(timeout).and_then(whole_seconds),
+        via_proxy,
     }
 }
 

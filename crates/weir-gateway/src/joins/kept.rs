@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::Replay;
 
@@ -60,13 +60,46 @@ struct Piece {
     weight: Weight,
 }
 
+/// A head in one piece of memory: a map, and values that are slices of what was read, take ten times as much, and every call keeps one.
+#[derive(Debug)]
+struct Head {
+    status: StatusCode,
+    /// `name:value` and a line feed, which no value has.
+    lines: Box<[u8]>,
+}
+
+impl Head {
+    fn of(head: &Response<()>) -> Self {
+        let mut lines = Vec::with_capacity(head.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 2).sum());
+        for (name, value) in head.headers() {
+            lines.extend_from_slice(name.as_str().as_bytes());
+            lines.push(b':');
+            lines.extend_from_slice(value.as_bytes());
+            lines.push(b'\n');
+        }
+        Self { status: head.status(), lines: lines.into() }
+    }
+
+    fn read(&self) -> (StatusCode, HeaderMap) {
+        let pairs = self.lines.split(|byte| *byte == b'\n').filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some((HeaderName::from_bytes(&line[..colon]).ok()?, HeaderValue::from_bytes(&line[colon + 1..]).ok()?))
+        });
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, value);
+        }
+        (self.status, headers)
+    }
+}
+
 /// An answer, or its latest part while its readers need no more.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    head: Option<(StatusCode, HeaderMap)>,
+    head: Option<Head>,
     bytes: Vec<u8>,
     pieces: Vec<Piece>,
-    /// The body of an answer that is no stream.
+    /// The body of an answer that is no stream: its only piece.
     whole: Option<Bytes>,
     /// Pieces, and their bytes, that all have read and that are kept no more.
     dropped: usize,
@@ -81,13 +114,11 @@ impl Kept {
     }
 
     pub(crate) fn set_head(&mut self, head: &Response<()>) {
-        // Values that came from an upstream are slices of the buffer that they were read into: a copy lets go of it.
-        let copied = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
-        self.head = Some((head.status(), head.headers().iter().map(|(name, value)| (name.clone(), copied(value))).collect()));
+        self.head = Some(Head::of(head));
     }
 
     pub(crate) fn head(&self) -> Option<(StatusCode, HeaderMap)> {
-        self.head.clone()
+        self.head.as_ref().map(Head::read)
     }
 
     pub(crate) fn whole(&self) -> Option<&Bytes> {
@@ -96,7 +127,7 @@ impl Kept {
 
     /// Pieces that there are, with those that were dropped.
     pub(crate) fn len(&self) -> usize {
-        self.dropped + self.pieces.len()
+        self.dropped + self.pieces.len() + usize::from(self.whole.is_some())
     }
 
     /// Whether it still begins with the first piece.
@@ -133,14 +164,12 @@ impl Kept {
             return false;
         }
         self.whole = Some(if body.len() <= COPIED_BYTES { Bytes::copy_from_slice(body) } else { body.clone() });
-        self.pieces.push(Piece { end: body.len() as u64, weight: Weight::default() });
         true
     }
 
     /// Keeps it all the same, for those who wait for it.
     pub(crate) fn push_whole_anyway(&mut self, body: &Bytes) {
         self.whole = Some(body.clone());
-        self.pieces.push(Piece { end: body.len() as u64, weight: Weight::default() });
     }
 
     /// Whether it exceeds its own bound, because somebody waited for it.
@@ -150,7 +179,7 @@ impl Kept {
 
     /// The memory that it takes, but for its head.
     fn size(&self) -> usize {
-        self.bytes.len() + self.whole.as_ref().map_or(0, Bytes::len) + self.pieces.len() * size_of::<Piece>()
+        self.bytes.len() + self.whole.as_ref().map_or(0, Bytes::len) + (self.len() - self.dropped) * size_of::<Piece>()
     }
 
     /// Makes sure that so many bytes may be kept.
@@ -174,7 +203,7 @@ impl Kept {
     pub(crate) fn drop_before(&mut self, place: usize) {
         let Some(count) = place.checked_sub(self.dropped).filter(|count| *count > 0) else { return };
         let count = count.min(self.pieces.len());
-        let end = self.pieces[count - 1].end;
+        let Some(end) = count.checked_sub(1).map(|last| self.pieces[last].end) else { return };
         let bytes = usize::try_from(end - self.dropped_bytes).unwrap_or(usize::MAX).min(self.bytes.len());
         self.bytes.drain(..bytes);
         self.pieces.drain(..count);
@@ -203,6 +232,9 @@ impl Kept {
 
     /// What the first `place` pieces weigh, and their bytes.
     pub(crate) fn reached(&self, place: usize) -> (Weight, u64) {
+        if let Some(whole) = self.whole.as_ref().filter(|_| place > 0) {
+            return (Weight::default(), whole.len() as u64);
+        }
         let piece = place.checked_sub(self.dropped + 1).and_then(|at| self.pieces.get(at));
         piece.map_or((Weight::default(), self.dropped_bytes), |piece| (piece.weight, piece.end))
     }
@@ -249,6 +281,26 @@ mod tests {
         assert_eq!(kept.reached(0), (Weight::default(), 14), "what was dropped was read");
         assert_eq!(kept.reached(3), (Weight { tokens: 3, any: true }, 21));
         assert!(kept.len() == 5 && !kept.is_from_the_first());
+    }
+
+    #[test]
+    fn a_head_comes_back_with_every_value_of_every_name() {
+        let (_, mut kept) = kept(10_000, 100_000);
+        let head = Response::builder().status(201).header("x-twice", "a: b").header("x-twice", "").header("content-type", "text/plain");
+        let mut head = head.body(()).unwrap();
+        head.headers_mut().insert("x-bytes", HeaderValue::from_bytes(b"\xff\t|").unwrap());
+        kept.set_head(&head);
+        assert_eq!(kept.head(), Some((head.status(), head.headers().clone())));
+    }
+
+    #[test]
+    fn an_answer_in_one_piece_is_one_piece() {
+        let (budget, mut kept) = kept(10_000, 100_000);
+        assert!(kept.push_whole(&Bytes::from_static(b"whole")));
+        assert_eq!((kept.len(), kept.piece(0).as_deref(), kept.piece(1)), (1, Some(&b"whole"[..]), None));
+        assert_eq!((kept.reached(0).1, kept.reached(1).1), (0, 5));
+        drop(kept);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Bounded in entries, bytes and time; the oldest go first. Requests are known by keyed hashes only, answers live in memory and nowhere else.
 
 mod claim;
+mod digested;
 mod follow;
 mod kept;
 mod resume;
@@ -12,20 +13,20 @@ pub(crate) mod seats;
 mod laws;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::time::Instant;
 use weir_core::{Belonging, Claim, Earlier, How, KeyId, RequestId, again::decide};
 
-use self::kept::Budget;
 pub(crate) use self::{
     claim::{Course, Said, belongs},
     follow::{Joining, follow},
     kept::{Kept, Weight, is_event},
     resume::resume,
 };
+use self::{digested::Digested, kept::Budget};
 use crate::{
     Replay,
     outlet::{Outcome, Outlet},
@@ -65,9 +66,9 @@ enum Old {
 
 #[derive(Default)]
 struct State {
-    by_key: HashMap<[u8; 16], Arc<Entry>>,
-    by_request: HashMap<[u8; 16], Equal>,
-    by_id: HashMap<RequestId, Arc<Entry>>,
+    by_key: Digested<[u8; 16], Arc<Entry>>,
+    by_request: Digested<[u8; 16], Equal>,
+    by_id: Digested<RequestId, Arc<Entry>>,
     old: VecDeque<(Instant, Old)>,
     /// Ended calls whose answers are kept, oldest first.
     answers: VecDeque<Arc<Entry>>,

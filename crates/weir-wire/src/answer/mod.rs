@@ -92,7 +92,7 @@ struct Meta {
 #[must_use]
 pub fn read(route: Route, body: &[u8]) -> Answer {
     let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    match is_object.then(|| serde_json::from_slice::<Whole<'_>>(body)) {
+    match is_object.then(|| whole(body)) {
         Some(Ok(whole)) => {
             let pictures = if matches!(route, Route::ImageGenerations | Route::ImageEdits) { whole.pictures() } else { 0 };
             let mut answer = whole.read(body);
@@ -103,6 +103,11 @@ pub fn read(route: Route, body: &[u8]) -> Answer {
         }
         _ => not_an_object(route, body),
     }
+}
+
+/// Text that is known to be text is read without a look at each string's bytes.
+fn whole(body: &[u8]) -> serde_json::Result<Whole<'_>> {
+    std::str::from_utf8(body).map_or_else(|_| serde_json::from_slice(body), serde_json::from_str)
 }
 
 fn not_an_object(route: Route, body: &[u8]) -> Answer {

@@ -72,13 +72,15 @@ impl<'de> Visitor<'de> for BodyVisitor<'de, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Body, A::Error> {
         let mut body = Body::default();
-        let mut names = HashSet::new();
+        // Few enough to be compared one by one; a hash of each would cost more.
+        let mut names: Vec<Cow<'de, str>> = Vec::with_capacity(16);
         let mut has_options = false;
         while let Some(name) = fields.next_key::<Text<'de>>()? {
             let name = name.0.unwrap_or_default();
             has_options |= name == "stream_options";
             let taken = take(&mut body, self.text, &name, &mut fields)?;
-            let is_new = names.insert(name);
+            let is_new = !names.contains(&name);
+            names.push(name);
             let fault = match taken {
                 Err(fault) => Some(fault),
                 Ok(()) if !is_new => Some(RequestFault { message: "The request body names a field twice.".to_owned(), param: None }),

@@ -313,7 +313,9 @@ impl StreamWatch {
 /// Reads an object of any known shape; `None` for what is none. Arrays would pass for structs, so the first byte is asked.
 fn read<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Option<T> {
     let is_object = data.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    is_object.then(|| serde_json::from_slice(data).ok()).flatten()
+    // Text that is known to be text is read without a look at each string's bytes.
+    let read = || std::str::from_utf8(data).map_or_else(|_| serde_json::from_slice(data), serde_json::from_str).ok();
+    is_object.then(read).flatten()
 }
 
 /// The type of an event: the data tells it, or at least its `event` field.
