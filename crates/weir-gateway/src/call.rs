@@ -11,7 +11,7 @@ use crate::{
     accept::Arrival,
     admit,
     attempt::{self, CallLimits, millis},
-    joins::{self, Course, Entry, Joining},
+    joins::{self, Course, Entry, Joining, Said},
     models,
     outlet::{Outcome, Outlet},
     patience::Parting,
@@ -78,7 +78,12 @@ async fn path(
     record.model = gateway.screen.model(&asked.peek.model);
     record.stream = asked.peek.stream;
     record.scenario = attempt::scenario(&arrival.head.headers, || gateway.limiter.is_shared(&principal.kid));
-    match joins::belongs(gateway, arrival, &principal, &asked, hold, record, &reply.outlet)? {
+    let said = Said::of(gateway, arrival, &principal, &asked, record)?;
+    if let Some(shelf) = &gateway.shelf {
+        // Boxed: the disk knows what few requests ask for.
+        Box::pin(joins::restore(gateway, shelf, arrival, &principal, said)).await;
+    }
+    match joins::belongs(gateway, arrival, &principal, said, hold, record, &reply.outlet)? {
         Course::Own(own) => *entry = Some(own),
         Course::Joins(joining) => return Ok(Some(joining)),
     }
@@ -139,6 +144,7 @@ fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, be
     gateway.books.seal(hold, record);
     if let Some(entry) = entry {
         gateway.joins.ended(entry, outcome);
+        joins::shelve(gateway, entry, outcome);
     }
 }
 

@@ -4,9 +4,17 @@ use std::sync::Arc;
 
 use weir_client::{Dial, Dice};
 use weir_core::{Clock, RequestId};
-use weir_store::{Books, Principal};
+use weir_store::{Books, Principal, Replays};
 
-use crate::{Settings, closer::Closer, joins::Joins, lanes::Lanes, limiter::Limiter, screen::Screen, tasks::Results};
+use crate::{
+    Settings,
+    closer::Closer,
+    joins::{Joins, Shelf},
+    lanes::Lanes,
+    limiter::Limiter,
+    screen::Screen,
+    tasks::Results,
+};
 
 /// One gateway. Clones of the `Arc` serve connections side by side.
 pub struct Gateway {
@@ -15,6 +23,7 @@ pub struct Gateway {
     pub(crate) books: Books,
     pub(crate) limiter: Limiter,
     pub(crate) joins: Joins,
+    pub(crate) shelf: Option<Arc<Shelf>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dice: Arc<dyn Dice>,
     pub(crate) dial: Arc<dyn Dial>,
@@ -53,6 +62,7 @@ impl Gateway {
             lanes,
             limiter,
             joins,
+            shelf: None,
             books,
             clock,
             dice,
@@ -65,6 +75,12 @@ impl Gateway {
             #[cfg(test)]
             sabotage: crate::world::Sabotage::None,
         }
+    }
+
+    /// Answers are kept in these files, too.
+    #[must_use]
+    pub fn with_replays(self, replays: Option<Replays>) -> Self {
+        Self { shelf: replays.map(|replays| Arc::new(Shelf::new(replays))), ..self }
     }
 
     /// Where the calls are kept.

@@ -15,7 +15,7 @@ use tokio::{
 use weir_client::{Dial, Dialing, Io, Target};
 use weir_core::{Amount, ApiKey, CallRecord, Charged, Clock, Limits, Price, RequestId, Side, StreamEnd, Timeouts, Timestamp, Verdict};
 use weir_sim::{Ended, Sim, SimSettings};
-use weir_store::{Books, BooksSettings, NewKey, Store};
+use weir_store::{Books, BooksSettings, NewKey, ReplayTerms, Replays, Store};
 
 use crate::{Channel, Dice, Gateway, PriceList, Settings, Streams, Upstream};
 
@@ -155,7 +155,10 @@ impl Bench {
         change(&mut settings);
         let (down, served) = (Arc::<AtomicU32>::default(), Arc::<Mutex<JoinSet<()>>>::default());
         let pipes = Pipes { sim: sim.clone(), served: Arc::clone(&served), deaf, down: Arc::clone(&down) };
-        let mut gateway = Gateway::new(settings, books, Arc::<Paused>::clone(&clock), Arc::new(Counted::default()), Arc::new(pipes));
+        let terms = settings.replay.disk_bytes.map(|bytes| ReplayTerms { bytes, files: settings.replay.calls });
+        let replays = terms.map(|terms| Replays::open(dir.path(), terms, clock.now()).unwrap());
+        let gateway = Gateway::new(settings, books, Arc::<Paused>::clone(&clock), Arc::new(Counted::default()), Arc::new(pipes));
+        let mut gateway = gateway.with_replays(replays);
         gateway.tells_date = false;
         Self { gateway: Arc::new(gateway), sim, key, clock, dir, down, served }
     }
@@ -233,10 +236,24 @@ impl Bench {
         Read { head: head.to_owned(), body: if chunked { unchunked(body) } else { body.to_owned() } }
     }
 
+    /// Where all files are, and the caller's key, which is in none of them.
+    pub(crate) fn thief(&self) -> (std::path::PathBuf, ApiKey) {
+        (self.dir.path().to_owned(), self.key.clone())
+    }
+
     /// Every file of the data directory.
     pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let entries = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap());
-        entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).unwrap())).collect()
+        let (mut folders, mut files) = (vec![self.dir.path().to_owned()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push((path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap()));
+                }
+            }
+        }
+        files
     }
 
     pub(crate) async fn chat(&self, model: &str) -> Read {

@@ -49,6 +49,9 @@ impl Gateway {
                 accepted = listener.accept() => accepted,
                 _ = old.tick() => {
                     self.joins.expire();
+                    if let Some(shelf) = &self.shelf {
+                        shelf.expire(self.clock.now());
+                    }
                     continue;
                 }
             };
@@ -88,6 +91,9 @@ impl Gateway {
         self.closer.cut();
         self.closer.disconnect();
         self.books.flush().await;
+        if let Some(shelf) = &self.shelf {
+            shelf.written().await;
+        }
     }
 
     /// Says why there is no place, without becoming a place to wait in.

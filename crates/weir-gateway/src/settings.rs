@@ -90,7 +90,7 @@ impl Default for Streams {
     }
 }
 
-/// What is kept of answers, in memory, for requests that belong to the same call.
+/// What is kept of answers for requests that belong to the same call.
 #[derive(Debug, Clone, Copy)]
 pub struct Replay {
     /// How long an answer is kept after its call ended, and an equal request is taken for a possible retry. Longer than any SDK's retries.
@@ -102,11 +102,13 @@ pub struct Replay {
     /// Calls that are remembered, with or without their answer; the oldest go first. More than can run at once, so that none is forgotten before
     /// its row is written.
     pub calls: usize,
+    /// Answers outlive memory and the process in files of so many bytes together, which only their caller's key opens. `None`: in memory only.
+    pub disk_bytes: Option<u64>,
 }
 
 impl Default for Replay {
     fn default() -> Self {
-        Self { window: Duration::from_secs(600), answer_bytes: 1 << 20, bytes: 64 << 20, calls: 50_000 }
+        Self { window: Duration::from_secs(600), answer_bytes: 1 << 20, bytes: 64 << 20, calls: 50_000, disk_bytes: None }
     }
 }
 

@@ -163,7 +163,7 @@ impl Default for Streams {
     }
 }
 
-/// What is kept of answers, in memory, for clients that ask for the same call again.
+/// What is kept of answers for clients that ask for the same call again.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Replay {
@@ -176,6 +176,18 @@ pub(crate) struct Replay {
     /// Calls that are remembered, with or without their answer; the oldest go first.
     #[schemars(range(min = 1))]
     pub(crate) calls: u32,
+    /// Whether answers are kept on the disk, too, where they outlive the process. Only the key of the caller who got one opens it.
+    pub(crate) store: ReplayStore,
+    /// All answers on the disk together; the oldest go first.
+    pub(crate) disk_bytes: Size,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReplayStore {
+    #[default]
+    Memory,
+    Disk,
 }
 
 impl Default for Replay {
@@ -186,6 +198,8 @@ impl Default for Replay {
             answer_bytes: Size::of(gateway.answer_bytes),
             bytes: Size::of(gateway.bytes),
             calls: u32::try_from(gateway.calls).unwrap_or(u32::MAX),
+            store: ReplayStore::default(),
+            disk_bytes: Size(1 << 30),
         }
     }
 }

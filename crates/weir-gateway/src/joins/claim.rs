@@ -31,7 +31,13 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    fn of(gateway: &Gateway, arrival: &Arrival, principal: &Principal, asked: &Asked, record: &CallRecord) -> Result<Self, Refusal> {
+    pub(crate) fn of(
+        gateway: &Gateway,
+        arrival: &Arrival,
+        principal: &Principal,
+        asked: &Asked,
+        record: &CallRecord,
+    ) -> Result<Self, Refusal> {
         let wrong = |fault: &str| {
             let refusal = Refusal::of(Verdict::RequestRejected).saying(format_args!("the header Idempotency-Key {fault}"));
             refusal.code(Some("idempotency_key_invalid"), None)
@@ -51,6 +57,10 @@ impl Said {
             (None, None) => digest(b"bytes", &[path, &asked.body]),
         };
         let marked = record.client.retry_header.is_some_and(|count| count > 0);
+        #[cfg(test)]
+        if gateway.sabotage == crate::world::Sabotage::Forgetful {
+            return Ok(Self { key: None, request: arrival.id.to_bytes(), marked });
+        }
         Ok(Self { key: key.map(|key| digest(b"key", &[key.as_bytes()])), request, marked })
     }
 }
@@ -72,17 +82,11 @@ pub(crate) fn belongs(
     gateway: &Gateway,
     arrival: &Arrival,
     principal: &Principal,
-    asked: &Asked,
+    said: Said,
     hold: &Hold,
     record: &mut CallRecord,
     outlet: &Outlet,
 ) -> Result<Course, Refusal> {
-    #[cfg_attr(not(test), expect(unused_mut, reason = "only a gateway broken on purpose changes it"))]
-    let mut said = Said::of(gateway, arrival, principal, asked, record)?;
-    #[cfg(test)]
-    if gateway.sabotage == crate::world::Sabotage::Forgetful {
-        (said.key, said.request) = (None, arrival.id.to_bytes());
-    }
     if let Some(key) = &said.key
         && !gateway.joins.knows(key)
         && let Err(charged) = charged_before(gateway, principal, key, &said, arrival.at)
@@ -95,6 +99,9 @@ pub(crate) fn belongs(
         let (earlier, how) = match gateway.joins.place(arrival.id, &principal.kid, said, outlet) {
             Place::New { entry, suspected } => {
                 record.suspected_retry_of = suspected;
+                if gateway.shelf.is_some() {
+                    entry.seal(arrival);
+                }
                 if let Some(key) = said.key {
                     hold.keyed(Keyed { key, request: said.request });
                 }

@@ -239,6 +239,28 @@ impl Kept {
         piece.map_or((Weight::default(), self.dropped_bytes), |piece| (piece.weight, piece.end))
     }
 
+    /// Its bytes, and where its pieces end.
+    pub(crate) fn all(&self) -> (&[u8], Vec<u64>) {
+        (self.whole.as_deref().unwrap_or(&self.bytes), self.pieces.iter().map(|piece| piece.end).collect())
+    }
+
+    /// An answer that was kept elsewhere; `None` if there is no room for it. `ends`: where the pieces of a stream end; `None` for one that is none.
+    pub(crate) fn of(budget: Arc<Budget>, head: &Response<()>, bytes: &[u8], ends: Option<&[u64]>) -> Option<Self> {
+        let mut kept = Self::new(budget);
+        kept.set_head(head);
+        let Some(ends) = ends else { return kept.push_whole(&Bytes::copy_from_slice(bytes)).then_some(kept) };
+        let mut start = 0;
+        for end in ends {
+            let end = usize::try_from(*end).ok()?;
+            if !kept.push(bytes.get(start..end)?, Weight::default()) {
+                return None;
+            }
+            start = end;
+        }
+        kept.settle();
+        Some(kept)
+    }
+
     /// Gives back the memory that an answer which has ended does not need.
     pub(crate) fn settle(&mut self) {
         self.bytes.shrink_to_fit();

@@ -4,6 +4,7 @@
 
 mod claim;
 mod digested;
+mod disk;
 mod follow;
 mod kept;
 mod resume;
@@ -14,14 +15,16 @@ mod laws;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use tokio::time::Instant;
 use weir_core::{Belonging, Claim, Earlier, How, KeyId, RequestId, again::decide};
+use weir_store::ReplayKey;
 
 pub(crate) use self::{
     claim::{Course, Said, belongs},
+    disk::{Shelf, restore, shelve},
     follow::{Joining, follow},
     kept::{Kept, Weight, is_event},
     resume::resume,
@@ -45,6 +48,8 @@ pub(crate) struct Entry {
     pub(crate) outlet: Outlet,
     /// The ids of requests that joined it.
     names: Mutex<Vec<RequestId>>,
+    /// Closes its answer for the disk, where that is wanted.
+    seal: OnceLock<ReplayKey>,
 }
 
 /// The latest calls that said the same.
@@ -137,7 +142,7 @@ impl Joins {
             _ => {
                 self.relieve(&mut state);
                 self.keep(outlet);
-                let entry = Arc::new(Entry { id, kid: kid.clone(), said, outlet: outlet.clone(), names: Mutex::default() });
+                let entry = Arc::new(Entry::new(id, kid.clone(), said, outlet.clone()));
                 let suspected = state.add(&entry, Instant::now() + self.terms.window);
                 Place::New { entry, suspected }
             }
@@ -147,6 +152,15 @@ impl Joins {
     /// From now on this answer is kept.
     pub(crate) fn keep(&self, outlet: &Outlet) {
         outlet.keep(Kept::new(Arc::clone(&self.budget)));
+    }
+
+    /// An answer that was kept elsewhere, if there is room for it.
+    fn kept(&self, head: &http::Response<()>, bytes: &[u8], ends: Option<&[u64]>) -> Option<Kept> {
+        // One that found no room makes the next try relieve more.
+        (0..2).find_map(|_| {
+            self.relieve(&mut self.lock());
+            Kept::of(Arc::clone(&self.budget), head, bytes, ends)
+        })
     }
 
     /// Gives the oldest answers up before memory is short.
@@ -213,6 +227,28 @@ impl Joins {
         }
     }
 
+    /// Whether memory has neither the call that this request may repeat nor a reason to make it anew.
+    fn lacks(&self, said: &Said) -> bool {
+        let state = self.lock();
+        let is_gone = |entry: &Arc<Entry>| entry.outlet.standing().outcome.is_some() && !entry.outlet.is_kept();
+        match &said.key {
+            Some(key) => state.by_key.get(key).is_none_or(is_gone),
+            None => state.by_request.get(&said.request).is_none_or(|equal| equal.refused == 0 && equal.calls.iter().all(is_gone)),
+        }
+    }
+
+    /// A call that had ended is known again, until then.
+    fn revive(&self, entry: Entry, until: Instant) {
+        let mut state = self.lock();
+        let entry = Arc::new(entry);
+        self.relieve(&mut state);
+        state.add(&entry, until);
+        let place = state.old.partition_point(|(at, _)| *at <= until);
+        state.old.insert(place, (until, Old::Call(Arc::clone(&entry))));
+        state.old.insert(place + 1, (until, Old::Equal(entry.said.request)));
+        state.answers.push_back(entry);
+    }
+
     /// Drops what is too old. Called now and then, so that nothing stays longer because nobody calls.
     pub(crate) fn expire(&self) {
         self.lock().expire(Instant::now());
@@ -225,6 +261,10 @@ impl Joins {
 }
 
 impl Entry {
+    fn new(id: RequestId, kid: KeyId, said: Said, outlet: Outlet) -> Self {
+        Self { id, kid, said, outlet, names: Mutex::default(), seal: OnceLock::new() }
+    }
+
     fn stands(&self) -> Earlier {
         let standing = self.outlet.standing();
         Earlier {

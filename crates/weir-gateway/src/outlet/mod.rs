@@ -295,6 +295,23 @@ impl Outlet {
         Some(reached)
     }
 
+    /// An answer that was kept elsewhere, of a call that has ended.
+    pub(crate) fn restored(kept: Kept, outcome: Outcome, left: bool) -> Self {
+        let outlet = Self(Arc::default());
+        {
+            let mut gap = outlet.gap();
+            (gap.kept, gap.outcome) = (Some(Box::new(kept)), Some(outcome));
+            (gap.gone, gap.ended, gap.delivered) = (true, true, !left);
+        }
+        outlet
+    }
+
+    /// What is kept, from the first piece on.
+    pub(crate) fn with_kept<T>(&self, read: impl FnOnce(&Kept) -> T) -> Option<T> {
+        let gap = self.gap();
+        gap.kept.as_ref().filter(|kept| kept.is_from_the_first()).map(|kept| read(kept))
+    }
+
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -12,8 +12,9 @@ use tokio::{
     sync::oneshot,
 };
 use weir_client::{Dial, Net};
+use weir_core::Clock;
 use weir_gateway::{Dice, Gateway, Settings};
-use weir_store::{Books, BooksSettings, Store};
+use weir_store::{Books, BooksSettings, ReplayTerms, Replays, Store};
 
 use super::sim::base_url;
 use crate::{
@@ -95,7 +96,9 @@ pub(crate) fn open(store: Store, dir: &Path, settings: Settings, slots: u32) -> 
         } else {
             Arc::new(Net::plain())
         };
-    Ok(Arc::new(Gateway::new(settings, books, Arc::new(WallClock), Arc::new(RealDice), dial)))
+    let terms = settings.replay.disk_bytes.map(|bytes| ReplayTerms { bytes, files: settings.replay.calls });
+    let replays = terms.map(|terms| Replays::open(dir, terms, WallClock.now())).transpose()?;
+    Ok(Arc::new(Gateway::new(settings, books, Arc::new(WallClock), Arc::new(RealDice), dial).with_replays(replays)))
 }
 
 /// Serves until told to stop, drains, and closes the books.

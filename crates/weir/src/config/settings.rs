@@ -6,7 +6,7 @@ use weir_client::Target;
 use weir_core::{Price, Route};
 use weir_gateway::{Channel, ClientGone, Limits, PriceList, Replay, Settings, Streams, TimeoutRule, Upstream};
 
-use super::{Config, ModelPrice, Size, UnknownPrice, secret};
+use super::{Config, ModelPrice, ReplayStore, Size, UnknownPrice, secret};
 use crate::{
     fault::{Exit, Fault},
     lang::text,
@@ -78,6 +78,7 @@ fn replay(config: &Config) -> Replay {
         answer_bytes: bytes(replay.answer_bytes),
         bytes: bytes(replay.bytes),
         calls: usize::try_from(replay.calls).unwrap_or(usize::MAX),
+        disk_bytes: (replay.store == ReplayStore::Disk).then_some(replay.disk_bytes.0),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod back;
 mod bounds;
+mod disk;
 mod keys;
 mod lost;
 mod patience;
