@@ -75,9 +75,10 @@ impl House {
         assert_eq!(self.gateway.stop(Signal::TERM), Some(0));
         let audit = self.home.run(&["audit", "--json"]).done().json();
         assert_eq!(audit["ok"], true, "{audit}");
-        let listed = self.home.run(&["calls", "list", "--limit", "1000", "--json"]).done().json();
-        let calls = listed["calls"].as_array().unwrap();
-        assert_eq!(calls.iter().filter(|call| call["charged"] == "yes").count() as u64, charged);
+        let good = self.home.run(&["calls", "list", "--verdict", "W-OK-001", "--count", "--json"]).done().json();
+        let accounts = self.home.run(&["account", "list", "--json"]).done().json();
+        assert_eq!(good["count"], charged, "{good}");
+        assert!(accounts["accounts"][0]["settled"].as_i64().unwrap() > 0, "{accounts}");
         assert_eq!(self.sim.stop(Signal::TERM), Some(0));
     }
 }
