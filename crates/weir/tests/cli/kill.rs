@@ -33,10 +33,10 @@ const SEEN_BETWEEN_KILLS: u64 = 400;
 const PRICE: Price = Price { input: 1000, cached: 1000, output: 4000, image: 0, second: 0 };
 
 /// Chance with a seed.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -46,7 +46,7 @@ impl Dice {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the nightly run asks for more kills than the one on every change")]
-fn asked(variable: &str, otherwise: u64) -> u64 {
+pub(crate) fn asked(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 

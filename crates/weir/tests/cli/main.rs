@@ -3,6 +3,7 @@
 
 mod admin;
 mod bad_input;
+mod batch;
 mod canary;
 mod config;
 mod doctor_client;

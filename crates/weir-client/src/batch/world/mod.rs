@@ -1,5 +1,6 @@
 //! Whole runs in simulated time against a made-up server, and beside them the scripts that people use today.
 
+mod delays;
 mod laws;
 mod page;
 mod scripts;
@@ -54,6 +55,11 @@ struct Files {
 
 /// One run of the program, from what its files say to its end.
 async fn once(files: &Files, input: &str, header: &Header, upstream: &Arc<Upstream>, seed: u64) -> Snapshot {
+    once_at(files, input, header, Arc::clone(upstream) as Arc<dyn super::Line>, seed).await
+}
+
+/// The same at any server.
+async fn once_at(files: &Files, input: &str, header: &Header, line: Arc<dyn super::Line>, seed: u64) -> Snapshot {
     let (_keep, stop) = watch::channel(Stop::No);
     let mut files = files.clone();
     let standings = if files.journal.bytes.lock().unwrap().is_empty() {
@@ -64,7 +70,7 @@ async fn once(files: &Files, input: &str, header: &Header, upstream: &Arc<Upstre
     };
     let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new());
     let setup = Setup {
-        line: Arc::clone(upstream) as Arc<dyn super::Line>,
+        line,
         clock,
         dice: Arc::new(Seeded::new(seed)),
         header: header.clone(),

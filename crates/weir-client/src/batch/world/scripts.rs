@@ -119,8 +119,7 @@ pub(super) async fn parallel(upstream: Arc<Upstream>, bodies: Vec<Bytes>, order:
             sleep(rest).await;
         }
     }
-    let ended = *came.lock().unwrap();
-    ended
+    *came.lock().unwrap()
 }
 
 fn says_rate_limit(said: &Said) -> bool {
