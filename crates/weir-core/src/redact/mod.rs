@@ -10,6 +10,7 @@ mod judge;
 mod names;
 mod normalise;
 mod personal;
+mod places;
 mod registered;
 mod shapes;
 mod stream;
