@@ -19,6 +19,8 @@ mod value;
 mod words;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod laws;
 
 pub use engine::{Audience, Kind, Leak, RULESET, Redacted, Redactor};

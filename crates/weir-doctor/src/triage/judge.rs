@@ -263,9 +263,19 @@ fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) {
         return;
     }
     let error = UpstreamError::read(0, record.as_bytes());
-    let wait = told_wait(&HeaderMap::new(), Some(error.message.expose().as_bytes()), now);
+    let wait = told_wait(&HeaderMap::new(), Some(record.as_bytes()), now);
+    let from = found.len();
     judged(&error, &Around { host: None, headers: &[], told_wait: wait.is_some() }, None, found);
+    // A person's sentence says what it was like, not what a program reported.
+    if !is_in(&BY_PROGRAM, record) {
+        found.iter_mut().skip(from).for_each(|finding| finding.confidence = Confidence::Guess);
+    }
 }
+
+pattern!(
+    BY_PROGRAM,
+    r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z]|\p{Han})|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#
+);
 
 fn judged(error: &UpstreamError, around: &Around<'_>, exchange: Option<usize>, found: &mut Vec<Finding>) {
     let seen = classified(error, around);

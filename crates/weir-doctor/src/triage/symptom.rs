@@ -47,7 +47,7 @@ pattern!(
 );
 pattern!(
     NO_END,
-    r"(?i)没有?(?:收到)?(?:\[DONE\]|结束标记|结束标志)|no (?:\[DONE\]|end marker)|without (?:a )?\[DONE\]|never (?:get|got|see|receive)s? \[DONE\]"
+    r"(?i)没有?(?:收到|看到)? ?(?:\[DONE\]|结束标记|结束标志)|no (?:\[DONE\]|end marker)|without (?:a )?\[DONE\]|never (?:get|got|see|receive)s? \[DONE\]"
 );
 pattern!(
     STALLED,
@@ -81,8 +81,13 @@ pattern!(
     r"(?i)(?:没有?|忘了?|未)(?:发送|传|带|开启?|打开|设置?) ?stream|stream ?(?:flag|option)? ?(?:is )?(?:missing|not set|off|false).{0,20}(?:client|客户端)?"
 );
 
+pattern!(
+    HALF,
+    r"(?i)(?:到|在)?一半.{0,8}(?:断|停|没了|中断|卡)|中途.{0,4}(?:断|停)|(?:cut|stops?|breaks?|drops?) (?:off |out )?(?:mid-?(?:way|stream|sentence|answer)|half-?way|in the middle|partway)"
+);
+
 /// The surer words first: a described stream before a worry about a charge, that before a bare "timeout".
-static SYMPTOMS: [(&Pattern, Verdict); 25] = [
+static SYMPTOMS: [(&Pattern, Verdict); 26] = [
     (&KEY, Verdict::KeyUnknown),
     (&MODEL, Verdict::ModelNotFound),
     (&BALANCE, Verdict::BalanceSpent),
@@ -97,6 +102,7 @@ static SYMPTOMS: [(&Pattern, Verdict); 25] = [
     (&BUSY, Verdict::StatusHidden),
     (&BURST, Verdict::StreamBuffered),
     (&SILENT, Verdict::StreamSilent),
+    (&HALF, Verdict::StreamCut),
     (&NO_END, Verdict::EndMarkerMissing),
     (&STALLED, Verdict::StreamStalled),
     (&CHARGED_LEFT, Verdict::ProducedNotDelivered),
