@@ -141,7 +141,10 @@ pattern!(
     r"(?i)shared key|share(?:d)? (?:the|this|one|a) key|同一(?:把|个) ?key|共用|共享 ?key|几个人用|同事也在用|团队(?:共用|共享)"
 );
 
-pattern!(STATUS_SAID, r"(?i)状态码\s*(?:是|为)?\s*[:：]?\s*([1-5]\d\d)\b|\bstatus(?:[ _-]?code)?\s*(?:is|of|=|:)?\s*([1-5]\d\d)\b|(?:报|返回|提示|出现|saying|says|error|returns?|got|HTTP(?:/[\d.]+)?)(?: a| an)? ?([45]\d\d)\b|\b([45]\d\d)(?: error| Too Many| Unauthorized| Forbidden| Bad Gateway| Gateway| Internal| Service| Not Found|错误| 报错)");
+pattern!(
+    STATUS_SAID,
+    r"(?i)状态码\s*(?:是|为)?\s*[:：]?\s*([1-5]\d\d)\b|\bstatus(?:[ _-]?code)?\s*(?:is|of|=|:)?\s*([1-5]\d\d)\b|(?:报|返回|提示|出现|saying|says|error|returns?|got|get|getting|see|seeing|with|HTTP(?:/[\d.]+)?)(?: a| an)? ?([45]\d\d)\b|\b([45]\d\d)(?: error| Too Many| Unauthorized| Forbidden| Bad Gateway| Gateway| Internal| Service| Not Found|错误| 报错)"
+);
 
 impl Facts {
     /// Facts of the whole text, those of its exchanges first.

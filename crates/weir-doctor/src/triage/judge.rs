@@ -55,6 +55,7 @@ pattern!(
 pattern!(ACCESS, r#""(?:GET|POST|PUT|DELETE|OPTIONS|HEAD) \S+ HTTP/[\d.]+" (\d{3})\b"#);
 pattern!(GIN, r"\| +(\d{3}) \| +[\d.]+(?:µs|ms|s|m\d)");
 pattern!(SDK_LINE, r#"HTTP Request: \w+ \S+ "HTTP/[\d.]+ (\d{3})"#);
+pattern!(HAPROXY, r" (?:\d+|-1)(?:/(?:\d+|-1)){3,4}(?:/\+?\d+)? (\d{3}) \d+ - - ");
 pattern!(CURL_EXIT, r"curl: \((\d{1,3})\)");
 
 /// Everything the text shows, the best first.
@@ -320,7 +321,11 @@ fn curl_exit(text: &str, found: &mut Vec<Finding>) {
 
 /// Lines of nginx, one-api and SDK logs that tell a status and nothing else.
 fn access_lines(text: &str, found: &mut Vec<Finding>) {
-    let statuses = all(&ACCESS, text, 2000).into_iter().chain(all(&GIN, text, 2000)).chain(all(&SDK_LINE, text, 2000));
+    let statuses = all(&ACCESS, text, 2000)
+        .into_iter()
+        .chain(all(&GIN, text, 2000))
+        .chain(all(&SDK_LINE, text, 2000))
+        .chain(all(&HAPROXY, text, 2000));
     let has_body = found.iter().any(|finding| finding.error.as_ref().is_some_and(|told| !told.message.is_empty() && told.rule != "status"));
     let mut good = 0u32;
     for status in statuses.filter_map(|digits| digits.parse::<u16>().ok()) {

@@ -74,24 +74,9 @@ fn r12_every_paste_gets_its_verdict_and_its_facts() {
     assert!(expected("expected.jsonl").len() >= 60);
     assert_eq!(differences("expected.jsonl"), [""; 0]);
 }
+/// Written after the rules and measured before they were changed for them: `fixtures/pastes/README.md` has the figure.
 #[test]
-fn leak_probe() {
-    let redactor = Redactor::new([]);
-    for case in expected("expected.jsonl") {
-        let text = paste(&case.file);
-        let s = setting(&redactor, Audience::Support);
-        if triage(&text, &s).is_ok() { continue; }
-        let red = redactor.redact(&text, Audience::Support);
-        let ex = exchange::read(red.as_str());
-        let mut facts = Facts::of(red.as_str(), &ex, None);
-        facts.captured = stream::captured(red.as_str());
-        let rec = records::of(red.as_str());
-        let found = judge::findings(red.as_str(), &ex, &rec, &facts, s.now);
-        let made = Triage::of(red.as_str(), &found, &ex, facts, &s);
-        for t in [serde_json::to_string(&made.view(Lang::En)).unwrap(), made.text(Lang::Zh), made.text(Lang::En)] {
-            if let Err(leak) = redactor.scan(&t, Audience::Support) {
-                eprintln!("{} {leak:?}: …{}⟦{}", case.file, &t[t.floor_char_boundary(leak.at.saturating_sub(60))..leak.at], &t[leak.at..t.floor_char_boundary(leak.at + 80)]);
-            }
-        }
-    }
+fn r12_pastes_that_came_later_are_read_too() {
+    assert!(expected("expected-later.jsonl").len() >= 30);
+    assert_eq!(differences("expected-later.jsonl"), [""; 0]);
 }
