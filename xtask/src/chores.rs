@@ -11,6 +11,8 @@ use crate::{Outcome, r#gen, tidy};
 
 /// Seeds of the nightly run: a fault that strikes once in ten thousand schedules is found within some nights.
 const NIGHTLY_SEEDS: u32 = 20_000;
+/// Texts thrown at the redactor in the nightly run.
+const NIGHTLY_TEXTS: u32 = 200_000;
 /// `kill -9` at this many random instants in the nightly run.
 const NIGHTLY_KILLS: u32 = 200;
 
@@ -43,6 +45,16 @@ pub(crate) fn sim(root: &Path, seeds: u32) -> Outcome {
     workspace(root, &["--release", "--package", "weir-gateway", "world"], &[("SEEDS", seeds)])
 }
 
+/// Random texts for the redactor. Every ordinary test run does a short one.
+pub(crate) fn fuzz(root: &Path, rounds: u32, seed: u32) -> Outcome {
+    workspace(root, &["--release", "--package", "weir-core", "thrown_together"], &[("FUZZ_ROUNDS", rounds), ("FUZZ_SEED", seed)])
+}
+
+/// Prints a table for `docs/benchmarks.md`.
+pub(crate) fn bench_redact(root: &Path) -> Outcome {
+    run(root, "cargo", &["bench", "--quiet", "--locked", "--package", "weir-core", "--bench", "redact"])
+}
+
 /// Writes the pages of `docs/` that simulated calls and measurements produce. The tests that compare them write them instead when they are told to.
 pub(crate) fn simulated_pages(root: &Path) -> Outcome {
     let packages = ["--package", "weir-gateway", "--package", "weir-wire", "--package", "weir-client"];
@@ -51,7 +63,7 @@ pub(crate) fn simulated_pages(root: &Path) -> Outcome {
 
 /// All tests with many seeds and many kills; a number in the environment wins.
 pub(crate) fn nightly(root: &Path) -> Outcome {
-    let wanted = [("SEEDS", NIGHTLY_SEEDS), ("KILLS", NIGHTLY_KILLS)];
+    let wanted = [("SEEDS", NIGHTLY_SEEDS), ("KILLS", NIGHTLY_KILLS), ("FUZZ_ROUNDS", NIGHTLY_TEXTS)];
     let unset: Vec<_> = wanted.into_iter().filter(|(name, _)| env::var_os(name).is_none()).collect();
     workspace(root, &["--release", "--workspace"], &unset)
 }

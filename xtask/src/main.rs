@@ -46,6 +46,17 @@ enum Chore {
         #[arg(long, default_value_t = 200)]
         seeds: u32,
     },
+    /// Throw random texts with planted keys at the redactor; a failure names the seed that repeats it
+    Fuzz {
+        /// How many texts
+        #[arg(long, default_value_t = 20_000)]
+        rounds: u32,
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        seed: u32,
+    },
+    /// Measure how long the redactor takes for 5 MiB
+    BenchRedact,
     /// Run all tests with 20,000 seeds and 200 kills; SEEDS and KILLS in the environment win
     Nightly,
     /// Measure weir beside nginx and print one table
@@ -65,6 +76,8 @@ fn main() -> ExitCode {
         Chore::Test => chores::test(&root),
         Chore::Ci => chores::ci(&root),
         Chore::Sim { seeds } => chores::sim(&root, seeds),
+        Chore::Fuzz { rounds, seed } => chores::fuzz(&root, rounds, seed),
+        Chore::BenchRedact => chores::bench_redact(&root),
         Chore::Nightly => chores::nightly(&root),
         Chore::Bench(arguments) => bench::run(&root, &arguments),
         Chore::BenchPeer { key } => bench::peer(&key),

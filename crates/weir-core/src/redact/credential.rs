@@ -116,7 +116,8 @@ fn scheme_skipped(bytes: &[u8], value: Range) -> Option<Range> {
     }
     let text = std::str::from_utf8(&bytes[value.start..end]).unwrap_or("?").trim();
     let lone_scheme = SCHEMES.contains(&text.to_ascii_lowercase().as_str());
-    (!text.is_empty() && !is_placeholder(text) && !lone_scheme).then_some(value.start..end)
+    let says_nothing = is_plain_word(text) && !text.contains('_');
+    (!text.is_empty() && !is_placeholder(text) && !lone_scheme && !says_nothing).then_some(value.start..end)
 }
 
 fn log_goes_on(bytes: &[u8], value: Range) -> usize {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::normalise::Shadow;
 use super::registered::Registered;
-use super::{names, personal, shapes};
+use super::{names, personal, places, shapes};
 use crate::secret::Secret;
 
 /// The version of the rules, as records name it.
@@ -237,6 +237,7 @@ impl Redactor {
         self.registered.find(shadow.bytes(), &mut found);
         shapes::find(&shadow, &mut found);
         names::find(&shadow, audience, &mut found);
+        places::find(&shadow, &mut found);
         personal::find(&shadow, audience, &mut found);
         let mut spans: Vec<Span> = found
             .into_iter()

@@ -5,10 +5,13 @@ use serde::Deserialize;
 
 use super::canary;
 use super::engine::{Audience, Redactor};
+use super::normalise::{Shadow, walk_bound};
 use super::stream::RedactStream;
 use crate::secret::Secret;
 
 const CORPUS: &str = include_str!("../../tests/fixtures/redaction-corpus.jsonl");
+/// Shapes that were written down without looking at the rules: files, tools, languages, chats; and what must survive.
+const ADVERSARIAL: &str = include_str!("../../tests/fixtures/redaction-adversarial.jsonl");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,7 +23,7 @@ struct Line {
 }
 
 fn corpus() -> Vec<Line> {
-    CORPUS.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    CORPUS.lines().chain(ADVERSARIAL.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -85,6 +88,52 @@ fn a_longer_secret_leaves_no_tail_behind_a_shorter_one() {
     }
 }
 
+/// Texts that make a careless reader go over the same bytes again and again.
+const TIRING: [&str; 24] = [
+    "authorization: x ",
+    "api_key=",
+    "api_key=\"",
+    "\"key\":\"",
+    "{\"content\":[{",
+    "[[[[[[[[",
+    "((((((((",
+    "{{{{{{{{",
+    "sk-",
+    "sk-a",
+    "eyJ.",
+    "-----BEGIN PRIVATE KEY-----",
+    "password password ",
+    "密码:",
+    "余额从",
+    "https://u:",
+    "a@a.",
+    "%25",
+    "\\\\u005c",
+    "&amp;#38;",
+    "Cookie: a=",
+    "name: key\nvalue: ",
+    "token='''",
+    "messages=[{'role': 'user', 'content': \"",
+];
+
+#[test]
+fn r41_work_grows_as_the_text_does() {
+    for piece in TIRING {
+        // Bytes walked by hand in search of where values end; the searches by pattern are linear by their engine.
+        let walked = |times: usize| {
+            let text = piece.repeat(times);
+            let shadow = Shadow::of(&text);
+            let mut found = Vec::new();
+            super::names::find(&shadow, Audience::Support, &mut found);
+            shadow.walked()
+        };
+        for times in [2_000, 8_000, 40_000] {
+            let (bytes, bound) = (piece.len() * times, walk_bound(piece.len() * times));
+            assert!(walked(times) <= bound, "{piece:?}: {} bytes walked in a text of {bytes}, {bound} are in proportion", walked(times));
+        }
+    }
+}
+
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 const TEMPLATES: [&str; 40] = [
@@ -130,6 +179,53 @@ const TEMPLATES: [&str; 40] = [
     "\u{1b}[31m§\u{1b}[0m",
 ];
 
+const NAMED: [&str; 44] = [
+    "OPENAI_API_KEY=§",
+    "export API_TOKEN='§'",
+    "api_key: §\nmodel: gpt-4o",
+    "apiKey: \"§\",",
+    "{\"apiKey\":\"§\",\"model\":\"gpt-4o\"}",
+    "{'api_key': '§', 'timeout': 60}",
+    "{\\\"api_key\\\":\\\"§\\\"}",
+    "client = OpenAI(api_key='§')",
+    "Authorization: Bearer §",
+    "'authorization': 'Bearer §'",
+    "Authorization:[Bearer §]",
+    "Header{\"Authorization\":[]string{\"Bearer §\"}}",
+    "headers=[Authorization:Bearer §, Accept:*/*]",
+    "x-api-key: §",
+    "curl -H 'api-key: §' https://api.example.com",
+    "curl -u bot:§ https://api.example.com",
+    "https://api.example.com/v1?api_key=§&model=gpt-4o",
+    "https://bot:§@git.example.com/a.git",
+    "jdbc:mysql://db.example.com/app?user=a&password=§",
+    "postgres://app:§@db.example.com/app",
+    "Server=db;User Id=sa;Password=§;Encrypt=true",
+    "password = \"§\"",
+    "Password: §",
+    "密码:§",
+    "密钥是§",
+    "我的密钥：§，麻烦看看",
+    "令牌:§",
+    "$env:API_KEY = \"§\"",
+    "setx API_KEY §",
+    "docker run -e API_KEY=§ image",
+    "\"Env\":[\"API_KEY=§\",\"LANG=C\"]",
+    "- name: API_KEY\n  value: §",
+    "<apiKey>§</apiKey>",
+    "<add key=\"ApiKey\" value=\"§\" />",
+    "--api-key §",
+    "--api-key=§ --model m",
+    "client_secret=§&grant_type=x",
+    "Cookie: sid=§; theme=dark",
+    "Set-Cookie: session=§; Path=/",
+    "{\"name\":\"authorization\",\"value\":\"Bearer §\"}",
+    "Incorrect API key provided: §.",
+    "{APIKey:§ Timeout:60s}",
+    "Options(apiKey=§, timeout=PT60S)",
+    "machine api.example.com login bot password §",
+];
+
 /// No window of eight characters of `secret` is in `text`.
 fn no_window(text: &str, secret: &str) -> bool {
     !secret.as_bytes().windows(8).any(|w| text.as_bytes().windows(8).any(|t| t == w))
@@ -137,6 +233,27 @@ fn no_window(text: &str, secret: &str) -> bool {
 
 fn encodings(secret: &str) -> Vec<String> {
     canary::whole_forms(secret).into_iter().map(|f| String::from_utf8(f).unwrap()).collect()
+}
+
+/// Disguises beside those of [`encodings`]: what people and tools do to a text without meaning to hide anything.
+fn disguises(secret: &str) -> Vec<(&'static str, String)> {
+    let each = |f: &dyn Fn(char) -> String| secret.chars().map(f).collect::<String>();
+    let half = secret.len() / 2;
+    vec![
+        ("escaped as JSON may", each(&|c| format!("\\u{:04x}", u32::from(c)))),
+        ("entities in tens", each(&|c| format!("&#{};", u32::from(c)))),
+        ("entities in hex", each(&|c| format!("&#x{:X};", u32::from(c)))),
+        ("percent everywhere", each(&|c| format!("%{:02X}", u32::from(c)))),
+        ("zero-width between", each(&|c| format!("{c}\u{200b}"))),
+        ("word joiners between", each(&|c| format!("{c}\u{2060}"))),
+        ("full-width", each(&|c| char::from_u32(u32::from(c) + 0xFEE0).map_or(String::new(), String::from))),
+        ("coloured in the middle", format!("{}\u{1b}[0m\u{1b}[1m{}", &secret[..half], &secret[half..])),
+    ]
+}
+
+/// What is left of a text when its disguises are taken off.
+fn undisguised(text: &str) -> String {
+    Shadow::of(text).text().to_owned()
 }
 
 fn random_key() -> impl Strategy<Value = String> {
@@ -173,6 +290,43 @@ proptest! {
                 prop_assert_eq!(again.as_str(), seen.as_str());
             }
         }
+    }
+
+    #[test]
+    fn r41_no_window_of_a_disguised_key_survives(key in random_key()) {
+        let redactor = Redactor::default();
+        for template in TEMPLATES {
+            for (how, form) in disguises(&key) {
+                let seen = redactor.redact(&template.replace('§', &form), Audience::Public);
+                prop_assert!(no_window(&undisguised(seen.as_str()), &key), "{how}: {template} {seen}");
+            }
+        }
+    }
+
+    // A secret without a vendor's shape is known by the name before it, whatever the file or the language.
+    #[test]
+    fn r41_a_named_secret_without_a_shape_is_hidden(body in "[A-Za-z0-9]{20,48}", digits in 10u32..99) {
+        let secret = format!("{}{digits}{}", &body[..10], &body[10..]);
+        let redactor = Redactor::default();
+        for template in NAMED {
+            let bare = template.replace('§', &secret);
+            for text in [bare.clone(), format!("2025-07-14 ERROR {bare}\n"), format!("报错如下:\n{bare}")] {
+                let seen = redactor.redact(&text, Audience::Support);
+                prop_assert!(no_window(seen.as_str(), &secret), "{text} -> {seen}");
+                let again = redactor.redact(seen.as_str(), Audience::Support);
+                prop_assert_eq!(again.as_str(), seen.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn r41_token_counts_models_and_ids_survive(prompt in 0u32..200_000, answer in 0u32..200_000, ray in "[0-9a-f]{16}", build in 100_000u32..999_999) {
+        let sum = prompt + answer;
+        let text = format!(
+            "model=deepseek-r1-{build} ep-2025{build}-abcde usage prompt_tokens={prompt} completion_tokens={answer} total_tokens={sum} max_tokens={answer} cf-ray: {ray}-HKG cgt-2025{build}-x1y2z chatcmpl-{ray} retry-after: 20 status=429 took {answer} ms"
+        );
+        let seen = Redactor::default().redact(&text, Audience::Public);
+        prop_assert_eq!(seen.as_str(), text);
     }
 
     #[test]

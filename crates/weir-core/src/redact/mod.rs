@@ -10,6 +10,7 @@ mod judge;
 mod names;
 mod normalise;
 mod personal;
+mod places;
 mod registered;
 mod shapes;
 mod stream;
@@ -17,6 +18,8 @@ mod urls;
 mod value;
 mod words;
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod laws;
 

@@ -165,7 +165,14 @@ fn pair(shadow: &Shadow<'_>, at: usize) -> Option<usize> {
         }
     }
     let prefixed = rest.first() == Some(&b'b') && rest.get(1).is_some_and(|q| is_quote(*q));
-    (key == 1 || prefixed).then_some(next)
+    ((key == 1 || prefixed) && !opens_a_field(rest)).then_some(next)
+}
+
+/// `"error_code":"invalid_api_key","error_text":"…"`: what follows the comma is the name of the next field, not a value.
+fn opens_a_field(rest: &[u8]) -> bool {
+    let Some(quote) = rest.first().filter(|q| is_quote(**q)) else { return false };
+    let name = rest[1..].iter().take(MAX_NAME_BYTES).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')).count();
+    rest.get(1 + name) == Some(quote) && rest[2 + name..].iter().take(4).find(|b| **b != b' ') == Some(&b':')
 }
 
 /// `--name value`, `name is value`, `名称是value`, `name provided: value`.

@@ -23,6 +23,12 @@ pub(crate) struct Shadow<'a> {
     walked: Cell<usize>,
 }
 
+/// The most that may be walked by hand in a text of `bytes`, with one last walk to its end.
+#[cfg(test)]
+pub(crate) fn walk_bound(bytes: usize) -> usize {
+    FREE_WALK_BYTES + bytes * (WALKS + 1)
+}
+
 #[derive(Debug, Default)]
 struct Decoded {
     text: String,
@@ -62,6 +68,12 @@ impl<'a> Shadow<'a> {
     pub(crate) fn walk(&self, bytes: usize) -> bool {
         self.walked.set(self.walked.get().saturating_add(bytes));
         self.walked.get() <= FREE_WALK_BYTES + self.text().len().saturating_mul(WALKS)
+    }
+
+    /// How many bytes were walked so far.
+    #[cfg(test)]
+    pub(crate) fn walked(&self) -> usize {
+        self.walked.get()
     }
 
     /// Whether the shadow differs from the original.

@@ -40,6 +40,18 @@ static SUM: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static SUM_BEFORE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     compile(r"(?i)([¥$€£] ?-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)\s?(?:remaining|left|in credits?|credits?|balance|available|余额|可用)")
 });
+/// What a person tells of a balance that went from one sum to another, and of sums with their unit.
+static SUM_MOVED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(concat!(
+        r"(?i)(?:余额|额度|账户|balance|credits?)[^\n0-9]{0,24}?(?:从|由|from)\s?([¥￥$€£]?\s?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?\s?(?:元|块|USD|CNY|RMB)?)",
+        r"[^\n0-9]{0,12}?(?:变成了?|变为|降到|掉到|到|成|->|→|to|down to)\s?([¥￥$€£]?\s?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?\s?(?:元|块|USD|CNY|RMB)?)",
+    ))
+});
+static SUM_WITH_UNIT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(
+        r"(?:剩下?|还剩|只剩|花了?|充了?|扣了?|用掉了?|多扣了?|少了|退了?)[ ]?(?:约|大概|差不多)?[ ]?([¥￥$]?[ ]?[0-9]+(?:\.[0-9]+)?[ ]?(?:元|块钱?|美元|美金|刀|USD|CNY|RMB))",
+    )
+});
 static PUBLIC_ID: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)(?:acc|led|k|fp)_[A-Za-z0-9]{2,40}"));
 static CHAT_ID: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)wxid_[A-Za-z0-9_-]{5,40}"));
 static VENDOR_ID: LazyLock<Option<Regex>> = LazyLock::new(|| compile(r"(?-u)(?:org-|proj_|user-)[A-Za-z0-9]{16,64}"));
@@ -57,6 +69,12 @@ pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>)
     }
     if !bytes.iter().any(u8::is_ascii_digit) {
         return;
+    }
+    for pattern in [&SUM_MOVED, &SUM_WITH_UNIT] {
+        let Some(pattern) = pattern.as_ref() else { continue };
+        for found in pattern.captures_iter(bytes) {
+            out.extend(found.iter().skip(1).flatten().map(|sum| Span::new(sum.start(), sum.end(), Kind::Amount)));
+        }
     }
     each(&MOBILE, bytes, Kind::Phone, is_number, out);
     each(&LANDLINE, bytes, Kind::Phone, is_number, out);

@@ -2,7 +2,7 @@
 
 use super::{
     exchange::Exchange,
-    pattern::{first, pattern},
+    pattern::{all, first, pattern},
 };
 
 type Client = Option<(String, Option<String>)>;
@@ -60,8 +60,14 @@ fn split(pattern: &regex::Regex, text: &str) -> Client {
     Some((found.get(1)?.as_str().to_owned(), version))
 }
 
+/// Libraries that carry bytes for others.
+const CARRIERS: [&str; 6] = ["httpx", "requests", "aiohttp", "axios", "undici", "okhttp3"];
+
 fn stack(text: &str) -> Option<String> {
-    let name = first(&STACK, text)?;
+    let named = all(&STACK, text, 400);
+    // A library of the API says more than the one that carries its bytes.
+    let carries = |name: &&&str| !CARRIERS.contains(*name);
+    let name = *named.iter().find(carries).or(named.first())?;
     Some(
         match name {
             "openai" if text.contains("site-packages") || text.contains("Traceback") || text.contains("Error code:") => "openai-python",

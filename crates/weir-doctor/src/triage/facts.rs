@@ -141,6 +141,11 @@ pattern!(
     r"(?i)shared key|share(?:d)? (?:the|this|one|a) key|同一(?:把|个) ?key|共用|共享 ?key|几个人用|同事也在用|团队(?:共用|共享)"
 );
 
+pattern!(
+    STATUS_SAID,
+    r"(?i)状态码\s*(?:是|为)?\s*[:：]?\s*([1-5]\d\d)\b|\bstatus(?:[ _-]?code)?\s*(?:is|of|=|:)?\s*([1-5]\d\d)\b|(?:报|返回|提示|出现|saying|says|error|returns?|got|get|getting|see|seeing|with|HTTP(?:/[\d.]+)?)(?: a| an)? ?([45]\d\d)\b|\b([45]\d\d)(?: error| Too Many| Unauthorized| Forbidden| Bad Gateway| Gateway| Internal| Service| Not Found|错误| 报错)"
+);
+
 impl Facts {
     /// Facts of the whole text, those of its exchanges first.
     pub(super) fn of(text: &str, exchanges: &[Exchange], main: Option<&Exchange>) -> Self {
@@ -148,6 +153,7 @@ impl Facts {
         if let Some(exchange) = main.or(exchanges.last()) {
             facts.of_exchange(exchange);
         }
+        facts.status = facts.status.or_else(|| first(&STATUS_SAID, text).and_then(|digits| digits.parse().ok()));
         let own = |value: &str| value.trim_end_matches(['.', ',', ':', ')', '/', '-']).to_owned();
         facts.time = facts.time.take().or_else(|| when::first(text));
         facts.model = facts.model.take().or_else(|| model(text));

@@ -55,6 +55,7 @@ pattern!(
 pattern!(ACCESS, r#""(?:GET|POST|PUT|DELETE|OPTIONS|HEAD) \S+ HTTP/[\d.]+" (\d{3})\b"#);
 pattern!(GIN, r"\| +(\d{3}) \| +[\d.]+(?:µs|ms|s|m\d)");
 pattern!(SDK_LINE, r#"HTTP Request: \w+ \S+ "HTTP/[\d.]+ (\d{3})"#);
+pattern!(HAPROXY, r" (?:\d+|-1)(?:/(?:\d+|-1)){3,4}(?:/\+?\d+)? (\d{3}) \d+ - - ");
 pattern!(CURL_EXIT, r"curl: \((\d{1,3})\)");
 
 /// Everything the text shows, the best first.
@@ -263,9 +264,19 @@ fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) {
         return;
     }
     let error = UpstreamError::read(0, record.as_bytes());
-    let wait = told_wait(&HeaderMap::new(), Some(error.message.expose().as_bytes()), now);
+    let wait = told_wait(&HeaderMap::new(), Some(record.as_bytes()), now);
+    let from = found.len();
     judged(&error, &Around { host: None, headers: &[], told_wait: wait.is_some() }, None, found);
+    // A person's sentence says what it was like, not what a program reported.
+    if !is_in(&BY_PROGRAM, record) {
+        found.iter_mut().skip(from).for_each(|finding| finding.confidence = Confidence::Guess);
+    }
 }
+
+pattern!(
+    BY_PROGRAM,
+    r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z]|\p{Han})|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#
+);
 
 fn judged(error: &UpstreamError, around: &Around<'_>, exchange: Option<usize>, found: &mut Vec<Finding>) {
     let seen = classified(error, around);
@@ -310,7 +321,11 @@ fn curl_exit(text: &str, found: &mut Vec<Finding>) {
 
 /// Lines of nginx, one-api and SDK logs that tell a status and nothing else.
 fn access_lines(text: &str, found: &mut Vec<Finding>) {
-    let statuses = all(&ACCESS, text, 2000).into_iter().chain(all(&GIN, text, 2000)).chain(all(&SDK_LINE, text, 2000));
+    let statuses = all(&ACCESS, text, 2000)
+        .into_iter()
+        .chain(all(&GIN, text, 2000))
+        .chain(all(&SDK_LINE, text, 2000))
+        .chain(all(&HAPROXY, text, 2000));
     let has_body = found.iter().any(|finding| finding.error.as_ref().is_some_and(|told| !told.message.is_empty() && told.rule != "status"));
     let mut good = 0u32;
     for status in statuses.filter_map(|digits| digits.parse::<u16>().ok()) {

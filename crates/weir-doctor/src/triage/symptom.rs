@@ -47,7 +47,7 @@ pattern!(
 );
 pattern!(
     NO_END,
-    r"(?i)没有?(?:收到)?(?:\[DONE\]|结束标记|结束标志)|no (?:\[DONE\]|end marker)|without (?:a )?\[DONE\]|never (?:get|got|see|receive)s? \[DONE\]"
+    r"(?i)没有?(?:收到|看到)? ?(?:\[DONE\]|结束标记|结束标志)|no (?:\[DONE\]|end marker)|without (?:a )?\[DONE\]|never (?:get|got|see|receive)s? \[DONE\]"
 );
 pattern!(
     STALLED,
@@ -78,11 +78,21 @@ pattern!(
 );
 pattern!(
     NO_STREAM_FLAG,
-    r"(?i)(?:没有?|忘了?|未)(?:发送|传|带|开启?|打开|设置?) ?stream|stream ?(?:flag|option)? ?(?:is )?(?:missing|not set|off|false).{0,20}(?:client|客户端)?"
+    r"(?i)(?:没有?|忘了?|未)(?:发送|传|带|开启?|打开|设置?) ?stream|(?:not|n't) (?:send|set|pass|enable)\w* [\x22'`]?stream|stream ?(?:flag|option)? ?(?:is )?(?:missing|not set|off|false).{0,20}(?:client|客户端)?"
+);
+
+pattern!(
+    HALF,
+    r"(?i)(?:到|在)?一半.{0,8}(?:断|停|没了|中断|卡)|中途.{0,4}(?:断|停)|(?:cut|stops?|breaks?|drops?) (?:off |out )?(?:mid-?(?:way|stream|sentence|answer)|half-?way|in the middle|partway)"
+);
+
+pattern!(
+    HOP,
+    r"(?i)(?:直连|绕过代理|不走代理|关掉?代理)[^。\n]{0,12}(?:正常|没问题|可以|就好)|\b(?:direct(?:ly)?|without (?:the |our )?(?:proxy|vpn))[^.\n]{0,16}(?:fine|ok|okay|works?|good)"
 );
 
 /// The surer words first: a described stream before a worry about a charge, that before a bare "timeout".
-static SYMPTOMS: [(&Pattern, Verdict); 25] = [
+static SYMPTOMS: [(&Pattern, Verdict); 27] = [
     (&KEY, Verdict::KeyUnknown),
     (&MODEL, Verdict::ModelNotFound),
     (&BALANCE, Verdict::BalanceSpent),
@@ -95,8 +105,10 @@ static SYMPTOMS: [(&Pattern, Verdict); 25] = [
     (&TASK_LOST, Verdict::TaskUnknown),
     (&TASK_RUNNING, Verdict::TaskRunning),
     (&BUSY, Verdict::StatusHidden),
+    (&HOP, Verdict::HopBreaksStream),
     (&BURST, Verdict::StreamBuffered),
     (&SILENT, Verdict::StreamSilent),
+    (&HALF, Verdict::StreamCut),
     (&NO_END, Verdict::EndMarkerMissing),
     (&STALLED, Verdict::StreamStalled),
     (&CHARGED_LEFT, Verdict::ProducedNotDelivered),

@@ -124,7 +124,7 @@ const NAMES: [&str; 13] = [
 ];
 
 /// Fields that tell what happened. Others may echo a prompt.
-const TELLING: [&str; 27] = [
+const TELLING: [&str; 29] = [
     "code",
     "description",
     "detail",
@@ -136,6 +136,8 @@ const TELLING: [&str; 27] = [
     "error_msg",
     "error_type",
     "errorcode",
+    "errordescription",
+    "errormessage",
     "faultstring",
     "http_code",
     "kind",
@@ -276,7 +278,7 @@ impl UpstreamError {
 
     /// It has a machine word of its own, not only a number for the status.
     pub(super) fn has_code(&self) -> bool {
-        self.codes.0.iter().any(|code| !matches!(code.parse::<u16>(), Ok(0 | 100..=599)) && code != "error")
+        self.codes.0.iter().any(|code| !matches!(code.parse::<i32>(), Ok(-999..=599)) && code != "error")
     }
 
     pub(super) fn codes(&self) -> &[String] {
@@ -363,7 +365,7 @@ fn is_page(text: &str) -> bool {
 /// or as the first word.
 static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r#"(?:error code|status(?:[ _-]?code)?|statuscode|http(?:/[\d.]+)?(?: code| error| status)?|状态码|错误码|返回码?|报错?|\| |error)["']?\s*[:=(：]?\s*["'(]?([45]\d\d)\b|\b([45]\d\d)[ :-]+(?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request time|conflict|payload|request entity|unprocessable|too many|internal server|bad gateway|service unavailable|service temporarily|gateway time|client error|server error|status code)|^\W{0,4}([45]\d\d)\b|\(([45]\d\d)\)"#,
+        r#"(?:error code|status(?:[ _-]?code)?|statuscode|http(?:/[\d.]+)?(?: code| error| status)?|状态码|错误码|返回码?|报错?|\| |error|exception)["']?\s*[:=(：]?\s*["'(]?([45]\d\d)\b|\b([45]\d\d)[ :-]+(?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request time|conflict|payload|request entity|unprocessable|too many|internal server|bad gateway|service unavailable|service temporarily|gateway time|client error|server error|status code)|(?m:^\W{0,4}([45]\d\d)\b)|\(([45]\d\d)\)"#,
     )
     .ok()
 });
