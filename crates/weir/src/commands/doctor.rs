@@ -2,12 +2,13 @@
 
 mod client;
 mod key;
+mod screen;
 
 use std::{
     fs,
     io::{self, IsTerminal},
     net::{TcpStream, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -27,7 +28,7 @@ use crate::{
     args::span,
     fault::{Exit, Fault},
     lang::text,
-    shell::{Shell, WallClock, tell},
+    shell::{Shell, WallClock},
     table::table,
 };
 
@@ -153,6 +154,9 @@ pub(crate) struct Doctor {
     /// Write the record to hand to support
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
+    /// Write the whole report as one page that is safe to attach to a ticket
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    html: Option<PathBuf>,
     /// For whom the record is made
     #[arg(
         long,
@@ -303,11 +307,11 @@ impl Doctor {
 
     fn examine(&self, shell: &Shell, order: Order) -> Result<Exit, Fault> {
         let mut examined = Examined::new(order, shell.now(), random());
-        let is_terminal = io::stderr().is_terminal() && !shell.flags.json;
-        let lang = shell.lang;
+        let screen = screen::Screen::start(shell, self.layout(shell, io::stderr().is_terminal()));
+        let teller = screen.as_ref().map(screen::Screen::teller);
         let watch = move |progress: Progress| {
-            if is_terminal {
-                tell_progress(&progress, lang);
+            if let Some(teller) = &teller {
+                let _ = teller.try_send(progress);
             }
         };
         block_on(async {
@@ -319,7 +323,20 @@ impl Doctor {
             examined.is_interrupted = interrupted;
             Ok(Exit::Done)
         })?;
+        drop(watch);
+        if let Some(screen) = screen {
+            screen.end();
+        }
         self.show(shell, &examined)
+    }
+
+    fn layout(&self, shell: &Shell, is_terminal: bool) -> Layout {
+        Layout {
+            is_summary: self.summary,
+            is_verbose: self.verbose,
+            ascii: self.ascii,
+            colour: is_terminal && !self.no_color && shell.variable("NO_COLOR").is_none(),
+        }
     }
 
     fn show(&self, shell: &Shell, examined: &Examined) -> Result<Exit, Fault> {
@@ -328,12 +345,7 @@ impl Doctor {
             Making { now: shell.now(), zone: TimeZone::system(), version: env!("CARGO_PKG_VERSION"), is_strict: self.strict, audience };
         let report = Report::of(examined, &making);
         let Some(evidence) = &report.evidence else { return Err(unsafe_report()) };
-        let layout = Layout {
-            is_summary: self.summary,
-            is_verbose: self.verbose,
-            ascii: self.ascii,
-            colour: !self.no_color && shell.variable("NO_COLOR").is_none() && io::stdout().is_terminal(),
-        };
+        let layout = self.layout(shell, io::stdout().is_terminal());
         let json = serde_json::to_string(&report).map_err(|_| unsafe_report())?;
         let shown = if shell.flags.json { json.clone() } else { report.text(shell.lang, layout) };
         // The last look: nothing leaves that the engine would still hide.
@@ -344,10 +356,10 @@ impl Doctor {
         if let Some(file) = &self.evidence {
             let record = serde_json::to_string(evidence).map_err(|_| unsafe_report())?;
             engine.scan(&record, audience).map_err(|_| unsafe_report())?;
-            fs::write(file, record + "\n").map_err(|error| {
-                let shown = file.display();
-                Fault::new(Exit::Unknown, text!("写不了 {shown}:{error}", "cannot write {shown}: {error}"))
-            })?;
+            write(file, record + "\n")?;
+        }
+        if let Some(file) = &self.html {
+            write(file, report.html(shell.lang, &engine, audience).map_err(|_| unsafe_report())?)?;
         }
         shell.print(&shown)?;
         Ok(match report.exit_code {
@@ -359,6 +371,13 @@ impl Doctor {
             _ => Exit::Unknown,
         })
     }
+}
+
+fn write(file: &Path, text: String) -> Result<(), Fault> {
+    fs::write(file, text).map_err(|error| {
+        let shown = file.display();
+        Fault::new(Exit::Unknown, text!("写不了 {shown}:{error}", "cannot write {shown}: {error}"))
+    })
 }
 
 /// Sixty-four random bits.
@@ -373,14 +392,6 @@ fn running(shell: &Shell) -> Option<String> {
     let target = Target::parse(&url).ok()?;
     let address = (target.host.trim_start_matches('[').trim_end_matches(']'), target.port).to_socket_addrs().ok()?.next()?;
     TcpStream::connect_timeout(&address, KNOCK).is_ok().then_some(url)
-}
-
-fn tell_progress(progress: &Progress, lang: Lang) {
-    match progress {
-        Progress::Planned { cost, .. } => tell(plan_line(cost.requests, cost.max_output_tokens, cost.seconds, lang).trim_end()),
-        Progress::Started(id) => tell(&format!("  … {id} {}", id.label().in_lang(lang))),
-        Progress::Arrived { .. } | Progress::Finished(_) => {}
-    }
 }
 
 fn plan_line_of(order: &Order, lang: Lang) -> String {
