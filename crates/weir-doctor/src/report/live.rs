@@ -44,6 +44,12 @@ struct Lane {
     until_ms: u32,
 }
 
+impl Lane {
+    fn new(probe: ProbeId) -> Self {
+        Self { probe, points: Vec::new(), events: 0, until_ms: 0 }
+    }
+}
+
 impl Live {
     #[must_use]
     pub fn new(lang: Lang, layout: Layout) -> Self {
@@ -56,10 +62,13 @@ impl Live {
             Progress::Planned { cost, .. } => {
                 self.plan = Some(plan_line(cost.requests, cost.max_output_tokens, cost.seconds, self.lang));
             }
-            Progress::Started(probe) => (self.running, self.lane) = (Some(*probe), None),
+            Progress::Started(probe) => {
+                let streams = matches!(probe, ProbeId::P5 | ProbeId::P6 | ProbeId::P7 | ProbeId::P12 | ProbeId::P13);
+                (self.running, self.lane) = (Some(*probe), streams.then(|| Lane::new(*probe)));
+            }
             Progress::Arrived { probe, at, events, bytes } => self.arrived(*probe, *at, *events, *bytes),
             Progress::Finished(check) => {
-                let lane = self.lane.take().filter(|lane| lane.probe == check.id).map(|mut lane| {
+                let lane = self.lane.take().filter(|lane| lane.probe == check.id && lane.events > 0).map(|mut lane| {
                     lane.until_ms = lane.until_ms.max(check.observed.total_ms.unwrap_or(0));
                     lane
                 });
@@ -71,7 +80,7 @@ impl Live {
 
     fn arrived(&mut self, probe: ProbeId, at: Duration, events: u32, bytes: u64) {
         let at_ms = u32::try_from(at.as_millis()).unwrap_or(u32::MAX);
-        let lane = self.lane.get_or_insert_with(|| Lane { probe, points: Vec::new(), events: 0, until_ms: 0 });
+        let lane = self.lane.get_or_insert_with(|| Lane::new(probe));
         lane.events = lane.events.saturating_add(events);
         lane.until_ms = at_ms;
         let point = TimelinePoint { at_ms, bytes: u32::try_from(bytes).unwrap_or(u32::MAX), events };
