@@ -10,9 +10,8 @@ const EVENTS_MIN: u32 = 5;
 const TOTAL_MIN: Duration = Duration::from_millis(500);
 /// A burst is at most this long, or this share of the whole.
 const BURST: Duration = Duration::from_millis(50);
-/// A stored stream leaves in few pieces. The network may cut those, hardly ever between two events: at most this many pieces end
-/// there, or one for so many events.
-const ALIGNED: u32 = 2;
+/// A stored stream leaves in few pieces. The network may cut those, hardly ever between two events: of so many events at most one piece
+/// ends there. Servers write a few events at once; none writes so many.
 const EVENTS_A_PIECE: u32 = 8;
 /// Sizes in which boxes hand blocks on, in bytes, and how near a block must come.
 const BLOCKS: [u64; 3] = [4_096, 8_192, 16_384];
@@ -47,7 +46,7 @@ pub fn arriving(seen: &Measures, control: Option<Duration>) -> Arriving {
         if seen.beats_first {
             return Arriving::Spread;
         }
-        let few_pieces = seen.aligned <= ALIGNED.max(seen.events / EVENTS_A_PIECE) && seen.pieces <= (seen.events / 2).max(ALIGNED);
+        let few_pieces = seen.aligned <= seen.events / EVENTS_A_PIECE && seen.pieces <= seen.events / 2;
         // The same answer took as long in one piece: the time went into making it, not into waiting for its beginning.
         let took_as_long = control.is_none_or(|whole| whole.abs_diff(seen.total) < seen.total.mul_f64(0.4));
         return match (seen.is_framed, few_pieces && took_as_long) {

@@ -17,6 +17,7 @@ use weir_core::{
 
 pub use bilingual::Bilingual;
 pub(crate) use bilingual::both;
+pub(crate) use look::is_public;
 pub use make::{Making, check};
 pub use record::{is_safe, redactor};
 pub use text::{Layout, line_of_check, plan_line};
