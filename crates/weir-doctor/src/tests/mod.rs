@@ -4,6 +4,7 @@ mod alarms;
 mod codes;
 mod paths;
 mod rows;
+mod traces;
 
 use std::{
     io,

@@ -13,7 +13,10 @@ use std::{
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::json;
-use weir_client::{Target, probe::Network};
+use weir_client::{
+    Target,
+    probe::{Network, Speak},
+};
 use weir_core::{Audience, Lang, Secret};
 use weir_doctor::{
     judge::seen::Symptom,
@@ -39,6 +42,15 @@ enum ApiName {
     Chat,
     Responses,
     Messages,
+}
+
+/// Which version of HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HttpName {
+    #[value(name = "1.1")]
+    One,
+    #[value(name = "2")]
+    Two,
 }
 
 /// What the person sees.
@@ -76,6 +88,9 @@ pub(crate) struct Doctor {
         hide_possible_values = true
     )]
     api: ApiName,
+    /// Speak this version of HTTP only, such as the one of your SDK
+    #[arg(long, value_name = "1.1|2", value_enum, hide_possible_values = true)]
+    http: Option<HttpName>,
     /// The environment variable that holds the key; else WEIR_KEY, OPENAI_API_KEY
     #[arg(long, value_name = "NAME")]
     key_env: Option<String>,
@@ -259,6 +274,11 @@ impl Doctor {
                 ApiName::Chat => Api::Chat,
                 ApiName::Responses => Api::Responses,
                 ApiName::Messages => Api::Messages,
+            },
+            speak: match self.http {
+                Some(HttpName::One) => Speak::Http1,
+                Some(HttpName::Two) => Speak::Http2,
+                None => Speak::Negotiated,
             },
             proxies: Proxies::of(&shell.variables),
             direct: self.direct.clone(),
