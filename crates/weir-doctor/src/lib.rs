@@ -7,5 +7,7 @@ pub mod judge;
 pub mod listen;
 pub mod probe;
 pub mod report;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 pub mod triage;

@@ -34,7 +34,7 @@ pub(crate) fn of_family(family: Family, ask: &Ask, scenario: &Scenario, request:
     };
     if !ask.stream {
         // A model that is slow word by word is as slow in all; the control request of a comparison must see the same total.
-        let interval = scenario.span(Term::Interval).unwrap_or_default();
+        let interval = scenario.interval();
         let pieces = u32::try_from(answer.words + answer.reasoning).unwrap_or(u32::MAX);
         reply.first_byte += interval.saturating_mul(pieces);
     }

@@ -12,6 +12,8 @@ const PREFIX: &str = "sim:";
 const WORDS_MAX: usize = 16;
 /// Nothing simulated lasts longer than a day.
 const SPAN_MAX: Duration = Duration::from_secs(86_400);
+/// Between two events that are held back, unless the scenario says so itself.
+const HELD_INTERVAL: Duration = Duration::from_millis(40);
 /// How many near names an error lists.
 const NEAR_MAX: usize = 3;
 
@@ -147,6 +149,12 @@ impl Scenario {
 
     pub(crate) fn span(&self, term: Term) -> Option<Duration> {
         if let Some(Value::Span(span)) = self.value(term) { Some(span) } else { None }
+    }
+
+    /// The time between two events. A hop that holds bytes back only shows behind a model that takes its time.
+    pub(crate) fn interval(&self) -> Duration {
+        let holds = [Term::Buffered, Term::GzipBuffered, Term::Blocks].into_iter().any(|term| self.has(term));
+        self.span(Term::Interval).unwrap_or(if holds { HELD_INTERVAL } else { Duration::ZERO })
     }
 
     pub(crate) fn choice(&self, term: Term) -> Option<&'static str> {

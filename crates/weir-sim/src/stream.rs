@@ -125,7 +125,7 @@ fn cut(events: Events, scenario: &Scenario) -> (Events, Option<Ending>) {
 /// Writes each event and puts the waits between them.
 fn timed(events: Events, scenario: &Scenario, seed: u64) -> Steps {
     let mut writer = Writer::new(scenario);
-    let interval = scenario.span(Term::Interval).unwrap_or_default();
+    let interval = scenario.interval();
     let jitter = scenario.has(Term::Jitter);
     let stalls = scenario.has(Term::Stall) || scenario.has(Term::StallAfter);
     let stall = stalls

@@ -11,12 +11,15 @@ pub struct Judgement {
     pub primary: Found,
     /// The rest, in the order of the table, each verdict once.
     pub notes: Vec<Found>,
+    /// All that was found, for the lines of the probes.
+    pub all: Vec<Found>,
 }
 
 /// Picks the primary verdict. Faults come before warnings, warnings before "not enough seen", that before remarks; within one level
 /// the order of the layers decides.
 #[must_use]
 pub fn choose(found: Vec<Found>) -> Judgement {
+    let all = found.clone();
     let mut ranked = found;
     ranked.sort_by_key(|found| (found.finding.is_note, severity(found.finding.verdict), rank(found.finding.verdict), found.probe));
     let mut seen: Vec<Verdict> = Vec::new();
@@ -29,7 +32,7 @@ pub fn choose(found: Vec<Found>) -> Judgement {
     let primary = at.map_or_else(|| Finding::likely(Verdict::EvidenceMissing).at(ProbeId::P0), |at| ranked.remove(at));
     let is_well = primary.finding.verdict.level() != Level::Ok;
     ranked.retain(|found| found.finding.verdict != primary.finding.verdict && (is_well || found.finding.verdict.level() != Level::Ok));
-    Judgement { primary, notes: ranked.into_iter().filter(|found| found.finding.verdict != Verdict::Ok).collect() }
+    Judgement { primary, all, notes: ranked.into_iter().filter(|found| found.finding.verdict != Verdict::Ok).collect() }
 }
 
 /// Smaller is graver.

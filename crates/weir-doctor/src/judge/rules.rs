@@ -274,6 +274,10 @@ fn verdict_of_all(seen: &Seen, found: &[Found]) -> Option<Found> {
     if worst.is_some_and(|level| level >= Level::Unknown) {
         return None;
     }
+    // A control that was refused in a word of its own needs no stream.
+    if seen.control.as_ref().is_some_and(|trace| of_answer(trace, seen.vendor).is_some()) {
+        return None;
+    }
     if let Some(why) = missing(seen) {
         return Some(why.at(ProbeId::P0));
     }

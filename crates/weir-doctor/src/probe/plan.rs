@@ -31,7 +31,13 @@ pub fn cost(order: &Order, probes: &[ProbeId]) -> Cost {
         _ => (0, 0),
     };
     let sums = probes.iter().map(calls).fold((0u32, 0u32), |(n, t), (calls, tokens)| (n.saturating_add(calls), t.saturating_add(tokens)));
-    Cost { requests: sums.0, max_output_tokens: sums.1, seconds: u32::try_from(order.budget.as_secs()).unwrap_or(u32::MAX) }
+    Cost { requests: sums.0, max_output_tokens: sums.1, seconds: u32::try_from(budget(order).as_secs()).unwrap_or(u32::MAX) }
+}
+
+/// How long a run may take: an answer that is to be held has its own time on top.
+#[must_use]
+pub(super) fn budget(order: &Order) -> std::time::Duration {
+    order.budget + std::time::Duration::from_secs(u64::from(order.hold_s.unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -6,10 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use weir_client::{
-    Target,
-    probe::{Speak, Way},
-};
+use weir_client::{Target, probe::Way};
 use weir_core::{Timestamp, evidence::EvidenceId, redact::is_private_host};
 use weir_wire::Vendor;
 
@@ -103,7 +100,7 @@ impl Examined {
     /// Runs all that was planned, within the budget. Dropping the future interrupts it; what was seen stays.
     pub async fn run(&mut self, tools: &Tools<'_>) {
         tools.watch.see(Progress::Planned { probes: self.planned.clone(), cost: self.cost });
-        let budget = self.order.budget;
+        let budget = plan::budget(&self.order);
         let within = tokio::time::timeout(budget, Box::pin(self.probes(tools))).await;
         self.is_complete = within.is_ok();
         self.seen.out_of_budget = within.is_err();
@@ -169,7 +166,7 @@ impl Examined {
     fn way(&self) -> Option<Way> {
         let target = self.target.clone()?;
         let proxy = self.order.proxies.in_front_of(&target).and_then(|found| found.proxy.ok());
-        Some(Way { target, proxy, speak: Speak::Negotiated })
+        Some(Way { target, proxy, speak: self.order.speak })
     }
 
     /// P1 and P2 on one connection, which is closed unused.

@@ -19,7 +19,7 @@ impl Report {
     /// # Errors
     /// When a second look at what stands in it still finds what may be a secret.
     pub fn html(&self, lang: Lang, redactor: &Redactor, audience: Audience) -> Result<String, Leak> {
-        let mut page = Page { out: String::new(), said: String::new(), redactor, audience };
+        let mut page = Page { out: String::new(), leak: None, redactor, audience };
         self.page_head(&mut page, lang);
         self.verdict_card(&mut page);
         self.lanes(&mut page);
@@ -32,8 +32,7 @@ impl Report {
             "This file loads nothing from outside and runs no script; keys, prompts and answers are not in it.",
         );
         page.raw("</footer></main></body></html>\n");
-        redactor.scan(&page.said, audience)?;
-        Ok(page.out)
+        page.leak.map_or(Ok(page.out), Err)
     }
 
     fn page_head(&self, page: &mut Page<'_>, lang: Lang) {
@@ -275,8 +274,8 @@ fn tone(status: Status) -> &'static str {
 /// A page in the making. Nothing enters it but words of the program, numbers, and texts that were redacted and escaped.
 struct Page<'a> {
     out: String,
-    /// The texts that are not the program's, for a second look.
-    said: String,
+    /// What a second look found.
+    leak: Option<Leak>,
     redactor: &'a Redactor,
     audience: Audience,
 }
@@ -292,8 +291,7 @@ impl Page<'_> {
 
     fn text(&mut self, text: &str) {
         let safe = self.redactor.redact(text, self.audience);
-        self.said.push_str(safe.as_str());
-        self.said.push('\n');
+        self.leak = self.leak.take().or_else(|| self.redactor.scan(safe.as_str(), self.audience).err());
         for c in safe.as_str().chars() {
             match c {
                 '&' => self.out.push_str("&amp;"),

@@ -76,15 +76,15 @@ fn name(opening: &Opening) -> Bilingual {
         };
     };
     if opening.is_address {
-        return both!("已经是 IP 地址,不用解析", "an IP address, nothing to look up");
+        return both!("IP 地址,不用解析", "an IP address, no name to look up");
     }
     let count = opening.addresses;
     each(|lang| {
         let took = words::span(took, lang);
         if lang == Lang::Zh {
-            format!("{took},{count} 个地址")
+            format!("dns {took},{count} 个地址")
         } else {
-            format!("{took}, {count} address{}", if count == 1 { "" } else { "es" })
+            format!("dns {took}, {count} address{}", if count == 1 { "" } else { "es" })
         }
     })
 }
@@ -176,9 +176,7 @@ fn models(found: &Models, run: &Examined) -> Bilingual {
 /// The error's own word, where it is a tame one.
 fn error_word(trace: &Trace) -> Option<String> {
     let error = trace.error()?;
-    error.code.clone().or_else(|| error.kind.clone()).filter(|word| {
-        word.len() <= 48 && !weir_core::redact::Redactor::default().redact(word, weir_core::Audience::Public).held_a_secret()
-    })
+    error.code.clone().or_else(|| error.kind.clone()).filter(|word| word.len() <= 48 && super::look::is_public(word))
 }
 
 fn after(text: Bilingual, span: Duration) -> Bilingual {
@@ -260,6 +258,8 @@ fn arrived(lines: u32, measures: &Measures, lang: Lang) -> String {
     let (first, last) = (words::span(measures.first, lang), words::span(measures.last, lang));
     let span = words::span(measures.span(), lang);
     match (measures.clusters.len() <= 1, lang) {
+        (true, Lang::Zh) if measures.span().as_millis() == 0 => format!("{lines} 行 data 在第 {first}一次到达"),
+        (true, Lang::En) if measures.span().as_millis() == 0 => format!("{lines} data lines, all at once at {first}"),
         (true, Lang::Zh) => format!("{lines} 行 data 在第 {first}的 {span}内一次到达"),
         (true, Lang::En) => format!("{lines} data lines, all within {span} at {first}"),
         (false, Lang::Zh) => format!("{lines} 行 data,{first}–{last}陆续到达"),

@@ -1,6 +1,6 @@
 //! What to look at for each class of fault: streams by what arrived, 429s by their limits, timeouts hop by hop.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use weir_core::{Audience, Class, Lang, Timestamp, Verdict, redact::Redactor};
 
@@ -14,8 +14,9 @@ use crate::{
 const UNKNOWN: &str = "unknown";
 
 /// Whether a word from outside may be shown to anybody.
-pub(super) fn is_public(word: &str) -> bool {
-    Redactor::default().scan(word, Audience::Public).is_ok()
+pub(crate) fn is_public(word: &str) -> bool {
+    static ENGINE: LazyLock<Redactor> = LazyLock::new(Redactor::default);
+    ENGINE.scan(word, Audience::Public).is_ok()
 }
 
 /// The groups of fields of a verdict's class; none for classes without.
@@ -193,13 +194,28 @@ fn charge(run: &Examined) -> Vec<Field> {
     vec![field("charged", "是否扣费", "charged", value)]
 }
 
+/// A group's name for people.
+pub(super) fn label(group: &str, lang: Lang) -> &str {
+    let (zh, en) = match group {
+        "stream_obs" => ("流", "stream"),
+        "headers" => ("响应头", "headers"),
+        "client" => ("客户端", "client"),
+        "limits" => ("限额", "limits"),
+        "attempts" => ("尝试", "attempts"),
+        "timing" => ("耗时", "timing"),
+        "hops" => ("各跳", "hops"),
+        "task" => ("任务", "task"),
+        "charge" => ("扣费", "charge"),
+        other => (other, other),
+    };
+    if lang == Lang::Zh { zh } else { en }
+}
+
 /// A value as a person reads it.
 pub(super) fn shown(value: &str, lang: Lang) -> &str {
     match (value, lang) {
         ("unknown", Lang::Zh) => "未知",
         ("none", Lang::Zh) => "无",
-        ("yes", Lang::Zh) => "是",
-        ("no", Lang::Zh) => "否",
         ("not_seen", Lang::Zh) => "未见",
         ("not_seen", Lang::En) => "not seen",
         ("used up", Lang::Zh) => "已用完",

@@ -151,7 +151,7 @@ fn check_of(run: &Examined, judgement: &Judgement, id: ProbeId) -> Check {
         duration_ms: millis(took),
         timeline: trace.filter(|trace| trace.stream().is_some()).map(timeline).unwrap_or_default(),
     };
-    let own = [&judgement.primary].into_iter().chain(&judgement.notes).filter(|found| found.probe == id);
+    let own = [&judgement.primary].into_iter().chain(&judgement.all).filter(|found| found.probe == id);
     // Remarks that say nothing against the probe leave it as it is.
     let worst = own.filter(|found| found.finding.verdict.level() != Level::Ok && counts(found)).max_by_key(|found| {
         (!found.finding.is_note, Status::from(found.finding.verdict.level()), found.finding.verdict == judgement.primary.finding.verdict)

@@ -21,8 +21,9 @@ use weir_core::{
 pub use bilingual::Bilingual;
 pub(crate) use bilingual::both;
 pub use live::Live;
+pub(crate) use look::is_public;
 pub use make::{Making, check};
-pub use record::redactor;
+pub use record::{is_safe, redactor};
 pub use text::{Layout, line_of_check, plan_line};
 
 use crate::probe::ProbeId;

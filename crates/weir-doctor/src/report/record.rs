@@ -59,8 +59,26 @@ pub(super) fn evidence(run: &Examined, judgement: &Judgement, making: &Making) -
     let mut evidence = Evidence::of(&call, &context, making.audience)?;
     evidence.evidence_id = run.id;
     complete(&mut evidence, run, trace, &engine, making);
-    let json = serde_json::to_string(&evidence).ok()?;
-    (json.len() <= MAX_EVIDENCE_BYTES && engine.scan(&json, making.audience).is_ok()).then_some(evidence)
+    let json = serde_json::to_value(&evidence).ok()?;
+    (json.to_string().len() <= MAX_EVIDENCE_BYTES && is_safe(&json, &engine, making.audience)).then_some(evidence)
+}
+
+/// Fields that hold sentences of the catalogue and nothing from outside: some of them show what a key must not look like.
+/// A detail may name the person's own address, which is no secret to them.
+const OUR_WORDS: [&str; 8] = ["summary", "detail", "remediation", "never", "check_first", "do_not", "hints", "label"];
+
+/// Whether no text inside holds anything that the engine would hide. Each text is looked at for itself: side by side in JSON, a code
+/// such as `invalid_api_key` and the text behind it look like a name and its secret.
+#[must_use]
+pub fn is_safe(json: &serde_json::Value, engine: &Redactor, audience: weir_core::Audience) -> bool {
+    match json {
+        serde_json::Value::String(text) => engine.scan(text, audience).is_ok(),
+        serde_json::Value::Array(items) => items.iter().all(|item| is_safe(item, engine, audience)),
+        serde_json::Value::Object(fields) => {
+            fields.iter().all(|(name, field)| OUR_WORDS.contains(&name.as_str()) || is_safe(field, engine, audience))
+        }
+        _ => true,
+    }
 }
 
 fn level(verdict: Verdict) -> Level {

@@ -72,7 +72,7 @@ impl Report {
         for (n, step) in words.check_first.iter().enumerate() {
             row(if n == 0 { say("先查", "check first") } else { "" }, &format!("{} {step}", n + 1));
         }
-        row(say("不要", "do NOT"), words.never);
+        row(say("不要", "do NOT"), bare_never(words.never));
         let retry = self.primary.retry(Scenario::ShortChat);
         if retry != RetryWord::Nothing {
             row(say("重试", "retry"), words::retry(retry).in_lang(lang));
@@ -80,7 +80,7 @@ impl Report {
         for group in &self.look_at {
             let fields: Vec<String> =
                 group.fields.iter().map(|field| format!("{} {}", field.label.in_lang(lang), shown(&field.value, lang))).collect();
-            row(&group.group, &fields.join(say(";", "; ")));
+            row(super::look::label(&group.group, lang), &fields.join(say(";", "; ")));
         }
         for note in &self.notes {
             row(say("另外", "also"), &note_line(note, lang));
@@ -138,7 +138,7 @@ fn lines_of_checks(checks: &[Check], lang: Lang, layout: Layout) -> Vec<String> 
         // A name that resolved and a connection that stands are one line.
         let next = checks.get(n + 1).filter(|next| check.id == ProbeId::P1 && next.id == ProbeId::P2 && check.code.is_none());
         if let Some(next) = next {
-            let both = format!("dns {}{}{}", check.seen.in_lang(lang), if lang == Lang::Zh { ";" } else { "; " }, next.seen.in_lang(lang));
+            let both = format!("{}{}{}", check.seen.in_lang(lang), if lang == Lang::Zh { ";" } else { "; " }, next.seen.in_lang(lang));
             lines.push(check_line("P1-2", if lang == Lang::Zh { "网络" } else { "network" }, next.status, &both, lang, layout));
             skip = true;
             continue;
@@ -190,6 +190,11 @@ fn note_line(note: &Note, lang: Lang) -> String {
         Lang::En => format!(": {}", detail.in_lang(lang)),
     });
     format!("{} {}{detail}", note.code.code(), note.summary.in_lang(lang))
+}
+
+/// The phrase behind the row's own "do not".
+fn bare_never(never: &str) -> &str {
+    ["don't ", "do not ", "不要"].iter().find_map(|start| never.strip_prefix(start)).unwrap_or(never)
 }
 
 /// Cells on a terminal: wide characters take two.

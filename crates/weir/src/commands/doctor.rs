@@ -15,12 +15,15 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::json;
-use weir_client::{Target, probe::Network};
+use weir_client::{
+    Target,
+    probe::{Network, Speak},
+};
 use weir_core::{Audience, Lang, Secret};
 use weir_doctor::{
     judge::seen::Symptom,
     probe::{Api, BURST_MAX, Cost, Examined, HOLD_MAX_S, Order, ProbeId, Progress, Proxies, TOKENS_MAX, Tools, cost, parse_proxy, plan},
-    report::{Layout, Making, Report, plan_line, redactor, report_schema},
+    report::{Layout, Making, Report, is_safe, plan_line, redactor, report_schema},
 };
 
 use super::{key::dice, serve::block_on, up::ADDRESS_FILE};
@@ -41,6 +44,15 @@ enum ApiName {
     Chat,
     Responses,
     Messages,
+}
+
+/// Which version of HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HttpName {
+    #[value(name = "1.1")]
+    One,
+    #[value(name = "2")]
+    Two,
 }
 
 /// What the person sees.
@@ -91,6 +103,9 @@ pub(crate) struct Doctor {
         hide_possible_values = true
     )]
     api: ApiName,
+    /// Speak this version of HTTP only, such as the one of your SDK
+    #[arg(long, value_name = "1.1|2", value_enum, hide_possible_values = true)]
+    http: Option<HttpName>,
     /// The environment variable that holds the key; else WEIR_KEY, OPENAI_API_KEY
     #[arg(long, value_name = "NAME")]
     key_env: Option<String>,
@@ -281,6 +296,11 @@ impl Doctor {
                 ApiName::Responses => Api::Responses,
                 ApiName::Messages => Api::Messages,
             },
+            speak: match self.http {
+                Some(HttpName::One) => Speak::Http1,
+                Some(HttpName::Two) => Speak::Http2,
+                None => Speak::Negotiated,
+            },
             proxies: Proxies::of(&shell.variables),
             direct: self.direct.clone(),
             via: self.via.clone(),
@@ -346,16 +366,16 @@ impl Doctor {
         let report = Report::of(examined, &making);
         let Some(evidence) = &report.evidence else { return Err(unsafe_report()) };
         let layout = self.layout(shell, io::stdout().is_terminal());
-        let json = serde_json::to_string(&report).map_err(|_| unsafe_report())?;
-        let shown = if shell.flags.json { json.clone() } else { report.text(shell.lang, layout) };
         // The last look: nothing leaves that the engine would still hide.
         let engine = redactor(examined);
-        for text in [&json, &shown] {
-            engine.scan(text, Audience::Support).map_err(|_| unsafe_report())?;
+        let json = serde_json::to_value(&report).map_err(|_| unsafe_report())?;
+        let shown = if shell.flags.json { json.to_string() } else { report.text(shell.lang, layout) };
+        let holds_key = examined.order.key.as_ref().is_some_and(|key| key.expose().len() > 8 && shown.contains(key.expose()));
+        if holds_key || !is_safe(&json, &engine, Audience::Support) {
+            return Err(unsafe_report());
         }
         if let Some(file) = &self.evidence {
             let record = serde_json::to_string(evidence).map_err(|_| unsafe_report())?;
-            engine.scan(&record, audience).map_err(|_| unsafe_report())?;
             write(file, record + "\n")?;
         }
         if let Some(file) = &self.html {
