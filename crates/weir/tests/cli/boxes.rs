@@ -45,12 +45,12 @@ impl MiddleBox {
         })
     }
 
-    /// HAProxy with these lines in its `defaults`, `backend` among them.
+    /// HAProxy with one proxy that has these lines.
     pub(crate) fn haproxy(upstream: &str, lines: &str) -> Self {
         let upstream = upstream.trim_start_matches("http://").trim_end_matches("/v1");
         Self::start("haproxy", |_, fd, _| {
             format!(
-                "global\nmaxconn 64\ndefaults\nmode http\ntimeout connect 5s\ntimeout client 60s\ntimeout server 60s\n{lines}\nlisten box\nbind fd@{fd}\nserver one {upstream}\n"
+                "global\nmaxconn 64\ndefaults\nmode http\ntimeout connect 5s\ntimeout client 60s\ntimeout server 60s\nlisten box\nbind fd@{fd}\n{lines}\nserver one {upstream}\n"
             )
         })
     }
