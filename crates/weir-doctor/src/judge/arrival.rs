@@ -10,15 +10,16 @@ const EVENTS_MIN: u32 = 5;
 const TOTAL_MIN: Duration = Duration::from_millis(500);
 /// A burst is at most this long, or this share of the whole.
 const BURST: Duration = Duration::from_millis(50);
-/// A stored stream leaves in few pieces. The network may cut those, hardly ever between two events: at most this many pieces end
-/// there, or one for so many events.
-const ALIGNED: u32 = 2;
+/// A stored stream leaves in few pieces. The network may cut those, hardly ever between two events: of so many events at most one piece
+/// ends there. Servers write a few events at once; none writes so many.
 const EVENTS_A_PIECE: u32 = 8;
 /// Sizes in which boxes hand blocks on, in bytes, and how near a block must come.
 const BLOCKS: [u64; 3] = [4_096, 8_192, 16_384];
 const NEAR_PERCENT: u64 = 5;
 /// One block alone could be chance unless it is this exact, in bytes.
 const EXACT_BYTES: u64 = 16;
+/// What a head takes of the first buffer at most, in bytes.
+const HEAD_BYTES: u64 = 1_536;
 
 /// How a stream arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub fn arriving(seen: &Measures, control: Option<Duration>) -> Arriving {
         if seen.beats_first {
             return Arriving::Spread;
         }
-        let few_pieces = seen.aligned <= ALIGNED.max(seen.events / EVENTS_A_PIECE) && seen.pieces <= (seen.events / 2).max(ALIGNED);
+        let few_pieces = seen.aligned <= seen.events / EVENTS_A_PIECE && seen.pieces <= seen.events / 2;
         // The same answer took as long in one piece: the time went into making it, not into waiting for its beginning.
         let took_as_long = control.is_none_or(|whole| whole.abs_diff(seen.total) < seen.total.mul_f64(0.4));
         return match (seen.is_framed, few_pieces && took_as_long) {
@@ -59,16 +60,20 @@ pub fn arriving(seen: &Measures, control: Option<Duration>) -> Arriving {
     if is_blocks(seen) { Arriving::Blocks } else { Arriving::Spread }
 }
 
-/// Few groups, and all but the last as large as a buffer.
+/// Few groups, and all but the last as large as a buffer. The first may be smaller: nginx puts the head into the same buffer.
 fn is_blocks(seen: &Measures) -> bool {
     let Some((_, full)) = seen.clusters.split_last() else { return false };
     let groups = u64::try_from(seen.clusters.len()).unwrap_or(u64::MAX);
-    if full.is_empty() || groups * 5 >= u64::from(seen.events) {
-        return false;
-    }
+    let Some((first, rest)) = full.split_first().filter(|_| groups * 5 < u64::from(seen.events)) else { return false };
     let off = |bytes: u64| BLOCKS.iter().map(|block| (bytes.abs_diff(*block), *block)).min().unwrap_or((u64::MAX, 1));
-    let all = |fits: &dyn Fn((u64, u64)) -> bool| full.iter().all(|cluster| fits(off(cluster.bytes)));
-    if full.len() == 1 { all(&|(off, _)| off <= EXACT_BYTES) } else { all(&|(off, block)| off * 100 <= block * NEAR_PERCENT) }
+    let is_near = |bytes: u64| off(bytes).0 * 100 <= off(bytes).1 * NEAR_PERCENT;
+    let is_exact = |bytes: u64| off(bytes).0 <= EXACT_BYTES;
+    if rest.is_empty() {
+        return is_exact(first.bytes);
+    }
+    let shares_with_head = |block: u64| first.bytes <= block && block - first.bytes <= HEAD_BYTES;
+    let is_after_head = rest.iter().all(|cluster| is_exact(cluster.bytes) && shares_with_head(off(cluster.bytes).1));
+    is_after_head || full.iter().all(|cluster| is_near(cluster.bytes))
 }
 
 #[cfg(test)]
@@ -138,5 +143,8 @@ mod tests {
         assert_eq!(arriving(&clusters(&[4096, 900]), None), Arriving::Blocks);
         assert_eq!(arriving(&clusters(&[4000, 900]), None), Arriving::Spread);
         assert_eq!(arriving(&clusters(&[4096, 3000, 900]), None), Arriving::Spread);
+        // nginx: the head took its share of the first buffer.
+        assert_eq!(arriving(&clusters(&[3713, 4096, 1061]), None), Arriving::Blocks);
+        assert_eq!(arriving(&clusters(&[3713, 4000, 1061]), None), Arriving::Spread);
     }
 }

@@ -96,7 +96,8 @@ pub(crate) fn nearest(names: &[String], wanted: &str) -> Option<String> {
         // What holds the other is nearer than any that only resembles it.
         if name.contains(&wanted) || wanted.contains(&name) { 1 } else { distance(&wanted, &name) }
     };
-    let best = names.iter().min_by_key(near)?;
+    // A list may hold anything; what a report repeats of it must look like a name.
+    let best = names.iter().filter(|name| crate::report::is_public(name)).min_by_key(near)?;
     (near(&best) <= (wanted.len() / 3).clamp(2, 8)).then(|| best.clone())
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weir_client::probe::Speak;
 use weir_core::{Dialect, Secret};
 
 use super::{ProbeId, proxies::Proxies};
@@ -53,6 +54,8 @@ pub struct Order {
     pub key_from: String,
     pub model: Option<String>,
     pub api: Api,
+    /// Which versions of HTTP are offered.
+    pub speak: Speak,
     pub proxies: Proxies,
     /// A second base URL that goes around the suspect.
     pub direct: Option<String>,
@@ -86,6 +89,7 @@ impl Order {
             key_from: "none".to_owned(),
             model: None,
             api: Api::Chat,
+            speak: Speak::Negotiated,
             proxies: Proxies::default(),
             direct: None,
             via: None,

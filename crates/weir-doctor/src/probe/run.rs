@@ -6,10 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use weir_client::{
-    Target,
-    probe::{Speak, Way},
-};
+use weir_client::{Target, probe::Way};
 use weir_core::{Timestamp, evidence::EvidenceId, redact::is_private_host};
 use weir_wire::Vendor;
 
@@ -169,7 +166,7 @@ impl Examined {
     fn way(&self) -> Option<Way> {
         let target = self.target.clone()?;
         let proxy = self.order.proxies.in_front_of(&target).and_then(|found| found.proxy.ok());
-        Some(Way { target, proxy, speak: Speak::Negotiated })
+        Some(Way { target, proxy, speak: self.order.speak })
     }
 
     /// P1 and P2 on one connection, which is closed unused.

@@ -14,7 +14,7 @@ use crate::{
 const UNKNOWN: &str = "unknown";
 
 /// Whether a word from outside may be shown to anybody.
-pub(super) fn is_public(word: &str) -> bool {
+pub(crate) fn is_public(word: &str) -> bool {
     static ENGINE: LazyLock<Redactor> = LazyLock::new(Redactor::default);
     ENGINE.scan(word, Audience::Public).is_ok()
 }

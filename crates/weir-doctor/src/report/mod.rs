@@ -1,7 +1,10 @@
 //! What the doctor found, as a document for programs, text for people and one page to attach to a ticket.
 
 mod bilingual;
+pub mod chart;
+mod html;
 mod lines;
+mod live;
 mod look;
 mod make;
 mod record;
@@ -17,6 +20,8 @@ use weir_core::{
 
 pub use bilingual::Bilingual;
 pub(crate) use bilingual::both;
+pub use live::Live;
+pub(crate) use look::is_public;
 pub use make::{Making, check};
 pub use record::{is_safe, redactor};
 pub use text::{Layout, line_of_check, plan_line};

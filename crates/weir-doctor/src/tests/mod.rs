@@ -4,6 +4,7 @@ mod alarms;
 mod codes;
 mod paths;
 mod rows;
+mod traces;
 
 use std::{
     io,
@@ -52,6 +53,8 @@ pub(crate) struct Bench {
     pub(crate) tls: Option<Result<Issuer, TlsFault>>,
     /// Connections lead to a forwarding proxy.
     pub(crate) is_proxied: bool,
+    /// What `edge.example.com` leads to, and a proxy of that name.
+    pub(crate) edge: Option<Sim>,
     pub(crate) dialled: Arc<AtomicU32>,
 }
 
@@ -68,6 +71,7 @@ impl Bench {
             refused: false,
             tls: None,
             is_proxied: false,
+            edge: None,
             dialled: Arc::default(),
         }
     }
@@ -120,21 +124,26 @@ async fn forward(mut near: DuplexStream, mut far: DuplexStream) {
 }
 
 impl Reach for Bench {
-    fn resolve<'a>(&'a self, _: &'a str, port: u16) -> Reaching<'a, io::Result<Vec<SocketAddr>>> {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Reaching<'a, io::Result<Vec<SocketAddr>>> {
         let none = self.no_address;
-        Box::pin(
-            async move { if none { Err(io::Error::other("no such name")) } else { Ok(vec![SocketAddr::from(([192, 0, 2, 1], port))]) } },
-        )
+        Box::pin(async move {
+            if none {
+                Err(io::Error::other("no such name"))
+            } else {
+                Ok(vec![SocketAddr::from(([192, 0, 2, if host.starts_with("edge") { 2 } else { 1 }], port))])
+            }
+        })
     }
 
-    fn connect(&self, _: SocketAddr) -> Reaching<'_, io::Result<Box<dyn Io>>> {
+    fn connect(&self, address: SocketAddr) -> Reaching<'_, io::Result<Box<dyn Io>>> {
         self.dialled.fetch_add(1, Ordering::Relaxed);
         if self.refused {
             return Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) });
         }
         let (near, far) = duplex(1 << 16);
-        let sim = self.sim.clone();
-        if self.is_proxied {
+        let is_edge = address.ip().to_string().ends_with(".2");
+        let sim = self.edge.clone().filter(|_| is_edge).unwrap_or_else(|| self.sim.clone());
+        if self.is_proxied || address.port() == 3128 {
             let (to_sim, at_sim) = duplex(1 << 16);
             tokio::spawn(async move { sim.serve_connection(at_sim).await });
             tokio::spawn(forward(far, to_sim));

@@ -199,7 +199,8 @@ impl StreamReading {
             // Some servers forget the blank line behind their last event; what was cut is no fault of its form.
             let known = self.seen.malformed_line;
             self.frame(&rest, &mut Arrival::default());
-            if !is_whole {
+            // A line without its end was broken off, however politely the connection closed.
+            if !is_whole || !rest.ends_with(b"\n") && !rest.ends_with(b"\r") {
                 self.seen.malformed_line = known;
             }
         }

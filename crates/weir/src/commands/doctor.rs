@@ -2,19 +2,23 @@
 
 mod client;
 mod key;
+mod screen;
 
 use std::{
     fs,
     io::{self, IsTerminal},
     net::{TcpStream, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::json;
-use weir_client::{Target, probe::Network};
+use weir_client::{
+    Target,
+    probe::{Network, Speak},
+};
 use weir_core::{Audience, Lang, Secret};
 use weir_doctor::{
     judge::seen::Symptom,
@@ -27,7 +31,7 @@ use crate::{
     args::span,
     fault::{Exit, Fault},
     lang::text,
-    shell::{Shell, WallClock, tell},
+    shell::{Shell, WallClock},
     table::table,
 };
 
@@ -40,6 +44,15 @@ enum ApiName {
     Chat,
     Responses,
     Messages,
+}
+
+/// Which version of HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HttpName {
+    #[value(name = "1.1")]
+    One,
+    #[value(name = "2")]
+    Two,
 }
 
 /// What the person sees.
@@ -90,6 +103,9 @@ pub(crate) struct Doctor {
         hide_possible_values = true
     )]
     api: ApiName,
+    /// Speak this version of HTTP only, such as the one of your SDK
+    #[arg(long, value_name = "1.1|2", value_enum, hide_possible_values = true)]
+    http: Option<HttpName>,
     /// The environment variable that holds the key; else WEIR_KEY, OPENAI_API_KEY
     #[arg(long, value_name = "NAME")]
     key_env: Option<String>,
@@ -153,6 +169,9 @@ pub(crate) struct Doctor {
     /// Write the record to hand to support
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
+    /// Write the whole report as one page that is safe to attach to a ticket
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    html: Option<PathBuf>,
     /// For whom the record is made
     #[arg(
         long,
@@ -277,6 +296,11 @@ impl Doctor {
                 ApiName::Responses => Api::Responses,
                 ApiName::Messages => Api::Messages,
             },
+            speak: match self.http {
+                Some(HttpName::One) => Speak::Http1,
+                Some(HttpName::Two) => Speak::Http2,
+                None => Speak::Negotiated,
+            },
             proxies: Proxies::of(&shell.variables),
             direct: self.direct.clone(),
             via: self.via.clone(),
@@ -303,11 +327,11 @@ impl Doctor {
 
     fn examine(&self, shell: &Shell, order: Order) -> Result<Exit, Fault> {
         let mut examined = Examined::new(order, shell.now(), random());
-        let is_terminal = io::stderr().is_terminal() && !shell.flags.json;
-        let lang = shell.lang;
+        let screen = screen::Screen::start(shell, self.layout(shell, io::stderr().is_terminal()));
+        let teller = screen.as_ref().map(screen::Screen::teller);
         let watch = move |progress: Progress| {
-            if is_terminal {
-                tell_progress(&progress, lang);
+            if let Some(teller) = &teller {
+                let _ = teller.try_send(progress);
             }
         };
         block_on(async {
@@ -319,7 +343,20 @@ impl Doctor {
             examined.is_interrupted = interrupted;
             Ok(Exit::Done)
         })?;
+        drop(watch);
+        if let Some(screen) = screen {
+            screen.end();
+        }
         self.show(shell, &examined)
+    }
+
+    fn layout(&self, shell: &Shell, is_terminal: bool) -> Layout {
+        Layout {
+            is_summary: self.summary,
+            is_verbose: self.verbose,
+            ascii: self.ascii,
+            colour: is_terminal && !self.no_color && shell.variable("NO_COLOR").is_none(),
+        }
     }
 
     fn show(&self, shell: &Shell, examined: &Examined) -> Result<Exit, Fault> {
@@ -328,12 +365,7 @@ impl Doctor {
             Making { now: shell.now(), zone: TimeZone::system(), version: env!("CARGO_PKG_VERSION"), is_strict: self.strict, audience };
         let report = Report::of(examined, &making);
         let Some(evidence) = &report.evidence else { return Err(unsafe_report()) };
-        let layout = Layout {
-            is_summary: self.summary,
-            is_verbose: self.verbose,
-            ascii: self.ascii,
-            colour: !self.no_color && shell.variable("NO_COLOR").is_none() && io::stdout().is_terminal(),
-        };
+        let layout = self.layout(shell, io::stdout().is_terminal());
         // The last look: nothing leaves that the engine would still hide.
         let engine = redactor(examined);
         let json = serde_json::to_value(&report).map_err(|_| unsafe_report())?;
@@ -344,10 +376,10 @@ impl Doctor {
         }
         if let Some(file) = &self.evidence {
             let record = serde_json::to_string(evidence).map_err(|_| unsafe_report())?;
-            fs::write(file, record + "\n").map_err(|error| {
-                let shown = file.display();
-                Fault::new(Exit::Unknown, text!("写不了 {shown}:{error}", "cannot write {shown}: {error}"))
-            })?;
+            write(file, record + "\n")?;
+        }
+        if let Some(file) = &self.html {
+            write(file, report.html(shell.lang, &engine, audience).map_err(|_| unsafe_report())?)?;
         }
         shell.print(&shown)?;
         Ok(match report.exit_code {
@@ -359,6 +391,13 @@ impl Doctor {
             _ => Exit::Unknown,
         })
     }
+}
+
+fn write(file: &Path, text: String) -> Result<(), Fault> {
+    fs::write(file, text).map_err(|error| {
+        let shown = file.display();
+        Fault::new(Exit::Unknown, text!("写不了 {shown}:{error}", "cannot write {shown}: {error}"))
+    })
 }
 
 /// Sixty-four random bits.
@@ -373,14 +412,6 @@ fn running(shell: &Shell) -> Option<String> {
     let target = Target::parse(&url).ok()?;
     let address = (target.host.trim_start_matches('[').trim_end_matches(']'), target.port).to_socket_addrs().ok()?.next()?;
     TcpStream::connect_timeout(&address, KNOCK).is_ok().then_some(url)
-}
-
-fn tell_progress(progress: &Progress, lang: Lang) {
-    match progress {
-        Progress::Planned { cost, .. } => tell(plan_line(cost.requests, cost.max_output_tokens, cost.seconds, lang).trim_end()),
-        Progress::Started(id) => tell(&format!("  … {id} {}", id.label().in_lang(lang))),
-        Progress::Arrived { .. } | Progress::Finished(_) => {}
-    }
 }
 
 fn plan_line_of(order: &Order, lang: Lang) -> String {

@@ -4,10 +4,12 @@
 mod admin;
 mod bad_input;
 mod batch;
+mod boxes;
 mod canary;
 mod config;
 mod doctor_client;
 mod kill;
+mod middle_boxes;
 mod pages;
 mod policy;
 mod raw;

@@ -1,0 +1,526 @@
+//! One page to attach to a ticket: nothing is loaded, nothing runs, everything in it has passed the redactor.
+
+use std::fmt::Write;
+
+use weir_core::{
+    Audience, Lang, Redactor, Verdict,
+    evidence::{self, Confidence, Evidence, VerdictWords},
+    redact::Leak,
+    verdict::{RetryWord, Scenario},
+};
+
+use super::{Bilingual, Check, Report, Status, chart, look::shown, words};
+
+const STYLE: &str = include_str!("page.css");
+
+impl Report {
+    /// The page, in both languages; `lang` is the one that is shown first.
+    ///
+    /// # Errors
+    /// When a second look at what stands in it still finds what may be a secret.
+    pub fn html(&self, lang: Lang, redactor: &Redactor, audience: Audience) -> Result<String, Leak> {
+        let mut page = Page { out: String::new(), leak: None, redactor, audience };
+        self.page_head(&mut page, lang);
+        self.verdict_card(&mut page);
+        self.lanes(&mut page);
+        self.steps(&mut page);
+        self.rest(&mut page);
+        self.ticket(&mut page);
+        page.raw("<footer>");
+        page.both(
+            "这份文件不加载任何外部内容,也不运行脚本;Key、提示词和回答不在其中。",
+            "This file loads nothing from outside and runs no script; keys, prompts and answers are not in it.",
+        );
+        page.raw("</footer></main></body></html>\n");
+        page.leak.map_or(Ok(page.out), Err)
+    }
+
+    fn page_head(&self, page: &mut Page<'_>, lang: Lang) {
+        let (code, checked) = match lang {
+            Lang::Zh => ("zh", ["checked", ""]),
+            Lang::En => ("en", ["", "checked"]),
+        };
+        page.raw("<!doctype html><html lang=\"");
+        page.raw(code);
+        page.raw("\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"robots\" content=\"noindex\">");
+        page.raw(
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>weir doctor ",
+        );
+        page.raw(self.primary.code());
+        page.raw("</title><style>");
+        page.raw(STYLE);
+        page.raw("</style></head><body>");
+        for (id, checked) in ["zh", "en"].into_iter().zip(checked) {
+            page.raw("<input class=\"pick\" type=\"radio\" name=\"lang\" id=\"");
+            page.raw(id);
+            page.raw("\" ");
+            page.raw(checked);
+            page.raw(">");
+        }
+        page.raw("<div class=\"bar\"><h1>weir doctor ");
+        page.text(&self.weir);
+        page.raw("</h1><span class=\"switch\"><label for=\"zh\">中文</label><label for=\"en\">English</label></span></div><p class=\"target\"><b>");
+        page.text(&self.target.base_url_host);
+        page.raw("</b> · ");
+        page.both("模型 ", "model ");
+        page.text(&self.target.model);
+        page.raw(" · key ");
+        page.text(&self.target.key_masked);
+        page.raw(" (");
+        page.text(&self.target.key_from);
+        page.raw(") · ");
+        page.text(&self.generated_at);
+        page.raw("</p><main>");
+    }
+
+    fn verdict_card(&self, page: &mut Page<'_>) {
+        let (verdict, check) = (self.primary, self.primary_check());
+        page.raw("<section class=\"verdict ");
+        page.raw(tone(self.overall));
+        page.raw("\"><div class=\"chips\"><span class=\"chip\">");
+        page.status(self.overall);
+        page.raw("</span><span class=\"code\">");
+        page.raw(verdict.code());
+        page.raw("</span><span>");
+        let sure = check.and_then(|check| check.confidence).unwrap_or(Confidence::Likely);
+        page.both(words::confidence(sure, Lang::Zh), words::confidence(sure, Lang::En));
+        page.raw("</span>");
+        if !self.complete {
+            page.raw("<span>");
+            page.both("没有做完,以下是已经看到的", "it did not finish; this is what it saw");
+            page.raw("</span>");
+        }
+        page.raw("</div><h2>");
+        page.of(verdict, |words| words.title);
+        page.raw("</h2><p>");
+        page.of(verdict, |words| words.cause);
+        page.raw("</p>");
+        if let Some(detail) = check.and_then(|check| check.detail.as_ref()) {
+            page.raw("<p>");
+            page.pair(detail);
+            page.raw("</p>");
+        }
+        page.raw("<div class=\"do\"><div>");
+        page.title("先查", "Check first");
+        page.steps_of(verdict);
+        page.raw("</div><div>");
+        page.title("不要", "Do not");
+        page.raw("<p class=\"never\">");
+        page.of(verdict, |words| words.never);
+        page.raw("</p><br>");
+        page.title("由谁处理", "Who mends it");
+        page.raw("<p>");
+        page.pair(&words::owner(verdict.owner()));
+        page.raw("</p></div><div>");
+        page.title("能否重试", "May it be tried again");
+        page.retries(verdict);
+        page.raw("</div></div></section>");
+    }
+
+    /// The streams, one under the other on one time axis.
+    fn lanes(&self, page: &mut Page<'_>) {
+        let streams: Vec<&Check> = self.checks.iter().filter(|check| !check.timeline.is_empty()).collect();
+        let until = |check: &&Check| {
+            let last = check.timeline.last().map_or(0, |point| point.at_ms);
+            last.max(check.observed.total_ms.unwrap_or(0))
+        };
+        let Some(longest) = streams.iter().map(until).max() else { return };
+        let axis = chart::axis_ms(longest);
+        page.raw("<section><h2>");
+        page.both("数据什么时候到", "When the data came");
+        page.raw("</h2><p class=\"legend\">");
+        page.both(
+            "每一竖是一次到达,越高同时到的事件越多。竖线散开是逐条到达;挤成一根,是途中有一层攒着再放。灰底是第一个事件之前的等待。",
+            "Each stroke is an arrival; the higher, the more events came at once. Spread strokes flowed; one stroke alone was held back on the way. Grey is the wait for the first event.",
+        );
+        page.raw("</p>");
+        for check in streams {
+            lane(page, check, axis);
+        }
+        page.raw("<div class=\"axis\"><span>0 s</span><span>");
+        page.text(&chart::axis_label(axis / 2));
+        page.raw("</span><span>");
+        page.text(&chart::axis_label(axis));
+        page.raw("</span></div></section>");
+    }
+
+    /// Every probe with its share of the run.
+    fn steps(&self, page: &mut Page<'_>) {
+        page.raw("<section><h2>");
+        page.both("逐步检查", "Step by step");
+        page.raw("</h2><table class=\"steps\">");
+        let all: u64 = self.checks.iter().map(|check| u64::from(check.duration_ms)).sum();
+        let mut before = 0;
+        for check in &self.checks {
+            page.raw("<tr class=\"");
+            page.raw(tone(check.status));
+            page.raw("\"><td><span class=\"chip\">");
+            page.status(check.status);
+            page.raw("</span></td><td>");
+            page.text(&check.id.to_string());
+            page.raw(" ");
+            page.pair(&check.id.label());
+            page.raw("</td><td>");
+            page.pair(&check.seen);
+            if let Some(code) = check.code {
+                page.raw(" <span class=\"code\">");
+                page.raw(code.code());
+                page.raw("</span>");
+            }
+            page.raw("</td><td>");
+            page.waterfall(before, check, all);
+            page.raw("</td></tr>");
+            before += u64::from(check.duration_ms);
+        }
+        page.raw("</table></section>");
+    }
+
+    /// What to look at, what else was found, what to try next.
+    fn rest(&self, page: &mut Page<'_>) {
+        if !self.look_at.is_empty() {
+            page.raw("<section><h2>");
+            page.both("这类问题要看的字段", "What to look at for this kind of fault");
+            page.raw("</h2><dl>");
+            for field in self.look_at.iter().flat_map(|group| &group.fields) {
+                page.raw("<dt>");
+                page.pair(&field.label);
+                page.raw("</dt><dd>");
+                page.pair(&Bilingual::new(shown(&field.value, Lang::Zh), shown(&field.value, Lang::En)));
+                page.raw("</dd>");
+            }
+            page.raw("</dl></section>");
+        }
+        if self.notes.is_empty() && self.hints.is_empty() {
+            return;
+        }
+        page.raw("<section><h2>");
+        page.both("另外", "Also");
+        page.raw("</h2><table>");
+        for note in &self.notes {
+            page.raw("<tr><td class=\"code\">");
+            page.raw(note.code.code());
+            page.raw("</td><td>");
+            page.pair(&note.summary);
+            if let Some(detail) = &note.detail {
+                page.raw("<br>");
+                page.pair(detail);
+            }
+            page.raw("</td></tr>");
+        }
+        for hint in &self.hints {
+            page.raw("<tr><td>→</td><td>");
+            page.pair(hint);
+            page.raw("</td></tr>");
+        }
+        page.raw("</table></section>");
+    }
+
+    /// The record as text, to select with one click.
+    fn ticket(&self, page: &mut Page<'_>) {
+        let Some(evidence) = &self.evidence else { return };
+        page.raw("<section><h2>");
+        page.both("贴进工单的文字", "To paste into a ticket");
+        page.raw("</h2><p class=\"legend\">");
+        page.both("点一下就全部选中,再复制。", "One click selects all of it; then copy.");
+        page.raw("</p>");
+        for (lang, class) in [(Lang::Zh, "<pre class=\"zh\" lang=\"zh\">"), (Lang::En, "<pre class=\"en\" lang=\"en\">")] {
+            page.raw(class);
+            page.text(&record_text(evidence, self.primary, lang));
+            page.raw("</pre>");
+        }
+        page.raw("</section>");
+    }
+}
+
+fn record_text(record: &Evidence, verdict: Verdict, lang: Lang) -> String {
+    let words = verdict.words(lang);
+    let lang = match lang {
+        Lang::Zh => evidence::Lang::Zh,
+        Lang::En => evidence::Lang::En,
+    };
+    record.render_text(lang, &VerdictWords { title: words.title, check: words.check, never: words.never })
+}
+
+/// One stream.
+fn lane(page: &mut Page<'_>, check: &Check, axis: u32) {
+    page.raw("<div class=\"lane ");
+    page.raw(tone(check.status));
+    page.raw("\"><div class=\"name\"><b>");
+    page.text(&check.id.to_string());
+    page.raw(" ");
+    page.pair(&check.id.label());
+    page.raw("</b><span class=\"seen\">");
+    page.pair(&check.seen);
+    page.raw("</span></div><svg viewBox=\"0 0 1000 40\" preserveAspectRatio=\"none\" role=\"img\"><title>");
+    page.text(&check.seen.en);
+    page.raw("</title><rect class=\"wait\" height=\"40\" width=\"");
+    let first = check.timeline.iter().find(|point| point.events > 0).map_or(0, |point| point.at_ms);
+    page.number(u64::from(first) * 1000 / u64::from(axis.max(1)));
+    page.raw("\"/><path d=\"");
+    page.out.push_str(&chart::path(&check.timeline, axis));
+    page.raw("\"/></svg></div>");
+}
+
+fn tone(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "ok",
+        Status::Info => "info",
+        Status::Warn => "warn",
+        Status::Unknown => "unknown",
+        Status::Fail => "fail",
+    }
+}
+
+/// A page in the making. Nothing enters it but words of the program, numbers, and texts that were redacted and escaped.
+struct Page<'a> {
+    out: String,
+    /// What a second look found.
+    leak: Option<Leak>,
+    redactor: &'a Redactor,
+    audience: Audience,
+}
+
+impl Page<'_> {
+    fn raw(&mut self, text: &'static str) {
+        self.out.push_str(text);
+    }
+
+    fn number(&mut self, number: u64) {
+        let _ = write!(self.out, "{number}");
+    }
+
+    fn text(&mut self, text: &str) {
+        let safe = self.redactor.redact(text, self.audience);
+        self.leak = self.leak.take().or_else(|| self.redactor.scan(safe.as_str(), self.audience).err());
+        for c in safe.as_str().chars() {
+            match c {
+                '&' => self.out.push_str("&amp;"),
+                '<' => self.out.push_str("&lt;"),
+                '>' => self.out.push_str("&gt;"),
+                '"' => self.out.push_str("&quot;"),
+                '\'' => self.out.push_str("&#39;"),
+                c if c.is_control() && c != '\n' => self.out.push(' '),
+                c => self.out.push(c),
+            }
+        }
+    }
+
+    fn pair(&mut self, text: &Bilingual) {
+        if text.zh == text.en {
+            return self.text(&text.en);
+        }
+        self.raw("<span class=\"zh\" lang=\"zh\">");
+        self.text(&text.zh);
+        self.raw("</span><span class=\"en\" lang=\"en\">");
+        self.text(&text.en);
+        self.raw("</span>");
+    }
+
+    /// Words of the program in both languages; `code` stands between backticks.
+    fn both(&mut self, zh: &'static str, en: &'static str) {
+        for (open, words) in [("<span class=\"zh\" lang=\"zh\">", zh), ("<span class=\"en\" lang=\"en\">", en)] {
+            self.raw(open);
+            for (i, part) in words.split('`').enumerate() {
+                let is_code = i % 2 == 1;
+                if is_code {
+                    self.raw("<code>");
+                }
+                self.text(part);
+                if is_code {
+                    self.raw("</code>");
+                }
+            }
+            self.raw("</span>");
+        }
+    }
+
+    fn title(&mut self, zh: &'static str, en: &'static str) {
+        self.raw("<h3>");
+        self.both(zh, en);
+        self.raw("</h3>");
+    }
+
+    fn status(&mut self, status: Status) {
+        self.both(words::status(status, Lang::Zh), words::status(status, Lang::En));
+    }
+
+    fn of(&mut self, verdict: Verdict, part: fn(&'static weir_core::verdict::Words) -> &'static str) {
+        self.both(part(verdict.words(Lang::Zh)), part(verdict.words(Lang::En)));
+    }
+
+    fn steps_of(&mut self, verdict: Verdict) {
+        self.raw("<ol>");
+        for (zh, en) in verdict.check_first(Lang::Zh).iter().zip(verdict.check_first(Lang::En)) {
+            self.raw("<li>");
+            self.both(zh, en);
+            self.raw("</li>");
+        }
+        self.raw("</ol>");
+    }
+
+    /// How each kind of use retries; kinds with the same words share a row.
+    fn retries(&mut self, verdict: Verdict) {
+        let kinds = [
+            (Scenario::ShortChat, "短聊天", "short chat"),
+            (Scenario::Batch, "批量脚本", "batch"),
+            (Scenario::MediaTask, "图片和视频", "images and videos"),
+            (Scenario::SharedKey, "共享 key", "a shared key"),
+        ];
+        let first = verdict.retry(Scenario::ShortChat);
+        if Scenario::ALL.into_iter().all(|scenario| verdict.retry(scenario) == first) {
+            return self.retry(first);
+        }
+        self.raw("<dl>");
+        for (scenario, zh, en) in kinds {
+            self.raw("<dt>");
+            self.both(zh, en);
+            self.raw("</dt><dd>");
+            self.retry(verdict.retry(scenario));
+            self.raw("</dd>");
+        }
+        self.raw("</dl>");
+    }
+
+    fn retry(&mut self, word: RetryWord) {
+        self.pair(&words::retry(word));
+    }
+
+    /// A probe's place and share in the run, the wait for its first byte lighter, and its time in words.
+    fn waterfall(&mut self, before: u64, check: &Check, all: u64) {
+        let own = u64::from(check.duration_ms);
+        let wait = u64::from(check.observed.first_byte_ms.unwrap_or(0)).min(own);
+        let share = |ms: u64| ms * 1000 / all.max(1);
+        self.raw("<svg viewBox=\"0 0 1000 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"rail\" width=\"1000\" height=\"12\"/>");
+        for (class, from, span) in [
+            ("<rect class=\"part early\" height=\"12\" x=\"", before, wait),
+            ("<rect class=\"part\" height=\"12\" x=\"", before + wait, own - wait),
+        ] {
+            self.raw(class);
+            self.number(share(from).min(994));
+            self.raw("\" width=\"");
+            self.number(share(span).max(if span == own { 6 } else { 0 }));
+            self.raw("\"/>");
+        }
+        self.raw("</svg><span class=\"time\">");
+        let time = std::time::Duration::from_millis(own);
+        self.pair(&Bilingual::new(words::span(time, Lang::Zh), words::span(time, Lang::En)));
+        self.raw("</span>");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::evidence::EvidenceId;
+
+    use super::*;
+    use crate::{
+        probe::ProbeId,
+        report::{Budget, Observed, SchemaName, Target, TimelinePoint},
+    };
+
+    const KEY: &str = "sk-proj-12345678abcdefgh12345678abcdefgh";
+
+    /// A report whose every foreign text is what a stranger would plant: a key, markup, a private address.
+    fn planted(text: &str) -> Report {
+        let both = || Bilingual::new(format!("中 {text}"), format!("en {text}"));
+        let point = |at_ms| TimelinePoint { at_ms, bytes: 40, events: 1 };
+        let check = Check {
+            id: ProbeId::P5,
+            name: "stream".to_owned(),
+            status: Status::Fail,
+            code: Some(Verdict::StreamBuffered),
+            confidence: Some(Confidence::Likely),
+            detail: Some(both()),
+            summary: both(),
+            seen: both(),
+            observed: Observed { first_byte_ms: Some(900), total_ms: Some(1_000), ..Observed::default() },
+            check_first: Vec::new(),
+            do_not: Vec::new(),
+            never: Vec::new(),
+            retry: None,
+            owner: None,
+            remediation: Vec::new(),
+            links: Vec::new(),
+            duration_ms: 1_000,
+            timeline: vec![point(900), point(950)],
+        };
+        Report {
+            schema: SchemaName::V1,
+            complete: false,
+            generated_at: text.to_owned(),
+            weir: text.to_owned(),
+            target: Target {
+                base_url_host: text.to_owned(),
+                model: text.to_owned(),
+                model_why: None,
+                key_masked: text.to_owned(),
+                key_from: text.to_owned(),
+            },
+            budget: Budget { requests: 3, max_output_tokens: 192, seconds: 120, used_requests: 3 },
+            overall: Status::Fail,
+            exit_code: 1,
+            primary: Verdict::StreamBuffered,
+            checks: vec![check],
+            notes: Vec::new(),
+            look_at: Vec::new(),
+            hints: vec![both()],
+            skipped: Vec::new(),
+            evidence_id: EvidenceId::from_dice(1),
+            evidence: None,
+        }
+    }
+
+    fn page(text: &str) -> String {
+        planted(text).html(Lang::Zh, &Redactor::new([]), Audience::Public).unwrap()
+    }
+
+    #[test]
+    fn nothing_private_stands_in_the_page_whatever_was_in_the_report() {
+        let page = page(&format!("it said: Incorrect API key {KEY}, mail someone@example.com"));
+        for private in [KEY, &KEY[8..16], "someone@"] {
+            assert!(!page.contains(private), "{private}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_can_put_no_markup_into_the_page() {
+        let page = page("<script>alert(1)</script><img src=x onerror='1'>&\"");
+        assert!(!page.contains("<script") && !page.contains("<img") && page.contains("&lt;script&gt;alert(1)"), "{page}");
+    }
+
+    #[test]
+    fn the_page_loads_nothing_and_runs_nothing() {
+        let page = page("plain");
+        for loads in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link", "onload"] {
+            assert!(!page.contains(loads), "{loads}");
+        }
+        assert!(page.contains("default-src 'none'"));
+    }
+
+    #[test]
+    fn every_verdict_has_a_page_in_both_languages_with_all_five_answers() {
+        for verdict in Verdict::ALL {
+            let mut report = planted("plain");
+            report.primary = verdict;
+            report.checks[0].code = Some(verdict);
+            let page = report.html(Lang::En, &Redactor::new([]), Audience::Support).unwrap();
+            let bare = |text: &str| {
+                text.replace('`', "")
+                    .replace('&', "&amp;")
+                    .replace('<', "&lt;")
+                    .replace('>', "&gt;")
+                    .replace('"', "&quot;")
+                    .replace('\'', "&#39;")
+            };
+            let flat = page.replace("<code>", "").replace("</code>", "");
+            for lang in [Lang::Zh, Lang::En] {
+                let words = verdict.words(lang);
+                for said in [words.title, words.cause, words.never].into_iter().chain(words.check_first.iter().copied()) {
+                    assert!(flat.contains(&bare(said)), "{verdict:?} {said}");
+                }
+                assert!(flat.contains(&bare(words::owner(verdict.owner()).in_lang(lang))));
+                assert!(flat.contains(&bare(words::retry(verdict.retry(Scenario::ShortChat)).in_lang(lang))));
+            }
+        }
+    }
+}
