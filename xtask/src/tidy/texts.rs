@@ -67,7 +67,7 @@ impl Rules {
     }
 
     fn line(&self, place: &str, line: &str, findings: &mut Findings) {
-        if let Some(found) = self.places.find(line) {
+        if let Some(found) = self.places.find(line).filter(|_| !is_paste(place)) {
             findings.fault(place, format!("`{}` is a place of one machine", found.as_str()));
         }
         let alive = |found: regex::Captures<'_>| found.iter().skip(1).flatten().any(|secret| !is_invented(secret.as_str()));
@@ -95,6 +95,11 @@ fn is_prose(path: &str) -> bool {
 }
 
 /// Holds planted secrets and paths on purpose.
+/// What people paste has the folders of their machines in it; these people are invented.
+fn is_paste(path: &str) -> bool {
+    path.contains("/fixtures/pastes/")
+}
+
 fn is_corpus(path: &str) -> bool {
     path.contains("corpus") || path.contains("redact")
 }

@@ -88,6 +88,7 @@ pub(super) fn written(shell: &Shell, out: &Path, header: &Header, last: &Snapsho
         error_code: last.tally.codes.iter().max_by_key(|(_, count)| **count).map(|(code, _)| code.clone()),
         error_text: None,
         limit: None,
+        told: None,
         attempts: Vec::new(),
         timing: Timing { total: u32::try_from(last.took().as_millis()).unwrap_or(u32::MAX), ..Timing::default() },
         observed: None,
