@@ -35,15 +35,16 @@ impl Line {
 
     /// The connection broke: its last answer may not have arrived.
     pub(crate) fn broke(&self) {
+        let unheard = self.asked(unacknowledged).unwrap_or(0);
         let last = lock(&self.0.last).take();
         if let Some(last) = last {
-            last.lose();
+            last.lose(unheard);
         }
     }
 
     /// The client closed its side. Whoever has got an answer has said so by then.
     pub(crate) fn hung_up(&self) {
-        if self.asked(unacknowledged) {
+        if self.asked(unacknowledged).is_some_and(|bytes| bytes > 0) {
             self.broke();
         }
     }
@@ -56,21 +57,21 @@ impl Line {
 
     /// Whether the client has closed its side, or the connection broke.
     pub(crate) fn has_left(&self) -> bool {
-        self.asked(hung_up)
+        self.asked(hung_up).unwrap_or(false)
     }
 
-    /// Whether this was the last answer and the client has not acknowledged all of it.
-    pub(crate) fn is_waiting_for(&self, outlet: &Outlet) -> bool {
+    /// The bytes that the client has not acknowledged, if this was the last answer.
+    pub(crate) fn unheard(&self, outlet: &Outlet) -> usize {
         let last = lock(&self.0.last).as_ref().is_some_and(|last| last.is(outlet));
-        last && self.asked(unacknowledged)
+        if last { self.asked(unacknowledged).unwrap_or(0) } else { 0 }
     }
 
     /// Asks the socket, if there is one.
     #[expect(unsafe_code, reason = "a borrowed descriptor; the lock keeps it open, see `close`")]
-    fn asked(&self, ask: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> bool) -> bool {
+    fn asked<T>(&self, ask: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> T) -> Option<T> {
         let socket = lock(&self.0.socket);
         // SAFETY: whoever owns the socket empties this place before it closes it, and cannot while the lock is held.
-        socket.is_some_and(|socket| ask(unsafe { std::os::fd::BorrowedFd::borrow_raw(socket) }))
+        socket.map(|socket| ask(unsafe { std::os::fd::BorrowedFd::borrow_raw(socket) }))
     }
 }
 
@@ -90,19 +91,19 @@ fn hung_up(socket: std::os::fd::BorrowedFd<'_>) -> bool {
     poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().intersects(end | PollFlags::HUP | PollFlags::ERR)
 }
 
-/// Whether bytes were written that the other side's kernel has not said to have.
+/// How many bytes were written that the other side's kernel has not said to have.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the kernel's counter has no safe form")]
-fn unacknowledged(socket: std::os::fd::BorrowedFd<'_>) -> bool {
+fn unacknowledged(socket: std::os::fd::BorrowedFd<'_>) -> usize {
     /// `SIOCOUTQ` of linux/sockios.h.
     const SENT_AND_NOT_ACKNOWLEDGED: rustix::ioctl::Opcode = 0x5411;
     // SAFETY: this request writes one `int`, and nothing else.
     let count = unsafe { rustix::ioctl::ioctl(socket, rustix::ioctl::Getter::<SENT_AND_NOT_ACKNOWLEDGED, std::ffi::c_int>::new()) };
-    count.is_ok_and(|count| count > 0)
+    count.ok().and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
 }
 
 /// Other systems do not say.
 #[cfg(not(target_os = "linux"))]
-fn unacknowledged(_: std::os::fd::BorrowedFd<'_>) -> bool {
-    false
+fn unacknowledged(_: std::os::fd::BorrowedFd<'_>) -> usize {
+    0
 }

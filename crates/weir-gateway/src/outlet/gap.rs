@@ -128,6 +128,11 @@ impl Gap {
         }
     }
 
+    /// Whether the answer is no stream.
+    pub(super) fn is_whole(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.whole().is_some())
+    }
+
     /// Whether somebody may still read the answer from its first piece on.
     pub(super) fn is_open(&self) -> bool {
         let ended = self.outcome.is_some();

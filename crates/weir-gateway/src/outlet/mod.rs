@@ -35,6 +35,9 @@ use crate::{
     reply::HEARTBEAT,
 };
 
+/// What follows a stream's last event: the empty chunk. A client need not wait for it.
+const END_BYTES: usize = b"0\r\n\r\n".len();
+
 /// A call as a future that owns everything it needs.
 pub(crate) type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -316,13 +319,16 @@ impl Outlet {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The connection broke that this answer left by.
-    pub(crate) fn lose(&self) {
+    /// The connection broke that this answer left by; so many bytes were not acknowledged.
+    pub(crate) fn lose(&self, unheard: usize) {
         let mut gap = self.gap();
-        gap.lost_at = Some(Instant::now());
         if let Some(source) = gap.source.clone() {
             drop(gap);
-            source.lose();
+            return source.lose(unheard);
+        }
+        // A client that has read its stream's end marker may hang up with the rest unread, and its kernel answers that with a reset.
+        if gap.is_whole() || unheard > END_BYTES {
+            gap.lost_at = Some(Instant::now());
         }
     }
 
@@ -340,8 +346,9 @@ impl Outlet {
     pub(crate) fn look(&self) {
         let Some(line) = self.gap().line.clone() else { return };
         let running = self.gap().outcome.is_none();
-        let (left, lost) = if running { (line.has_left(), false) } else { (false, line.is_waiting_for(self)) };
+        let (left, unheard) = if running { (line.has_left(), 0) } else { (false, line.unheard(self)) };
         let mut gap = self.gap();
+        let lost = unheard > if gap.is_whole() { 0 } else { END_BYTES };
         gap.hung_up |= left;
         if lost {
             gap.lost_at = Some(Instant::now());
