@@ -16,6 +16,8 @@ pub(super) struct Allowance {
     limit: u64,
     /// In parts; negative while more was sent than there was.
     level: i128,
+    /// No more than this many seconds' worth is ever there at once.
+    holds_s: u32,
     at: Timestamp,
 }
 
@@ -24,7 +26,21 @@ impl Allowance {
     #[must_use]
     pub(super) fn new(limit: u64, remaining: u64, now: Timestamp) -> Self {
         let limit = limit.max(1);
-        Self { limit, level: i128::from(remaining.min(limit)) * PARTS, at: now }
+        Self { limit, level: i128::from(remaining.min(limit)) * PARTS, holds_s: 60, at: now }
+    }
+
+    /// A limit of so many units a minute that is kept evenly, a second's worth at once.
+    #[must_use]
+    pub(super) fn even(limit: u64, now: Timestamp) -> Self {
+        let limit = limit.max(1);
+        Self { limit, level: i128::from(limit) * 1_000, holds_s: 1, at: now }
+    }
+
+    /// Another limit for what follows.
+    pub(super) fn set_limit(&mut self, limit: u64, now: Timestamp) {
+        self.refill(now);
+        self.limit = limit.max(1);
+        self.level = self.level.min(self.whole());
     }
 
     /// Units a minute.
@@ -34,7 +50,8 @@ impl Allowance {
     }
 
     fn whole(&self) -> i128 {
-        i128::from(self.limit) * PARTS
+        // However little a second brings, one whole unit fits.
+        (i128::from(self.limit) * 1_000 * i128::from(self.holds_s)).max(PARTS)
     }
 
     fn brought(&self, span: Duration) -> i128 {
@@ -47,9 +64,9 @@ impl Allowance {
         self.at = now.max(self.at);
     }
 
-    /// What a request takes that asks for `units`. One that is larger than the whole limit waits for all of it.
+    /// What a request takes that asks for `units`. One that is larger than all there can be waits for that.
     fn need(&self, units: u64) -> i128 {
-        i128::from(units.min(self.limit)) * PARTS
+        (i128::from(units) * PARTS).min(self.whole())
     }
 
     /// When there is room for `units`; `now` if there is.
@@ -79,7 +96,7 @@ impl Allowance {
     /// The server said on a request that was sent at `asked`: of `limit` units `remaining` were left. Since then `sent` more were sent, and what
     /// time brings came back.
     pub(super) fn told(&mut self, limit: u64, remaining: u64, sent: u64, asked: Timestamp, now: Timestamp) {
-        self.limit = limit.max(1);
+        (self.limit, self.holds_s) = (limit.max(1), 60);
         let there = (i128::from(remaining.min(self.limit)) * PARTS).saturating_add(self.brought(now.since(asked))).min(self.whole());
         self.level = there.saturating_sub(i128::from(sent) * PARTS);
         self.at = now;

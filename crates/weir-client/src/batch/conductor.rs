@@ -84,7 +84,8 @@ impl std::fmt::Debug for Setup {
     }
 }
 
-/// Of a batch, so many of a hundred calls may be retries: a server is asked 1.12 times for each row, the floor, and once a second at most.
+/// Of a batch, so many of a hundred calls may be retries: a server is asked 1.12 times for each row, the floor, and at
+/// the end once a second at most.
 const RETRIES: BudgetTerms = BudgetTerms { percent: 12, floor: 10 };
 /// Rows that wait for a retry or a job's end, for each request that may run, before no new row is taken.
 const WAITING_EACH: usize = 4;
@@ -307,13 +308,16 @@ impl Conductor {
         self.fresh(input, now)
     }
 
-    /// Whether the budget allows a retry; where it is used up, one a second goes all the same: slower, not more.
+    /// Whether the budget allows a retry. Where it is used up and nothing else is left to do, one a second goes all the same.
     fn may_retry(&mut self, now: Timestamp) -> bool {
-        let trickles = now.since(self.trickled_at) >= BUDGET_LOOK;
+        if self.budget.withdraw(now) {
+            return true;
+        }
+        let trickles = self.input_ended && now.since(self.trickled_at) >= BUDGET_LOOK;
         if trickles {
             self.trickled_at = now;
         }
-        trickles || self.budget.withdraw(now)
+        trickles
     }
 
     /// The next row of the input that is not done.

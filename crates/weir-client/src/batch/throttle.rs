@@ -4,7 +4,7 @@
 //! too many or grows slow, and comes back quickly to nearly where it was. The *allowances* are requests and tokens a minute, as told by
 //! headers or by whoever started the run: with them the run is paced instead of being refused. A told wait stops everything.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use weir_core::Timestamp;
 use weir_wire::limits::{Counted, Left};
@@ -21,12 +21,17 @@ const ONE: u64 = 1_000;
 /// What every answer adds while the window is below where it was before: half as many again in each round.
 const REGAIN: u64 = ONE / 2;
 /// Refused among answered requests, in millionths, from which on the window is halved.
-const REFUSED: u64 = 80_000;
+const REFUSED: u64 = 50_000;
 /// The same for a server in trouble. Single failures are no sign of too much.
 const TROUBLED: u64 = 250_000;
 const MILLION: u64 = 1_000_000;
 /// How many answers the shares look back on, at least and at most.
 const LOOKS_BACK: (u64, u64) = (16, 64);
+
+/// Where no header tells a limit: answers of this many seconds say what the server lets through.
+const MEASURED_S: i64 = 3;
+/// A limit that was learned grows by this part each second, until the server refuses too many again.
+const GROWS: u64 = 256;
 
 /// Bounds of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,12 +132,16 @@ pub struct Throttle {
     told_by: u64,
     pause: Option<Pause>,
     latency: Latency,
+    /// Answers of the last seconds.
+    answers: VecDeque<(i64, u64)>,
+    /// The requests a minute are no told limit but what was measured when too many were refused; when that last grew.
+    learned: Option<Timestamp>,
 }
 
 impl Throttle {
     #[must_use]
     pub fn new(bounds: Bounds, now: Timestamp) -> Self {
-        let own = |limit: Option<u64>| limit.map(|limit| Allowance::new(limit, limit.div_ceil(60), now));
+        let own = |limit: Option<u64>| limit.map(|limit| Allowance::even(limit, now));
         Self {
             window: FIRST.min(u64::from(bounds.ceiling.max(1))) * ONE,
             known: u64::MAX,
@@ -149,6 +158,8 @@ impl Throttle {
             told_by: 0,
             pause: None,
             latency: Latency::default(),
+            answers: VecDeque::new(),
+            learned: None,
             bounds,
         }
     }
@@ -186,6 +197,7 @@ impl Throttle {
             self.is_narrow = true;
             return Admission::Full;
         }
+        self.grow_learned(now);
         let opens = |allowance: &mut Option<Allowance>, units| allowance.as_mut().map_or(now, |allowance| allowance.opens(units, now));
         let (by_requests, by_tokens) = (opens(&mut self.requests, 1), opens(&mut self.tokens, tokens));
         match (by_requests.max(by_tokens), by_requests >= by_tokens) {
@@ -216,12 +228,18 @@ impl Throttle {
             Ended::Refused { told, firm } => {
                 self.pause_until(ticket, told, firm, now);
                 self.count(true, false);
-                self.cut_if(ticket, self.refused > REFUSED);
+                if self.refused > REFUSED && ticket.seq > self.cut_at {
+                    self.learn(now);
+                    self.cut();
+                }
             }
             Ended::Troubled { told } => {
                 self.pause_until(ticket, told, false, now);
                 self.count(false, true);
-                self.cut_if(ticket, self.troubled > TROUBLED);
+                // One fall for all that was on its way together.
+                if self.troubled > TROUBLED && ticket.seq > self.cut_at {
+                    self.cut();
+                }
             }
             Ended::Beside => {}
         }
@@ -229,6 +247,7 @@ impl Throttle {
 
     fn answered(&mut self, ticket: Ticket, took: Duration, used: Option<u64>, left: &[Left], now: Timestamp) {
         self.count(false, false);
+        self.measure(now);
         // Somebody who asked after the refused one was let in: the refusal was not for all.
         if self.pause.is_some_and(|pause| !pause.firm && ticket.seq > pause.seq) {
             self.pause = None;
@@ -252,10 +271,42 @@ impl Throttle {
         self.troubled = step(self.troubled, refused || troubled);
     }
 
-    fn cut_if(&mut self, ticket: Ticket, too_many: bool) {
-        // One fall for all that was on its way together.
-        if too_many && ticket.seq > self.cut_at {
-            self.cut();
+    fn measure(&mut self, now: Timestamp) {
+        let second = now.0.div_euclid(1_000);
+        match self.answers.back_mut() {
+            Some((at, count)) if *at == second => *count += 1,
+            _ => self.answers.push_back((second, 1)),
+        }
+        while self.answers.front().is_some_and(|(at, _)| *at < second - MEASURED_S) {
+            self.answers.pop_front();
+        }
+    }
+
+    /// Where nothing tells the limit, what got through in the last seconds is what the server bears.
+    fn learn(&mut self, now: Timestamp) {
+        if self.requests.is_some() && self.learned.is_none() {
+            return;
+        }
+        let second = now.0.div_euclid(1_000);
+        let whole = self.answers.iter().filter(|(at, _)| (second - MEASURED_S..second).contains(at));
+        let measured = whole.map(|(_, count)| count).sum::<u64>() * 60 / MEASURED_S.unsigned_abs();
+        // A moment says nothing yet.
+        if measured == 0 || self.answers.front().is_none_or(|(at, _)| *at > second - MEASURED_S) {
+            return;
+        }
+        let before = self.requests.map_or(u64::MAX, |allowance| allowance.limit());
+        let limit = measured.min(before / 100 * 97 + before % 100).max(1);
+        self.requests = Some(Allowance::even(limit, now));
+        self.learned = Some(now);
+    }
+
+    fn grow_learned(&mut self, now: Timestamp) {
+        let (Some(at), Some(requests)) = (self.learned, &mut self.requests) else { return };
+        let seconds = now.since(at).as_secs();
+        if seconds > 0 {
+            let step = requests.limit().div_ceil(GROWS).saturating_mul(seconds);
+            requests.set_limit(requests.limit().saturating_add(step), now);
+            self.learned = Some(at.after(Duration::from_secs(seconds)));
         }
     }
 
@@ -301,6 +352,9 @@ impl Throttle {
             // Whoever asked for less than the server allows gets less.
             if own.is_some_and(|own| own < told.limit) {
                 continue;
+            }
+            if told.counted == Counted::Requests {
+                self.learned = None;
             }
             slot.get_or_insert(Allowance::new(told.limit, told.remaining, now)).told(told.limit, told.remaining, sent, ticket.at, now);
         }

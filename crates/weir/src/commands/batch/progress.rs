@@ -83,7 +83,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -108,9 +108,8 @@ fn line(lang: Lang, seen: &Snapshot, per_minute: Option<u64>) -> String {
     if let Some(rate) = per_minute {
         let rate_text = grouped(rate);
         parts.push(text!("{rate_text}/分", "{rate_text}/min").in_lang(lang).to_owned());
-        if rate > 0 {
-            let left = Duration::from_secs(seen.left() * 60 / rate);
-            parts.push(format!("{} {}", pick(lang, "剩余", "ETA"), clock(left)));
+        if let Some(left) = (seen.left() * 60).checked_div(rate) {
+            parts.push(format!("{} {}", pick(lang, "剩余", "ETA"), clock(Duration::from_secs(left))));
         }
     }
     let running = seen.running;

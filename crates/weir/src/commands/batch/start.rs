@@ -96,7 +96,7 @@ pub(super) fn run(shell: &Shell, asked: &Run) -> Result<Exit, Fault> {
         terms: terms(&asked.pace, asked.ordered, None),
     };
     let opened = files.begin(header).map_err(|error| not_begun(&asked.out, &error, &shell.called))?;
-    conduct(shell, &files, &asked.out, opened, to, key.map(|(key, _)| key), asked.pace.caller.as_deref())
+    conduct(shell, &files, &asked.out, opened, to, key.as_ref().map(|(key, _)| key), asked.pace.caller.as_deref())
 }
 
 /// `--only-failed` of `run`: the earlier run's failed rows, from the same file.
@@ -148,7 +148,7 @@ pub(super) fn resume(shell: &Shell, out: &Path, from: &KeyFrom, pace: &Pace, onl
     opened.header.terms = terms(pace, false, Some(&opened.header.terms));
     let to = target(&opened.header.base_url)?;
     let key = key(shell, from, opened.header.key_env.as_deref())?;
-    conduct(shell, &files, out, opened, to, key.map(|(key, _)| key), pace.caller.as_deref())
+    conduct(shell, &files, out, opened, to, key.as_ref().map(|(key, _)| key), pace.caller.as_deref())
 }
 
 /// Looks through the file and tells what is wrong with it.
@@ -221,31 +221,32 @@ fn key(shell: &Shell, from: &KeyFrom, before: Option<&str>) -> Result<Option<(Se
     Ok(known.map(|(key, name)| (Secret::new(key), Some(name.to_owned()))))
 }
 
+fn client(to: Target, key: Option<&Secret>, caller: Option<&str>) -> Result<Client, Fault> {
+    let net = if to.tls { Net::with_tls() } else { Ok(Net::plain()) };
+    let net =
+        net.map_err(|error| Fault::new(Exit::Unknown, text!("系统证书不可用:{error}", "cannot use the system's certificates: {error}")))?;
+    let dial: Arc<dyn Dial> = Arc::new(net);
+    let surroundings = Surroundings { dial, clock: Arc::new(WallClock), dice: Arc::new(RealDice) };
+    let client = Client::new(to, key, surroundings).map_err(|error| {
+        Fault::usage(
+            text!("key 不能发送:{error}", "failed to {error}"),
+            text!("检查它有没有多余的字符", "look whether it has stray characters"),
+        )
+    })?;
+    Ok(client.called_as(caller.unwrap_or("weir-batch")))
+}
+
 fn conduct(
     shell: &Shell,
     files: &RunFiles,
     out: &Path,
     opened: Opened,
     to: Target,
-    key: Option<Secret>,
+    key: Option<&Secret>,
     caller: Option<&str>,
 ) -> Result<Exit, Fault> {
     let Opened { header, standings, journal, output, lock } = opened;
-    let net = if to.tls { Net::with_tls() } else { Ok(Net::plain()) };
-    let net =
-        net.map_err(|error| Fault::new(Exit::Unknown, text!("系统证书不可用:{error}", "cannot use the system's certificates: {error}")))?;
-    let dial: Arc<dyn Dial> = Arc::new(net);
-    let surroundings = Surroundings { dial, clock: Arc::new(WallClock), dice: Arc::new(RealDice) };
-    let client = Client::new(to, key.as_ref(), surroundings).map_err(|error| {
-        Fault::usage(
-            text!("key 不能发送:{error}", "failed to {error}"),
-            text!("检查它有没有多余的字符", "look whether it has stray characters"),
-        )
-    })?;
-    let client = match caller {
-        Some(caller) => client.called_as(caller),
-        None => client.called_as("weir-batch"),
-    };
+    let client = client(to, key, caller)?;
     let path = Path::new(&header.input).to_owned();
     let input = Lines::new(BufReader::with_capacity(1 << 16, File::open(&path).map_err(|error| cannot_read(&path, &error))?));
     let setup = Setup {
@@ -256,7 +257,7 @@ fn conduct(
         standings,
         journal: Box::new(journal),
         output: Box::new(output),
-        hidden: key.clone(),
+        hidden: key.cloned(),
     };
     let mut progress = Progress::new(shell);
     let last = std::cell::RefCell::new(None);
@@ -290,7 +291,7 @@ fn conduct(
         files.arrange(&lock).map_err(|error| not_begun(out, &error, &shell.called))?;
     }
     drop(lock);
-    end::told(shell, out, &header, &last, key.as_ref())
+    end::told(shell, out, &header, &last, key)
 }
 
 /// An amount, for people.
