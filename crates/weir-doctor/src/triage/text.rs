@@ -46,7 +46,9 @@ impl Triage {
             return;
         }
         let _ = writeln!(out, "{}\n", pick(lang, format!("{code}  {}({sure})", words.title), format!("{code}  {} ({sure})", words.title)));
-        row(out, lang, ("原因", "cause"), words.cause);
+        if words.cause != words.title {
+            row(out, lang, ("原因", "cause"), words.cause);
+        }
         for (at, step) in words.check_first.iter().enumerate() {
             let label = if at == 0 { ("先查", "check first") } else { ("", "") };
             row(out, lang, label, &format!("{}. {step}", at + 1));
@@ -146,7 +148,8 @@ impl Triage {
         add("重试次数", "retries", facts.retries.map(|count| count.to_string()));
         add("耗时", "took", facts.took_ms.map(|ms| format!("{ms} ms")));
         add("客户端超时", "client's timeout", facts.read_timeout_s.map(|seconds| format!("{seconds} s")));
-        add("恢复时间", "may come back", facts.reset.clone());
+        let with_unit = |told: &String| if told.bytes().all(|b| b.is_ascii_digit()) { format!("{told} s") } else { told.clone() };
+        add("恢复时间", "may come back", facts.reset.as_ref().map(with_unit));
         add("流", "stream seen", facts.captured.as_ref().map(|seen| seen.sentence(lang == Lang::Zh)));
         add("扣费(自述)", "charged (as told)", facts.charged.map(|charged| charged_word(lang, charged)));
         rows

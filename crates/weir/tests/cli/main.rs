@@ -12,5 +12,6 @@ mod raw;
 mod running;
 mod shared;
 mod task;
+mod triage;
 mod up;
 mod weir;
