@@ -215,6 +215,22 @@ fn every_field_for_people_is_there_for_programs_and_exit_codes_agree() {
 }
 
 #[test]
+fn r43_a_429_is_taken_apart_into_four_items_known_or_unknown() {
+    let made = read(&paste("01-curl.txt"));
+    let said = made.text(Lang::En);
+    for line in ["rate              Limit 3, Used 3", "daily quota       unknown", "resetAt           20", "concurrency       unknown"] {
+        assert!(said.contains(line), "{line:?} is not in\n{said}");
+    }
+    for (file, text) in all_pastes() {
+        let made = read(&text);
+        let is_rate = made.verdict.code().starts_with("W-RATE");
+        let rows =
+            ["频率", "每日配额", "resetAt", "并发"].iter().filter(|row| made.text(Lang::Zh).contains(&format!("\n  {row} "))).count();
+        assert!(!is_rate || rows == 4, "{file}: {rows} rows\n{}", made.text(Lang::Zh));
+    }
+}
+
+#[test]
 fn the_published_form_is_the_form() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/weir.triage-1.json");
     let made = serde_json::to_string_pretty(&triage_schema()).unwrap() + "\n";

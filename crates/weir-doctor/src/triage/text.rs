@@ -110,6 +110,7 @@ impl Triage {
         }
         row(out, lang, ("证据编号", "evidence"), &self.evidence_id.to_string());
         out.push('\n');
+        self.limit_lines(lang, out);
     }
 
     /// What was found in the text, in the order in which support reads it.
@@ -153,6 +154,21 @@ impl Triage {
         add("流", "stream seen", facts.captured.as_ref().map(|seen| seen.sentence(lang == Lang::Zh)));
         add("扣费(自述)", "charged (as told)", facts.charged.map(|charged| charged_word(lang, charged)));
         rows
+    }
+
+    /// A 429 item by item: what is unknown is said to be.
+    fn limit_lines(&self, lang: Lang, out: &mut String) {
+        let Some(limits) = self.limits() else { return };
+        let value = |text: &str| match text {
+            "unknown" => pick(lang, "未知", "unknown").to_owned(),
+            "exceeded" => pick(lang, "已超限", "exceeded").to_owned(),
+            told => told.to_owned(),
+        };
+        row(out, lang, ("频率", "rate"), &value(&limits.rate));
+        row(out, lang, ("每日配额", "daily quota"), &value(&limits.daily_quota));
+        row(out, lang, ("resetAt", "resetAt"), &value(&limits.reset_at));
+        row(out, lang, ("并发", "concurrency"), &value(&limits.concurrency));
+        out.push('\n');
     }
 
     fn note_lines(&self, lang: Lang, out: &mut String) {
