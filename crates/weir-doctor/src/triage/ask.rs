@@ -64,6 +64,14 @@ pub(super) fn missing_of(facts: &Facts, class: Class) -> Vec<Missing> {
         need(facts.charged.is_none(), CHARGED);
     }
     need(facts.proxy.is_none(), PROXY);
+    if has_record {
+        return wanted;
+    }
+    let mut need = |is_missing: bool, field: Missing| {
+        if is_missing {
+            wanted.push(field);
+        }
+    };
     match class {
         Class::Rate => need(facts.reset.is_none(), LIMITS),
         Class::Timeout => {

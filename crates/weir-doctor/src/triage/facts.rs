@@ -109,7 +109,7 @@ pattern!(
 pattern!(KEY_MASK, r"(sk-wr-[0-9a-z]{8}-…|(?:sk|gsk|xai|hf|AIza)[A-Za-z0-9_-]{0,12}(?:…|\.\.\.|\*{3,})[A-Za-z0-9_]{0,4})");
 pattern!(
     RESET,
-    r#"(?i)reset_?at['"]?\s*[:=]\s*['"]?([\dT:+. Z-]{10,35})|retry-after(?:-ms)?:\s*([\w:, ]{1,40})|try again (?:in|after) ([\d.]+ ?(?:ms|s|m|h|seconds?|minutes?|hours?)[\dhms.]*)|retry after (\d+ ?(?:ms|s|seconds?)?)|在 ?([\d -]{10}[ T][\d:]{5,8}) ?重置|wait (\d+ (?:seconds|minutes|hours))"#
+    r#"(?i)reset_?at['"]?\s*[:= ]\s*['"]?['"]?([\dT:+. Z-]{10,35})|retry-after(?:-ms)?:\s*([\w:, ]{1,40})|try again (?:in|after) ([\d.]+ ?(?:ms|s|m|h|seconds?|minutes?|hours?)[\dhms.]*)|retry after (\d+ ?(?:ms|s|seconds?)?)|在 ?([\d -]{10}[ T][\d:]{5,8}) ?重置|wait (\d+ (?:seconds|minutes|hours))"#
 );
 pattern!(
     PROXY_ENV,

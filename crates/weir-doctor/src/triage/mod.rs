@@ -25,8 +25,9 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use weir_core::{
-    Lang, Timestamp, Verdict,
+    ApiKey, Lang, Secret, Timestamp, Verdict,
     evidence::{Confidence, Evidence, EvidenceId},
+    mask_foreign,
     redact::{Audience, Kind, Redactor},
 };
 
@@ -115,6 +116,7 @@ pub fn triage(text: &str, setting: &Setting<'_>) -> Result<Triage, TriageError> 
     let redacted = setting.redactor.redact(unfolded.as_deref().unwrap_or(text), setting.audience);
     let whole = if unfolded.is_some() { setting.redactor.redact(text, setting.audience) } else { redacted.clone() };
     let exchanges = exchange::read(redacted.as_str());
+    let mask = mask(text);
     let mut facts = Facts::of(redacted.as_str(), &exchanges, None);
     facts.captured = stream::captured(redacted.as_str());
     let records = records::of(redacted.as_str());
@@ -122,10 +124,23 @@ pub fn triage(text: &str, setting: &Setting<'_>) -> Result<Triage, TriageError> 
     let materials = material::of(redacted.as_str(), unfolded.is_some(), &exchanges, &facts);
     let mut made = Triage::of(redacted.as_str(), &found, &exchanges, facts, setting);
     made.materials = materials;
+    if made.facts.key_masked.is_none() && mask.is_some() {
+        made.facts.key_masked = mask;
+        made.missing = ask::missing_of(&made.facts, made.verdict.class());
+    }
     made.held_a_secret = whole.held_a_secret();
     made.replaced.clone_from(whole.replaced());
     made.looked_through(setting)?;
     Ok(made)
+}
+
+pattern::pattern!(KEY, r"\b((?:sk|gsk|xai|csk|pplx|nvapi|hf|r8)[-_][A-Za-z0-9_-]{20,256}|AIza[A-Za-z0-9_-]{30,60})");
+
+/// The mask of the first whole key: what support may know of it. The key itself goes no further than this.
+fn mask(text: &str) -> Option<String> {
+    let key = pattern::first(&KEY, text)?;
+    let own = ApiKey::parse(key).ok().and_then(|key| key.kid()).map(|kid| kid.mask());
+    Some(own.unwrap_or_else(|| mask_foreign(&Secret::new(key))))
 }
 
 impl Triage {

@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -79,4 +80,204 @@ fn r12_every_paste_gets_its_verdict_and_its_facts() {
 fn r12_pastes_that_came_later_are_read_too() {
     assert!(expected("expected-later.jsonl").len() >= 30);
     assert_eq!(differences("expected-later.jsonl"), [""; 0]);
+}
+
+fn all_pastes() -> Vec<(String, String)> {
+    let listed = expected("expected.jsonl").into_iter().chain(expected("expected-later.jsonl"));
+    listed.map(|case| (paste(&case.file), case.file)).map(|(text, file)| (file, text)).collect()
+}
+
+/// Everything that a triage says, for one audience.
+fn outputs(made: &Triage, audience: Audience) -> Vec<String> {
+    let redactor = Redactor::new([]);
+    let evidence = made.evidence(&setting(&redactor, audience)).map(|evidence| serde_json::to_string(&evidence).unwrap());
+    let mut all = vec![serde_json::to_string(&made.view(Lang::Zh)).unwrap(), made.text(Lang::Zh), made.text(Lang::En)];
+    all.extend(evidence);
+    all
+}
+
+#[test]
+fn r41_no_paste_leaves_a_key_a_prompt_or_an_address_in_anything_that_is_said() {
+    for (file, text) in all_pastes() {
+        for audience in [Audience::Support, Audience::Public] {
+            let made = read_for(&text, audience).unwrap_or_else(|error| panic!("{file}: {error}"));
+            for said in outputs(&made, audience) {
+                for private in
+                    ["12345678abcd", "secret plan", "你好,我是张三", "13812345678", "lin@example.com", "203.0.113.77", "10.0.0.8"]
+                {
+                    assert!(!said.contains(private), "{file}: {private} in {said}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn r46_the_record_of_every_paste_is_read_back_by_the_strict_reader() {
+    let redactor = Redactor::new([]);
+    for (file, text) in all_pastes() {
+        for audience in [Audience::Support, Audience::Public] {
+            let made = read_for(&text, audience).unwrap();
+            let evidence = made.evidence(&setting(&redactor, audience)).unwrap_or_else(|| panic!("{file} makes no record"));
+            let json = serde_json::to_string(&evidence).unwrap();
+            assert!(json.len() <= weir_core::evidence::MAX_EVIDENCE_BYTES, "{file}: {} bytes", json.len());
+            assert_eq!(redactor.scan(&json, audience), Ok(()), "{file}: {json}");
+            let back: Evidence = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert_eq!(back, evidence, "{file}");
+        }
+    }
+}
+
+#[test]
+fn r52_a_pasted_key_is_hidden_masked_and_its_owner_told_to_replace_it() {
+    let key = "sk-12345678abcdEFGHijklMNOPqrstUVWXyz012345";
+    let made = read(&format!("报错 401,我的 key 是 {key},帮我看看"));
+    assert!(made.held_a_secret && !made.missing.iter().any(|field| field.field == "key_masked"));
+    let (zh, en) = (made.text(Lang::Zh), made.text(Lang::En));
+    assert!(zh.starts_with("!! 已隐藏,请立即更换") && en.starts_with("!! Hidden; replace it now"), "{zh}");
+    let view = serde_json::to_value(made.view(Lang::Zh)).unwrap();
+    assert_eq!(view["hidden"]["held_a_secret"], true);
+    assert_eq!(view["facts"]["key_masked"], "sk-…2345");
+    for said in outputs(&made, Audience::Support) {
+        assert!(!said.contains("12345678abcd"), "{said}");
+    }
+    assert!(!read("报错 401,key 是 sk-…2345").held_a_secret, "a mask is no secret");
+}
+
+#[test]
+fn r53_one_question_asks_for_all_that_is_missing_and_for_nothing_that_is_there() {
+    let made = read("接口超时了,怎么办");
+    let (zh, en) = (made.question(Lang::Zh), made.question(Lang::En));
+    for (field, word) in
+        [("时间", "time"), ("模型名", "model"), ("状态码", "status"), ("扣费", "charged"), ("代理", "proxy"), ("重试", "retried")]
+    {
+        assert!(zh.contains(field) && en.contains(word), "{field}: {zh}\n{en}");
+    }
+    let made = read(&paste("01-curl.txt"));
+    let asked: Vec<&str> = made.missing.iter().map(|field| field.field).collect();
+    for there in ["request.time", "request.model", "status", "error_text", "client", "request.base_url_host", "request.via_proxy"] {
+        assert!(!asked.contains(&there), "asks for {there} once more");
+    }
+    let known = read("wr_01j2w8k3q4zp7m01j2w8k3q4zp 失败了,状态码 429,走了代理,resetAt 2025-07-15T00:00:00+08:00");
+    assert_eq!(known.question(Lang::Zh), "", "the record of a call whose id is known has the rest");
+}
+
+#[test]
+fn r39_no_question_asks_for_a_whole_key_a_header_or_a_prompt() {
+    for (file, text) in all_pastes() {
+        let made = read(&text);
+        for (lang, asks, forbids) in [
+            (Lang::Zh, "完整", "请不要发送完整的 Key、请求头、提示词"),
+            (Lang::En, "whole", "do not send whole keys, request headers, prompts"),
+        ] {
+            let question = made.question(lang);
+            if question.is_empty() {
+                continue;
+            }
+            let (asked, last) = question.rsplit_once('\n').unwrap();
+            assert!(last.contains(forbids), "{file}: {last}");
+            assert!(!asked.contains(asks) && !asked.contains("提示词") && !asked.contains("prompt"), "{file}: {asked}");
+        }
+    }
+}
+
+#[test]
+fn every_field_for_people_is_there_for_programs_and_exit_codes_agree() {
+    for (file, text) in all_pastes() {
+        let made = read(&text);
+        let view = serde_json::to_value(made.view(Lang::En)).unwrap();
+        assert_eq!(view["schema"], SCHEMA);
+        assert_eq!(view["exit_code"], made.outcome() as u8, "{file}");
+        assert_eq!(view["verdict"]["code"], made.verdict.code());
+        let said = made.text(Lang::En);
+        for (name, value) in view["facts"].as_object().unwrap() {
+            let shown = value.as_str().filter(|value| *value != "unknown" && *value != "not_seen");
+            let is_in_other_words = [
+                "charged",
+                "end_marker",
+                "data_lines",
+                "finish_reason",
+                "via_proxy",
+                "via_proxy_how",
+                "zone",
+                "method",
+                "scenario",
+                "error_text",
+            ];
+            if let Some(value) = shown.filter(|_| !is_in_other_words.contains(&name.as_str())) {
+                assert!(said.contains(value), "{file}: {name} {value:?} is not in\n{said}");
+            }
+        }
+        for note in view["notes"].as_array().unwrap() {
+            assert!(said.contains(note["code"].as_str().unwrap()), "{file}");
+        }
+    }
+}
+
+#[test]
+fn r43_a_429_is_taken_apart_into_four_items_known_or_unknown() {
+    let made = read(&paste("01-curl.txt"));
+    let said = made.text(Lang::En);
+    for line in ["rate              Limit 3, Used 3", "daily quota       unknown", "resetAt           20", "concurrency       unknown"] {
+        assert!(said.contains(line), "{line:?} is not in\n{said}");
+    }
+    for (file, text) in all_pastes() {
+        let made = read(&text);
+        let is_rate = made.verdict.code().starts_with("W-RATE");
+        let rows =
+            ["频率", "每日配额", "resetAt", "并发"].iter().filter(|row| made.text(Lang::Zh).contains(&format!("\n  {row} "))).count();
+        assert!(!is_rate || rows == 4, "{file}: {rows} rows\n{}", made.text(Lang::Zh));
+    }
+}
+
+#[test]
+fn the_published_form_is_the_form() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/weir.triage-1.json");
+    let made = serde_json::to_string_pretty(&triage_schema()).unwrap() + "\n";
+    #[expect(clippy::disallowed_methods, reason = "whether pages are written is told by whoever runs the tests")]
+    if std::env::var("WEIR_WRITE_DOCS").is_ok() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &made).unwrap();
+    }
+    assert!(fs::read_to_string(&path).is_ok_and(|there| there == made), "docs/schemas is not the form: `cargo xtask gen --simulated`");
+}
+
+#[test]
+fn a_text_that_is_too_long_is_refused_and_a_long_one_is_read() {
+    let line = "2025-07-15 11:02:03,120 - INFO - HTTP Request: POST https://api.example.com/v1/chat/completions \"HTTP/1.1 429 Too Many Requests\"\n";
+    assert_eq!(
+        read_for(&"x".repeat(MAX_PASTE_BYTES + 1), Audience::Support).unwrap_err(),
+        TriageError::TooLong { bytes: MAX_PASTE_BYTES + 1 }
+    );
+    let made = read(&line.repeat(4_000));
+    assert_eq!(made.verdict.code(), "W-RATE-002");
+}
+
+#[test]
+fn a_record_of_the_gateway_is_surer_than_the_text() {
+    let mut made = read("wr_01j2w8k3q4zp7m01j2w8k3q4zp 超时了");
+    made.correct_by_record(Verdict::RetriedTooEarly);
+    assert_eq!((made.verdict, made.confidence), (Verdict::RetriedTooEarly, Confidence::Certain));
+    assert_eq!(made.own_ids(), ["wr_01j2w8k3q4zp7m01j2w8k3q4zp"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_is_pasted_is_read_without_a_panic_and_without_a_leak(
+        pieces in proptest::collection::vec(proptest::sample::select((0..69usize).collect::<Vec<_>>()), 1..4),
+        cut in 0usize..4000,
+        noise in "\\PC{0,60}|[\"'{}<>:=\\[\\]\\\\ \n]{0,60}",
+    ) {
+        let files = expected("expected.jsonl");
+        let mut text: String = pieces.iter().map(|at| paste(&files[*at].file)).collect::<Vec<_>>().join(&noise);
+        text.truncate(text.floor_char_boundary(cut));
+        // A cut may leave a part of a key that nothing can know for one; then nothing may be said at all, or nothing of it.
+        if let Ok(made) = read_for(&text, Audience::Public) {
+            for said in outputs(&made, Audience::Public) {
+                prop_assert!(!said.contains("12345678abcdEFGHijkl"), "{said}");
+            }
+        }
+    }
 }

@@ -46,7 +46,9 @@ impl Triage {
             return;
         }
         let _ = writeln!(out, "{}\n", pick(lang, format!("{code}  {}({sure})", words.title), format!("{code}  {} ({sure})", words.title)));
-        row(out, lang, ("原因", "cause"), words.cause);
+        if words.cause != words.title {
+            row(out, lang, ("原因", "cause"), words.cause);
+        }
         for (at, step) in words.check_first.iter().enumerate() {
             let label = if at == 0 { ("先查", "check first") } else { ("", "") };
             row(out, lang, label, &format!("{}. {step}", at + 1));
@@ -108,6 +110,7 @@ impl Triage {
         }
         row(out, lang, ("证据编号", "evidence"), &self.evidence_id.to_string());
         out.push('\n');
+        self.limit_lines(lang, out);
     }
 
     /// What was found in the text, in the order in which support reads it.
@@ -146,10 +149,26 @@ impl Triage {
         add("重试次数", "retries", facts.retries.map(|count| count.to_string()));
         add("耗时", "took", facts.took_ms.map(|ms| format!("{ms} ms")));
         add("客户端超时", "client's timeout", facts.read_timeout_s.map(|seconds| format!("{seconds} s")));
-        add("恢复时间", "may come back", facts.reset.clone());
+        let with_unit = |told: &String| if told.bytes().all(|b| b.is_ascii_digit()) { format!("{told} s") } else { told.clone() };
+        add("恢复时间", "may come back", facts.reset.as_ref().map(with_unit));
         add("流", "stream seen", facts.captured.as_ref().map(|seen| seen.sentence(lang == Lang::Zh)));
         add("扣费(自述)", "charged (as told)", facts.charged.map(|charged| charged_word(lang, charged)));
         rows
+    }
+
+    /// A 429 item by item: what is unknown is said to be.
+    fn limit_lines(&self, lang: Lang, out: &mut String) {
+        let Some(limits) = self.limits() else { return };
+        let value = |text: &str| match text {
+            "unknown" => pick(lang, "未知", "unknown").to_owned(),
+            "exceeded" => pick(lang, "已超限", "exceeded").to_owned(),
+            told => told.to_owned(),
+        };
+        row(out, lang, ("频率", "rate"), &value(&limits.rate));
+        row(out, lang, ("每日配额", "daily quota"), &value(&limits.daily_quota));
+        row(out, lang, ("resetAt", "resetAt"), &value(&limits.reset_at));
+        row(out, lang, ("并发", "concurrency"), &value(&limits.concurrency));
+        out.push('\n');
     }
 
     fn note_lines(&self, lang: Lang, out: &mut String) {

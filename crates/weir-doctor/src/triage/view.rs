@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 use weir_core::{
-    Charged, Lang,
+    Charged, Lang, Verdict,
     evidence::Confidence,
     redact::Kind,
-    verdict::{Scenario, Words},
+    verdict::{Class, Scenario, Words},
 };
 
-use super::{Material, Triage};
+use super::{
+    Material, Triage,
+    pattern::{first, pattern},
+};
 
 /// The name of the form.
 pub const SCHEMA: &str = "weir.triage/1";
@@ -40,6 +43,8 @@ pub struct TriageView {
     pub error: Option<ErrorView>,
     /// `unknown` where the text does not say.
     pub facts: FactsView,
+    /// For a 429, item by item.
+    pub limits: Option<LimitsView>,
     pub notes: Vec<NoteView>,
     pub missing: Vec<MissingView>,
     /// One question for everything that is missing; empty if nothing is.
@@ -67,6 +72,15 @@ pub struct ErrorView {
     pub vendor: Option<&'static str>,
     /// The rule of the catalogue that recognised it.
     pub rule: &'static str,
+}
+
+/// The four things that a 429 may be about, each with what the text says of it or `unknown`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LimitsView {
+    pub rate: String,
+    pub daily_quota: String,
+    pub reset_at: String,
+    pub concurrency: String,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -159,6 +173,7 @@ impl Triage {
             retry: Scenario::ALL.into_iter().map(|scenario| (scenario.label(), self.verdict.retry(scenario).to_string())).collect(),
             error: self.error.as_ref().map(|told| ErrorView { class: told.class, vendor: told.vendor, rule: told.rule }),
             facts: self.facts_view(),
+            limits: self.limits(),
             notes: self
                 .notes
                 .iter()
@@ -177,6 +192,24 @@ impl Triage {
             },
             exit_code: self.outcome() as u8,
         }
+    }
+
+    /// What is known of the limits; nothing if it is not about one.
+    pub(super) fn limits(&self) -> Option<LimitsView> {
+        if self.verdict.class() != Class::Rate {
+            return None;
+        }
+        let said = |is_it: bool| if is_it { "exceeded" } else { UNKNOWN }.to_owned();
+        let told = self.facts.error_text.as_deref().and_then(told_limit);
+        let is_rate = matches!(self.verdict, Verdict::RateLimited | Verdict::RateLimitedNoHint | Verdict::RampTooFast);
+        let is_daily = self.verdict == Verdict::QuotaSpent;
+        let of = |is_it: bool| told.clone().filter(|_| is_it).unwrap_or_else(|| said(is_it));
+        Some(LimitsView {
+            rate: of(is_rate),
+            daily_quota: of(is_daily),
+            reset_at: self.facts.reset.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+            concurrency: of(self.verdict == Verdict::ConcurrencySpent),
+        })
     }
 
     fn facts_view(&self) -> FactsView {
@@ -221,6 +254,16 @@ impl Triage {
             round_seconds: self.round_seconds,
         }
     }
+}
+
+pattern!(
+    TOLD_LIMIT,
+    r"(?i)(limit:? ?~?[\d,]+[^.;\n]{0,60}?used:? ?~?[\d,]+|current:? ?[\d,]+, limit:? ?[\d,]+|\d+ ?(?:分钟|小时)内最多请求 ?\d+ ?次|(?:max|maximum)[^.;\n]{0,24}:? ?\d+)"
+);
+
+/// The numbers that an error gives for the limit.
+fn told_limit(error: &str) -> Option<String> {
+    first(&TOLD_LIMIT, error).map(str::to_owned)
 }
 
 /// The JSON Schema of `weir.triage/1`.

@@ -17,7 +17,7 @@ const HELD_OUT: &str = include_str!("../../fixtures/errors-held-out.jsonl");
 
 /// What the rules got on the held-out list the first time, before a rule was changed for it: right, guessed wrong and marked a guess,
 /// wrong. Facts of that day; they are not computed.
-const FIRST_SIGHT: [(&str, u32, u32, u32); 2] = include!("../../fixtures/first-sight.in");
+const FIRST_SIGHT: [(&str, u32, u32, u32); 3] = include!("../../fixtures/first-sight.in");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +104,7 @@ fn the_lists_are_long_enough_and_name_their_sources() {
 fn at_least_95_of_100_known_errors_get_their_code_and_at_most_2_a_wrong_one_surely() {
     for list in [known(), labelled(HELD_OUT)] {
         let missed = misses(&list);
+
         let wrong = list.iter().filter(|case| mark(case, &seen(case, case.status, &case.body)) == Mark::Wrong).count();
         assert!(missed.len() * 20 <= list.len() && wrong * 50 <= list.len(), "{} of {}:\n{}", missed.len(), list.len(), missed.join("\n"));
     }

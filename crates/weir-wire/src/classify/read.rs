@@ -365,7 +365,7 @@ fn is_page(text: &str) -> bool {
 /// or as the first word.
 static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r#"(?:error code|status(?:[ _-]?code)?|statuscode|http(?:/[\d.]+)?(?: code| error| status)?|状态码|错误码|返回码?|报错?|\| |error|exception)["']?\s*[:=(：]?\s*["'(]?([45]\d\d)\b|\b([45]\d\d)[ :-]+(?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request time|conflict|payload|request entity|unprocessable|too many|internal server|bad gateway|service unavailable|service temporarily|gateway time|client error|server error|status code)|(?m:^\W{0,4}([45]\d\d)\b)|\(([45]\d\d)\)"#,
+        r#"(?:error code|status(?:[ _-]?code)?|statuscode|http(?:/[\d.]+)?(?: code| error| status)?|状态码|错误码|返回码?|报错?|\| |error|exception)[\s"'():=：,]{0,6}([45]\d\d)\b|\b([45]\d\d)[ :-]+(?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request time|conflict|payload|request entity|unprocessable|too many|internal server|bad gateway|service unavailable|service temporarily|gateway time|client error|server error|status code)|(?m:^\W{0,4}([45]\d\d)\b)|\(([45]\d\d)\)"#,
     )
     .ok()
 });
@@ -382,12 +382,17 @@ fn gather(value: &Value, name: &str, depth: usize, evidence: &mut String, codes:
     }
     let lower = name.to_ascii_lowercase();
     let is_telling = || TELLING.contains(&lower.as_str());
+    // One family of gateways tells the upstream's status as the parameter.
+    if lower == "param" && value.as_str().is_some_and(|text| text.len() == 3 && text.parse::<u16>().is_ok()) {
+        codes.push(value.as_str().unwrap_or_default());
+    }
     if CODED.contains(&lower.as_str()) {
         match value {
+            // What was only spelled out has no quotes: rules about a whole field must not take it for one.
             Value::String(text) => {
                 codes.push(text);
                 if let Some(words) = spelled(text) {
-                    evidence.push_str(&format!("\"{words}\"\n"));
+                    evidence.push_str(&format!("({words})\n"));
                 }
             }
             Value::Number(number) => codes.push(&number.to_string()),

@@ -133,7 +133,7 @@ pub(super) static VENDORS: [VendorRow; 23] = [
     VendorRow { name: "nginx", hosts: &[], headers: &[], words: r##"nginx|openresty|tengine"## },
 ];
 
-pub(super) static RULES: [Rule; 71] = [
+pub(super) static RULES: [Rule; 72] = [
     Rule {
         id: "cut-mid-body",
         class: UpstreamClass::StreamCut,
@@ -979,7 +979,7 @@ pub(super) static RULES: [Rule; 71] = [
             "quota_not_enough",
             "insufficientbalance",
         ],
-        words: r##"insufficient (account )?balance|balance (is )?(insufficient|not enough|too low)|not enough (balance|credits?|quota)|insufficient (quota|credits?|funds)|exceeded your current quota|exceeded current quota|accountoverdue|overdue (payment|balance)|good standing|欠费|余额(不足|已?用尽|已?耗尽)|套餐已到期|无可用资源包|no resource package|paid balance|requires more credits|prompt tokens limit exceeded|credit balance is too low|credits? (limit|exhausted|depleted|have been)|(used|exhausted|ran out of|run out of) all (of )?(your |the )?(available |monthly |included )?credits|out of credits|included credits|spend(ing)?[_ ]limit|usage_limit_exceeded|billing hard limit|check your billing|账户余额|预扣费|(剩余)?额度(不足|已?用尽|已?用完|已?耗尽)|quota is not enough|quota exhausted|budget (has been |was )?exceeded|exceeded (the )?budget|crossed budget|inference limit|payment required|no (payment method|active subscription)|add (a payment method|credits|funds)|top ?up|请充值|purchase (more )?credits|prepaid"##,
+        words: r##"insufficient (account )?balance|balance (is )?(insufficient|not enough|too low)|not enough (balance|credits?|quota)|insufficient (quota|credits?|funds)|exceeded your current quota|exceeded current quota|accountoverdue|overdue (payment|balance)|good standing|欠费|余额(不足|已?用尽|已?耗尽)|套餐已到期|无可用资源包|no resource package|paid balance|requires more credits|prompt tokens limit exceeded|credit balance is too low|credits? (limit|exhausted|depleted|have been)|(used|exhausted|ran out of|run out of) all (of )?(your |the )?(available |monthly |included )?credits|out of credits|included credits|spend(ing)?[_ ]limit|usage_limit_exceeded|billing hard limit|check your billing|账户余额|预扣费|(剩余)?额度(不足|已?用尽|已?用完|已?耗尽)|quota is not enough|quota exhausted|budget (has been |was )?exceeded|exceeded (the )?budget|crossed budget|inference limit|payment required|key limit exceeded|no (payment method|active subscription)|add (a payment method|credits|funds)|top ?up|请充值|purchase (more )?credits|prepaid"##,
         page: false,
         bare: false,
         over: false,
@@ -1274,6 +1274,19 @@ pub(super) static RULES: [Rule; 71] = [
         bare: false,
         over: false,
         sure: Some(Confidence::Likely),
+    },
+    Rule {
+        id: "relayed-fault",
+        class: UpstreamClass::Upstream,
+        verdict: None,
+        vendor: None,
+        statuses: &[],
+        codes: &[],
+        words: r##"upstream request failed|error from provider|upstream returned (an )?error|provider returned an? error"##,
+        page: false,
+        bare: false,
+        over: false,
+        sure: None,
     },
     Rule {
         id: "bad-request",

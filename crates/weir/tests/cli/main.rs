@@ -16,5 +16,6 @@ mod raw;
 mod running;
 mod shared;
 mod task;
+mod triage;
 mod up;
 mod weir;
