@@ -5,6 +5,7 @@ mod admin;
 mod bad_input;
 mod canary;
 mod config;
+mod doctor;
 mod kill;
 mod pages;
 mod policy;
