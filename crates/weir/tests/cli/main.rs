@@ -6,6 +6,7 @@ mod bad_input;
 mod boxes;
 mod canary;
 mod config;
+mod doctor;
 mod doctor_client;
 mod kill;
 mod middle_boxes;
