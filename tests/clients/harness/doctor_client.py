@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -148,6 +149,7 @@ def outcomes(binary: Path, cases: list[str]) -> Iterator[Outcome]:
         if cases and name not in cases:
             continue
         if name == "browser" and not browser.found():
-            yield Outcome(f"doctor-client/{name}", skipped="no chromium on this machine: apt-get install chromium")
+            why = "no chromium on this machine: apt-get install chromium"
+            yield Outcome(f"doctor-client/{name}", why) if "CI" in os.environ else Outcome(f"doctor-client/{name}", skipped=why)
             continue
         yield Outcome(f"doctor-client/{name}", flaw())

@@ -1,6 +1,7 @@
 //! The probes in their order: each learns one thing, within a bound, and stops at the first broken layer.
 
 mod exchange;
+mod kept;
 mod models;
 mod order;
 mod past;

@@ -15,13 +15,13 @@ use super::{
     exchange::{Answer, Ask, OPEN, Tools, Waits},
     models,
     order::Api,
-    past, plan, proxies,
+    plan, proxies,
 };
 use crate::{
     judge::{
         answer::of_answer,
         local::{key_flaws, url_flaw},
-        seen::{Burst, Lookup, Models, Opening, OtherWay, Seen},
+        seen::{Burst, Models, Opening, OtherWay, Seen},
         stream,
     },
     report::{self, Bilingual},
@@ -32,12 +32,7 @@ const PROMPT: &str = "Count from 1 to 20, separated by spaces.";
 /// What is sent to models; no record may repeat it.
 pub(crate) const PROMPTS: [&str; 2] = [PROMPT, LONG_PROMPT];
 const LONG_PROMPT: &str = "Count from 1 to 2000, one number on each line, without leaving any out.";
-/// Questions that cost nothing.
-const FREE: Waits = Waits { first: Duration::from_secs(5), gap: Duration::from_secs(5), total: Duration::from_secs(5) };
 const MODELS: Waits = Waits { first: Duration::from_secs(10), gap: Duration::from_secs(10), total: Duration::from_secs(10) };
-/// A record is written a moment after its call: how long to wait before each look.
-const RECORD_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
-
 /// A run as far as it came. Made before it begins, so that it outlives an interruption.
 #[derive(Debug, Clone)]
 pub struct Examined {
@@ -106,16 +101,16 @@ impl Examined {
         self.seen.out_of_budget = within.is_err();
     }
 
-    fn plans(&self, id: ProbeId) -> bool {
+    pub(super) fn plans(&self, id: ProbeId) -> bool {
         self.planned.contains(&id)
     }
 
-    fn begin(tools: &Tools<'_>, id: ProbeId) -> Instant {
+    pub(super) fn begin(tools: &Tools<'_>, id: ProbeId) -> Instant {
         tools.watch.see(Progress::Started(id));
         Instant::now()
     }
 
-    fn end(&mut self, tools: &Tools<'_>, id: ProbeId, began: Instant) {
+    pub(super) fn end(&mut self, tools: &Tools<'_>, id: ProbeId, began: Instant) {
         self.ran.push((id, began.elapsed()));
         tools.watch.see(Progress::Finished(Box::new(report::check(self, id))));
     }
@@ -282,7 +277,7 @@ impl Examined {
         self.send(tools, probe, way, body, is_stream, is_gzip, waits).await
     }
 
-    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "the two switches are what the probes differ in")]
+    #[expect(clippy::too_many_arguments, reason = "the two switches are what the probes differ in")]
     async fn send(
         &mut self,
         tools: &Tools<'_>,
@@ -307,7 +302,15 @@ impl Examined {
         Waits { first: bounds.first_byte, gap: bounds.gap, total: bounds.total }
     }
 
-    fn question<'a>(&self, probe: ProbeId, way: &'a Way, method: Method, path: &str, body: Option<Bytes>, waits: Waits) -> Ask<'a> {
+    pub(super) fn question<'a>(
+        &self,
+        probe: ProbeId,
+        way: &'a Way,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        waits: Waits,
+    ) -> Ask<'a> {
         Ask { probe, way, method, path: path.to_owned(), body, stream: None, is_list: false, accepts_compressed: false, waits }
     }
 
@@ -342,86 +345,6 @@ impl Examined {
         self.end(tools, ProbeId::P7, began);
     }
 
-    /// P8 and P13: what a weir gateway knows itself.
-    async fn gateway(&mut self, tools: &Tools<'_>, way: &Way) {
-        let judged = [&self.seen.stream, &self.seen.control].into_iter().flatten().find(|trace| stream::is_weir(trace));
-        let Some(id) = judged.and_then(request_id) else { return };
-        let control = self.seen.control.as_ref();
-        let looks_stored = [&self.seen.stream, &self.seen.gzip].into_iter().flatten().any(|trace| {
-            let judged = stream::judge(trace, control, self.seen.vendor, &self.seen.bounds);
-            matches!(judged.arriving, Some(crate::judge::arrival::Arriving::Buffered | crate::judge::arrival::Arriving::Unclear))
-        });
-        let stored_gzip = self.seen.gzip.is_some();
-        if self.plans(ProbeId::P13) && looks_stored {
-            let began = Self::begin(tools, ProbeId::P13);
-            let ask = Ask {
-                stream: Some(weir_core::Dialect::Plain),
-                accepts_compressed: stored_gzip,
-                ..self.question(ProbeId::P13, way, Method::GET, "/weir/echo", None, FREE)
-            };
-            self.seen.echo = Some(tools.ask(&ask, self.order.key.as_ref()).await.trace);
-            self.end(tools, ProbeId::P13, began);
-        }
-        if self.plans(ProbeId::P8) {
-            let began = Self::begin(tools, ProbeId::P8);
-            for pause in RECORD_PAUSES {
-                tokio::time::sleep(pause).await;
-                let ask = self.question(ProbeId::P8, way, Method::GET, &format!("/weir/calls/{id}"), None, FREE);
-                let answer = tools.ask(&ask, self.order.key.as_ref()).await;
-                self.seen.record = past::record(&answer.kept);
-                if self.seen.record.as_ref().is_some_and(|record| !record.is_running) {
-                    break;
-                }
-            }
-            if self.seen.control.as_ref().and_then(|trace| trace.status) == Some(429) {
-                let ask = self.question(ProbeId::P8, way, Method::GET, "/weir/limits", None, FREE);
-                self.seen.other_share_pct = past::other_share(&tools.ask(&ask, self.order.key.as_ref()).await.kept);
-            }
-            self.end(tools, ProbeId::P8, began);
-        }
-    }
-
-    /// P9.
-    async fn look_up(&mut self, tools: &Tools<'_>, way: &Way) {
-        let began = Self::begin(tools, ProbeId::P9);
-        let key = self.order.key.clone();
-        if let Some(id) = self.order.request_id.clone() {
-            let is_tame = models::is_tame(&id) && !id.contains('/');
-            let path = format!("/weir/calls/{id}");
-            let answer = tools.ask(&self.question(ProbeId::P9, way, Method::GET, &path, None, FREE), key.as_ref()).await;
-            let is_weir = stream::is_weir(&answer.trace);
-            self.seen.lookup = Some(match past::record(&answer.kept).filter(|_| is_tame) {
-                Some(record) => Lookup::Call(Box::new(record)),
-                None if is_weir || matches!(answer.trace.end, End::Never(_)) => Lookup::NotFound { id, trace: Box::new(answer.trace) },
-                None => Lookup::NoRecords { id },
-            });
-        } else if let Some(id) = self.order.task_id.clone() {
-            let path = match () {
-                () if id.starts_with("image_") => format!("/images/generations/{id}"),
-                () if id.starts_with("task_") => format!("/video/generations/{id}"),
-                () => format!("/videos/{id}"),
-            };
-            let answer = tools.ask(&self.question(ProbeId::P9, way, Method::GET, &path, None, FREE), key.as_ref()).await;
-            self.seen.lookup = Some(match past::task(&answer.kept).filter(|_| answer.trace.status == Some(200)) {
-                Some(task) => Lookup::Task(task),
-                None => Lookup::NotFound { id, trace: Box::new(answer.trace) },
-            });
-        }
-        self.end(tools, ProbeId::P9, began);
-    }
-
-    /// In place of P4 to P6 for pictures and videos: nothing is ever submitted.
-    async fn latest_task(&mut self, tools: &Tools<'_>, way: &Way) {
-        let began = Self::begin(tools, ProbeId::P9);
-        let ask = self.question(ProbeId::P9, way, Method::GET, "/videos?limit=1", None, FREE);
-        let answer = tools.ask(&ask, self.order.key.as_ref()).await;
-        self.seen.lookup = Some(match past::latest_task(&answer.kept) {
-            Some(task) => Lookup::Task(task),
-            None => Lookup::NotFound { id: "latest".to_owned(), trace: Box::new(answer.trace) },
-        });
-        self.end(tools, ProbeId::P9, began);
-    }
-
     /// P11 and P12: only with consent, which the binary asked for.
     async fn spending(&mut self, tools: &Tools<'_>, way: &Way, model: &str) {
         if let Some(most) = self.order.burst.filter(|_| self.plans(ProbeId::P11)) {
@@ -444,15 +367,6 @@ impl Examined {
             self.end(tools, ProbeId::P12, began);
         }
     }
-}
-
-/// The id under which a weir gateway keeps its record.
-fn request_id(trace: &Trace) -> Option<String> {
-    ["x-weir-call", "x-request-id"]
-        .iter()
-        .find_map(|name| trace.header(name))
-        .filter(|id| id.starts_with("wr_") && models::is_tame(id))
-        .map(str::to_owned)
 }
 
 /// The time ran out, and nobody answered.

@@ -1,15 +1,12 @@
 //! One page to attach to a ticket: nothing is loaded, nothing runs, everything in it has passed the redactor.
 
-use std::fmt::Write;
-
 use weir_core::{
     Audience, Lang, Redactor, Verdict,
     evidence::{self, Confidence, Evidence, VerdictWords},
     redact::Leak,
-    verdict::{RetryWord, Scenario},
 };
 
-use super::{Bilingual, Check, Report, Status, chart, look::shown, words};
+use super::{Bilingual, Check, Report, Status, chart, look::shown, page::Page, text::bare_never, words};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -19,7 +16,7 @@ impl Report {
     /// # Errors
     /// When a second look at what stands in it still finds what may be a secret.
     pub fn html(&self, lang: Lang, redactor: &Redactor, audience: Audience) -> Result<String, Leak> {
-        let mut page = Page { out: String::new(), leak: None, redactor, audience };
+        let mut page = Page::new(redactor, audience);
         self.page_head(&mut page, lang);
         self.verdict_card(&mut page);
         self.lanes(&mut page);
@@ -32,7 +29,7 @@ impl Report {
             "This file loads nothing from outside and runs no script; keys, prompts and answers are not in it.",
         );
         page.raw("</footer></main></body></html>\n");
-        page.leak.map_or(Ok(page.out), Err)
+        page.done()
     }
 
     fn page_head(&self, page: &mut Page<'_>, lang: Lang) {
@@ -83,7 +80,12 @@ impl Report {
         page.raw(verdict.code());
         page.raw("</span><span>");
         let sure = check.and_then(|check| check.confidence).unwrap_or(Confidence::Likely);
-        page.both(words::confidence(sure, Lang::Zh), words::confidence(sure, Lang::En));
+        let (zh, en) = match sure {
+            Confidence::Certain => ("确定", "certain"),
+            Confidence::Likely => ("很可能", "likely"),
+            Confidence::Guess => ("可能", "a guess"),
+        };
+        page.both(zh, en);
         page.raw("</span>");
         if !self.complete {
             page.raw("<span>");
@@ -93,8 +95,13 @@ impl Report {
         page.raw("</div><h2>");
         page.of(verdict, |words| words.title);
         page.raw("</h2><p>");
-        page.of(verdict, |words| words.cause);
+        page.of(verdict, |words| if words.cause == words.title { "" } else { words.cause });
         page.raw("</p>");
+        if let Some(said) = self.error_text() {
+            page.raw("<p class=\"said\">");
+            page.text(said);
+            page.raw("</p>");
+        }
         if let Some(detail) = check.and_then(|check| check.detail.as_ref()) {
             page.raw("<p>");
             page.pair(detail);
@@ -106,7 +113,7 @@ impl Report {
         page.raw("</div><div>");
         page.title("不要", "Do not");
         page.raw("<p class=\"never\">");
-        page.of(verdict, |words| words.never);
+        page.of(verdict, |words| bare_never(words.never));
         page.raw("</p><br>");
         page.title("由谁处理", "Who mends it");
         page.raw("<p>");
@@ -257,7 +264,7 @@ fn lane(page: &mut Page<'_>, check: &Check, axis: u32) {
     let first = check.timeline.iter().find(|point| point.events > 0).map_or(0, |point| point.at_ms);
     page.number(u64::from(first) * 1000 / u64::from(axis.max(1)));
     page.raw("\"/><path d=\"");
-    page.out.push_str(&chart::path(&check.timeline, axis));
+    page.path(&check.timeline, axis);
     page.raw("\"/></svg></div>");
 }
 
@@ -271,146 +278,9 @@ fn tone(status: Status) -> &'static str {
     }
 }
 
-/// A page in the making. Nothing enters it but words of the program, numbers, and texts that were redacted and escaped.
-struct Page<'a> {
-    out: String,
-    /// What a second look found.
-    leak: Option<Leak>,
-    redactor: &'a Redactor,
-    audience: Audience,
-}
-
-impl Page<'_> {
-    fn raw(&mut self, text: &'static str) {
-        self.out.push_str(text);
-    }
-
-    fn number(&mut self, number: u64) {
-        let _ = write!(self.out, "{number}");
-    }
-
-    fn text(&mut self, text: &str) {
-        let safe = self.redactor.redact(text, self.audience);
-        self.leak = self.leak.take().or_else(|| self.redactor.scan(safe.as_str(), self.audience).err());
-        for c in safe.as_str().chars() {
-            match c {
-                '&' => self.out.push_str("&amp;"),
-                '<' => self.out.push_str("&lt;"),
-                '>' => self.out.push_str("&gt;"),
-                '"' => self.out.push_str("&quot;"),
-                '\'' => self.out.push_str("&#39;"),
-                c if c.is_control() && c != '\n' => self.out.push(' '),
-                c => self.out.push(c),
-            }
-        }
-    }
-
-    fn pair(&mut self, text: &Bilingual) {
-        if text.zh == text.en {
-            return self.text(&text.en);
-        }
-        self.raw("<span class=\"zh\" lang=\"zh\">");
-        self.text(&text.zh);
-        self.raw("</span><span class=\"en\" lang=\"en\">");
-        self.text(&text.en);
-        self.raw("</span>");
-    }
-
-    /// Words of the program in both languages; `code` stands between backticks.
-    fn both(&mut self, zh: &'static str, en: &'static str) {
-        for (open, words) in [("<span class=\"zh\" lang=\"zh\">", zh), ("<span class=\"en\" lang=\"en\">", en)] {
-            self.raw(open);
-            for (i, part) in words.split('`').enumerate() {
-                let is_code = i % 2 == 1;
-                if is_code {
-                    self.raw("<code>");
-                }
-                self.text(part);
-                if is_code {
-                    self.raw("</code>");
-                }
-            }
-            self.raw("</span>");
-        }
-    }
-
-    fn title(&mut self, zh: &'static str, en: &'static str) {
-        self.raw("<h3>");
-        self.both(zh, en);
-        self.raw("</h3>");
-    }
-
-    fn status(&mut self, status: Status) {
-        self.both(words::status(status, Lang::Zh), words::status(status, Lang::En));
-    }
-
-    fn of(&mut self, verdict: Verdict, part: fn(&'static weir_core::verdict::Words) -> &'static str) {
-        self.both(part(verdict.words(Lang::Zh)), part(verdict.words(Lang::En)));
-    }
-
-    fn steps_of(&mut self, verdict: Verdict) {
-        self.raw("<ol>");
-        for (zh, en) in verdict.check_first(Lang::Zh).iter().zip(verdict.check_first(Lang::En)) {
-            self.raw("<li>");
-            self.both(zh, en);
-            self.raw("</li>");
-        }
-        self.raw("</ol>");
-    }
-
-    /// How each kind of use retries; kinds with the same words share a row.
-    fn retries(&mut self, verdict: Verdict) {
-        let kinds = [
-            (Scenario::ShortChat, "短聊天", "short chat"),
-            (Scenario::Batch, "批量脚本", "batch"),
-            (Scenario::MediaTask, "图片和视频", "images and videos"),
-            (Scenario::SharedKey, "共享 key", "a shared key"),
-        ];
-        let first = verdict.retry(Scenario::ShortChat);
-        if Scenario::ALL.into_iter().all(|scenario| verdict.retry(scenario) == first) {
-            return self.retry(first);
-        }
-        self.raw("<dl>");
-        for (scenario, zh, en) in kinds {
-            self.raw("<dt>");
-            self.both(zh, en);
-            self.raw("</dt><dd>");
-            self.retry(verdict.retry(scenario));
-            self.raw("</dd>");
-        }
-        self.raw("</dl>");
-    }
-
-    fn retry(&mut self, word: RetryWord) {
-        self.pair(&words::retry(word));
-    }
-
-    /// A probe's place and share in the run, the wait for its first byte lighter, and its time in words.
-    fn waterfall(&mut self, before: u64, check: &Check, all: u64) {
-        let own = u64::from(check.duration_ms);
-        let wait = u64::from(check.observed.first_byte_ms.unwrap_or(0)).min(own);
-        let share = |ms: u64| ms * 1000 / all.max(1);
-        self.raw("<svg viewBox=\"0 0 1000 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"rail\" width=\"1000\" height=\"12\"/>");
-        for (class, from, span) in [
-            ("<rect class=\"part early\" height=\"12\" x=\"", before, wait),
-            ("<rect class=\"part\" height=\"12\" x=\"", before + wait, own - wait),
-        ] {
-            self.raw(class);
-            self.number(share(from).min(994));
-            self.raw("\" width=\"");
-            self.number(share(span).max(if span == own { 6 } else { 0 }));
-            self.raw("\"/>");
-        }
-        self.raw("</svg><span class=\"time\">");
-        let time = std::time::Duration::from_millis(own);
-        self.pair(&Bilingual::new(words::span(time, Lang::Zh), words::span(time, Lang::En)));
-        self.raw("</span>");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use weir_core::evidence::EvidenceId;
+    use weir_core::{evidence::EvidenceId, verdict::Scenario};
 
     use super::*;
     use crate::{
@@ -515,7 +385,7 @@ mod tests {
             let flat = page.replace("<code>", "").replace("</code>", "");
             for lang in [Lang::Zh, Lang::En] {
                 let words = verdict.words(lang);
-                for said in [words.title, words.cause, words.never].into_iter().chain(words.check_first.iter().copied()) {
+                for said in [words.title, words.cause, bare_never(words.never)].into_iter().chain(words.check_first.iter().copied()) {
                     assert!(flat.contains(&bare(said)), "{verdict:?} {said}");
                 }
                 assert!(flat.contains(&bare(words::owner(verdict.owner()).in_lang(lang))));

@@ -147,7 +147,7 @@ fn fault(fault: Fault) -> Bilingual {
 fn models(found: &Models, run: &Examined) -> Bilingual {
     let trace = &found.trace;
     if let End::Never(fault) = trace.end {
-        return after(self::fault(fault), trace.total);
+        return after(&self::fault(fault), trace.total);
     }
     each(|lang| {
         let status = trace.status.unwrap_or_default();
@@ -179,14 +179,14 @@ fn error_word(trace: &Trace) -> Option<String> {
     error.code.clone().or_else(|| error.kind.clone()).filter(|word| word.len() <= 48 && super::look::is_public(word))
 }
 
-fn after(text: Bilingual, span: Duration) -> Bilingual {
+fn after(text: &Bilingual, span: Duration) -> Bilingual {
     let (zh, en) = (words::span(span, Lang::Zh), words::span(span, Lang::En));
     Bilingual { zh: format!("{}({zh}后)", text.zh), en: format!("{} (after {en})", text.en) }
 }
 
 fn control(trace: &Trace) -> Bilingual {
     if let End::Never(fault) = trace.end {
-        return after(self::fault(fault), trace.total);
+        return after(&self::fault(fault), trace.total);
     }
     each(|lang| {
         let status = trace.status.unwrap_or_default();
@@ -231,7 +231,7 @@ fn ended(end: BodyEnd, lang: Lang) -> Option<&'static str> {
 /// `42 data lines from 0.8 s to 6.1 s, 39 groups, [DONE]`.
 fn stream(trace: &Trace) -> Bilingual {
     if let End::Never(fault) = trace.end {
-        return after(self::fault(fault), trace.total);
+        return after(&self::fault(fault), trace.total);
     }
     let Body::Stream(body) = &trace.body else { return no_stream(trace) };
     let measures = Measures::of(trace);

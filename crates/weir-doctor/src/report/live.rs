@@ -127,7 +127,15 @@ impl Live {
             let name = format!("{} {}", lane.probe, lane.probe.label().in_lang(self.lang));
             self.strip_on(lane, &name, lane.until_ms, axis, columns)
         };
-        lanes.iter().filter_map(one).map(|line| clipped(&line, columns)).collect()
+        let strips: Vec<String> = lanes.iter().filter_map(one).collect();
+        if strips.is_empty() {
+            return strips;
+        }
+        let title = match self.lang {
+            Lang::Zh => "事件到达的时刻:散开是逐条到达,挤在一处是被攒着再放",
+            Lang::En => "when the events came: spread they flowed, in one place they were held back",
+        };
+        std::iter::once(title.to_owned()).chain(strips).map(|line| clipped(&line, columns)).collect()
     }
 
     fn strip(&self, lane: &Lane, name: &str, until_ms: u32, columns: usize) -> Option<String> {

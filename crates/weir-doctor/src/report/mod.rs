@@ -7,6 +7,7 @@ mod lines;
 mod live;
 mod look;
 mod make;
+mod page;
 mod record;
 mod text;
 pub mod words;

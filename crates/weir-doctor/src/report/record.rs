@@ -35,7 +35,7 @@ pub fn redactor(run: &Examined) -> Redactor {
 pub(super) fn evidence(run: &Examined, judgement: &Judgement, making: &Making) -> Option<Evidence> {
     let engine = redactor(run);
     let trace = trace(run, judgement.primary.probe);
-    let call = call(run, judgement, trace);
+    let call = call(run, judgement, trace, &engine);
     let mask = masked(run);
     let host = run.target.as_ref().map(weir_client::Target::authority);
     let headers: Vec<(String, String)> = trace.map(|trace| trace.headers.clone()).unwrap_or_default();
@@ -101,14 +101,13 @@ fn trace(run: &Examined, probe: ProbeId) -> Option<&Trace> {
     })
 }
 
-fn call(run: &Examined, judgement: &Judgement, trace: Option<&Trace>) -> CallRecord {
+fn call(run: &Examined, judgement: &Judgement, trace: Option<&Trace>, engine: &Redactor) -> CallRecord {
     let asked_at = run.asked_at.unwrap_or(run.began);
     let is_stream = trace.is_some_and(|trace| {
         [&run.seen.stream, &run.seen.gzip, &run.seen.hold].into_iter().flatten().any(|stream| std::ptr::eq(stream, trace))
     }) || matches!(judgement.primary.probe, ProbeId::P7);
     let is_models = run.seen.models.as_ref().is_some_and(|models| trace.is_some_and(|trace| std::ptr::eq(&raw const models.trace, trace)));
     let error = trace.and_then(Trace::error);
-    let engine = redactor(run);
     CallRecord {
         id: RequestId::new(asked_at, 0),
         at: asked_at,

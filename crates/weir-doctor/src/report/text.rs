@@ -110,7 +110,7 @@ impl Report {
     }
 
     /// What the other side said, redacted.
-    fn error_text(&self) -> Option<&str> {
+    pub(super) fn error_text(&self) -> Option<&str> {
         let evidence = self.evidence.as_ref()?;
         if self.primary.level() <= Level::Ok { None } else { evidence.error_text.known().map(|text| text.as_str()) }
     }
@@ -193,7 +193,7 @@ fn note_line(note: &Note, lang: Lang) -> String {
 }
 
 /// The phrase behind the row's own "do not".
-fn bare_never(never: &str) -> &str {
+pub(super) fn bare_never(never: &str) -> &str {
     ["don't ", "do not ", "不要"].iter().find_map(|start| never.strip_prefix(start)).unwrap_or(never)
 }
 

@@ -1,6 +1,8 @@
 //! Every code that a probe can find is found as the primary verdict from its simulated fault, in both languages, with the right exit code.
 
-use weir_core::{Lang, Level, Verdict};
+use std::sync::LazyLock;
+
+use weir_core::{Lang, Level, Secret, Verdict, redact::Redactor};
 
 use super::{Bench, order, report};
 use crate::report::{Layout, Report};
@@ -96,6 +98,8 @@ async fn r1_each_simulated_fault_gives_its_own_verdict_in_both_languages() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+static ENGINE: LazyLock<Redactor> = LazyLock::new(|| Redactor::new([Secret::new(super::KEY)]));
+
 /// What must hold of every report.
 pub(super) fn agrees(report: &Report, what: &str) {
     let expected = match report.primary.level() {
@@ -108,8 +112,7 @@ pub(super) fn agrees(report: &Report, what: &str) {
     let read: Report = serde_json::from_str(&json).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), json, "{what}: the JSON reads back");
     assert!(!json.contains("planted12345678") && !json.contains("planted-cookie") && !json.contains("Count from"), "{what}");
-    let engine = weir_core::redact::Redactor::new([weir_core::Secret::new(super::KEY)]);
-    assert!(crate::report::is_safe(&serde_json::to_value(report).unwrap(), &engine, weir_core::Audience::Support), "{what}: {json}");
+    assert!(crate::report::is_safe(&serde_json::to_value(report).unwrap(), &ENGINE, weir_core::Audience::Support), "{what}: {json}");
     for lang in [Lang::Zh, Lang::En] {
         let text = report.text(lang, Layout::default());
         assert!(text.contains(report.primary.words(lang).title), "{what}: {text}");

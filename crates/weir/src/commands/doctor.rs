@@ -2,6 +2,8 @@
 
 mod client;
 mod key;
+mod list;
+mod order;
 mod screen;
 
 use std::{
@@ -14,16 +16,11 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
-use serde_json::json;
-use weir_client::{
-    Target,
-    probe::{Network, Speak},
-};
-use weir_core::{Audience, Lang, Secret};
+use weir_client::{Target, probe::Network};
+use weir_core::{Audience, Secret};
 use weir_doctor::{
-    judge::seen::Symptom,
-    probe::{Api, BURST_MAX, Cost, Examined, HOLD_MAX_S, Order, ProbeId, Progress, Proxies, TOKENS_MAX, Tools, cost, parse_proxy, plan},
-    report::{Layout, Making, Report, is_safe, plan_line, redactor, report_schema},
+    probe::{BURST_MAX, Examined, HOLD_MAX_S, Order, ProbeId, Progress, TOKENS_MAX, Tools},
+    report::{Layout, Making, Report, is_safe, redactor, report_schema},
 };
 
 use super::{key::dice, serve::block_on, up::ADDRESS_FILE};
@@ -32,7 +29,6 @@ use crate::{
     fault::{Exit, Fault},
     lang::text,
     shell::{Shell, WallClock},
-    table::table,
 };
 
 /// A gateway on this machine answers its door at once.
@@ -227,16 +223,16 @@ impl Doctor {
             return Ok(Exit::Done);
         }
         if self.list {
-            shell.print(&list(shell))?;
+            shell.print(&list::list(shell))?;
             return Ok(Exit::Done);
         }
         let (base_url, is_own) = self.address(shell)?;
         let order = self.order(shell, base_url, is_own)?;
         if self.dry_run {
-            return dry_run(shell, &order);
+            return list::dry_run(shell, &order);
         }
         if !self.yes_spend && (order.burst.is_some() || order.hold_s.is_some()) {
-            let price = plan_line_of(&order, shell.lang);
+            let price = list::plan_line_of(&order, shell.lang);
             return Err(Fault::new(Exit::Refused, text!("这会产生费用,没有执行。{price}", "this costs money and was not done. {price}"))
                 .with_hint(text!("同意就加 --yes-spend", "add --yes-spend to consent")));
         }
@@ -257,71 +253,6 @@ impl Doctor {
                     "name the base URL that the client uses, such as `{weir} doctor https://api.example.com/v1`"
                 ),
             )
-        })
-    }
-
-    fn order(&self, shell: &Shell, base_url: String, is_own: bool) -> Result<Order, Fault> {
-        let found = key::find(self, shell, is_own)?;
-        if let Some(address) = &self.via {
-            parse_proxy(address).map_err(|why| {
-                Fault::usage(
-                    text!("--via 的代理地址不能用", "--via: failed to {why}"),
-                    text!("写成 http://主机:端口", "write http://host:port"),
-                )
-            })?;
-        }
-        if let Some(url) = &self.direct {
-            Target::parse(url).map_err(|why| {
-                Fault::usage(
-                    text!("--direct 的地址不能用", "--direct: failed to {why}"),
-                    text!("写成 http://主机:端口/v1", "write http://host:port/v1"),
-                )
-            })?;
-        }
-        for id in [&self.request_id, &self.task_id].into_iter().flatten() {
-            let is_tame =
-                !id.is_empty() && id.len() <= 96 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte));
-            if !is_tame {
-                return Err(Fault::usage(
-                    text!("这不是请求或任务的 ID", "this is no id of a request or a task"),
-                    text!("从响应头 x-request-id 或任务的回答里复制", "copy it from the x-request-id header or from the task's answer"),
-                ));
-            }
-        }
-        Ok(Order {
-            key_from: found.from,
-            model: self.model.clone(),
-            api: match self.api {
-                ApiName::Chat => Api::Chat,
-                ApiName::Responses => Api::Responses,
-                ApiName::Messages => Api::Messages,
-            },
-            speak: match self.http {
-                Some(HttpName::One) => Speak::Http1,
-                Some(HttpName::Two) => Speak::Http2,
-                None => Speak::Negotiated,
-            },
-            proxies: Proxies::of(&shell.variables),
-            direct: self.direct.clone(),
-            via: self.via.clone(),
-            only: self.only.clone(),
-            is_cheap: self.cheap,
-            no_models: self.no_models,
-            timeout: self.timeout,
-            budget: self.budget,
-            max_tokens: self.max_tokens,
-            request_id: self.request_id.clone(),
-            task_id: self.task_id.clone(),
-            burst: self.probe_429,
-            hold_s: self.hold,
-            symptom: self.symptom.map(|symptom| match symptom {
-                SymptomName::Spinner => Symptom::Spinner,
-                SymptomName::Cut => Symptom::Cut,
-                SymptomName::RateLimit => Symptom::RateLimit,
-                SymptomName::Timeout => Symptom::Timeout,
-                SymptomName::ChargedTwice => Symptom::ChargedTwice,
-            }),
-            ..Order::new(base_url, found.key)
         })
     }
 
@@ -412,58 +343,6 @@ fn running(shell: &Shell) -> Option<String> {
     let target = Target::parse(&url).ok()?;
     let address = (target.host.trim_start_matches('[').trim_end_matches(']'), target.port).to_socket_addrs().ok()?.next()?;
     TcpStream::connect_timeout(&address, KNOCK).is_ok().then_some(url)
-}
-
-fn plan_line_of(order: &Order, lang: Lang) -> String {
-    let Cost { requests, max_output_tokens, seconds } = cost(order, &plan(order));
-    plan_line(requests, max_output_tokens, seconds, lang).trim_end().to_owned()
-}
-
-fn dry_run(shell: &Shell, order: &Order) -> Result<Exit, Fault> {
-    let probes = plan(order);
-    if shell.flags.json {
-        let cost = cost(order, &probes);
-        shell.print_json(&json!({ "schema": "weir.doctor.plan/1", "probes": probes, "requests": cost.requests,
-            "max_output_tokens": cost.max_output_tokens, "seconds": cost.seconds }))?;
-        return Ok(Exit::Done);
-    }
-    let names: Vec<String> = probes.iter().map(|id| format!("{id} {}", id.label().in_lang(shell.lang))).collect();
-    let names = names.join(shell.say("、", ", "));
-    let line = plan_line_of(order, shell.lang);
-    shell.print(&shell.say(format!("{line}\n探测:{names}"), format!("{line}\nprobes: {names}")))?;
-    Ok(Exit::Done)
-}
-
-/// Every probe, what it measures, and what it costs.
-fn list(shell: &Shell) -> String {
-    let row = |id: &ProbeId| {
-        let (zh, en, cost_zh, cost_en) = about(*id);
-        [id.to_string(), id.label().in_lang(shell.lang).to_owned(), shell.say(zh, en).to_owned(), shell.say(cost_zh, cost_en).to_owned()]
-    };
-    let rows: Vec<_> = ProbeId::ALL.iter().map(row).collect();
-    table(shell.say(["编号", "名称", "看什么", "费用"], ["ID", "NAME", "WHAT IT LOOKS AT", "COST"]), &rows)
-}
-
-fn about(id: ProbeId) -> (&'static str, &'static str, &'static str, &'static str) {
-    let free = ("不收费", "nothing");
-    let call = ("一次短请求", "one short call");
-    let (zh, en, (cost_zh, cost_en)) = match id {
-        ProbeId::P0 => ("Key 与地址的写法、代理变量", "how key and URL are written, proxy variables", free),
-        ProbeId::P1 => ("域名解析", "the name's addresses", free),
-        ProbeId::P2 => ("连接、TLS、证书由谁签发", "connection, TLS, who signed the certificate", free),
-        ProbeId::P3 => ("模型列表、鉴权、时钟", "list of models, key, clock", free),
-        ProbeId::P4 => ("对照:同一请求 stream=false", "the control: the same call with stream=false", call),
-        ProbeId::P5 => ("同一请求 stream=true,不压缩", "the same call with stream=true, nothing compressed", call),
-        ProbeId::P6 => ("同上,但像浏览器那样接受压缩", "the same, accepting compression as browsers do", call),
-        ProbeId::P7 => ("换一条路再测:--direct 或 --via", "the same on another way: --direct or --via", call),
-        ProbeId::P8 => ("weir 网关对这次请求的记录", "what a weir gateway recorded of these calls", free),
-        ProbeId::P9 => ("过去的请求或任务:--request-id、--task-id", "a past request or task: --request-id, --task-id", free),
-        ProbeId::P10 => ("真实客户端发了什么:weir doctor client", "what the real client sends: weir doctor client", free),
-        ProbeId::P11 => ("逐个请求直到 429:--probe-429 N", "calls until the first 429: --probe-429 N", ("N 次请求", "N calls")),
-        ProbeId::P12 => ("长回答在第几秒断开:--hold 秒数", "when a long answer is cut: --hold S", ("一次长回答", "one long answer")),
-        ProbeId::P13 => ("weir 网关自己的计时流,不经过模型", "a weir gateway's own timed stream, no model", free),
-    };
-    (zh, en, cost_zh, cost_en)
 }
 
 fn unsafe_report() -> Fault {

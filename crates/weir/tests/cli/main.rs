@@ -7,6 +7,7 @@ mod batch;
 mod boxes;
 mod canary;
 mod config;
+mod doctor;
 mod doctor_client;
 mod kill;
 mod middle_boxes;
