@@ -6,6 +6,8 @@ use weir_core::Timestamp;
 
 /// Parts of a unit: with a limit per minute, a millisecond brings as many parts as the limit has units.
 const PARTS: i128 = 60_000;
+/// Of what a server says is left, this part stays: whoever uses the last of it is told to wait until all of it is back.
+const RESERVE: u64 = 100;
 /// Windows up to this are paced; of a longer one (a day) the refusal tells.
 pub(super) const PACED: Duration = Duration::from_secs(600);
 
@@ -97,7 +99,10 @@ impl Allowance {
     /// time brings came back.
     pub(super) fn told(&mut self, limit: u64, remaining: u64, sent: u64, asked: Timestamp, now: Timestamp) {
         (self.limit, self.holds_s) = (limit.max(1), 60);
-        let there = (i128::from(remaining.min(self.limit)) * PARTS).saturating_add(self.brought(now.since(asked))).min(self.whole());
+        let reserve = self.limit / RESERVE;
+        let there = (i128::from(remaining.min(self.limit).saturating_sub(reserve)) * PARTS)
+            .saturating_add(self.brought(now.since(asked)))
+            .min(self.whole());
         self.level = there.saturating_sub(i128::from(sent) * PARTS);
         self.at = now;
     }
@@ -126,8 +131,8 @@ mod tests {
     fn what_the_server_says_counts_less_what_was_sent_since_and_what_came_back() {
         let mut tokens = Allowance::new(6_000, 6_000, NOW);
         tokens.told(6_000, 1_000, 300, Timestamp(NOW.0 - 2_000), NOW);
-        assert_eq!(tokens.opens(900, NOW), NOW, "1,000 and 200 came back, 300 left");
-        assert_eq!(tokens.opens(901, NOW), Timestamp(NOW.0 + 10));
+        assert_eq!(tokens.opens(840, NOW), NOW, "1,000 and 200 came back, 300 left, 60 stay");
+        assert_eq!(tokens.opens(841, NOW), Timestamp(NOW.0 + 10));
     }
 
     proptest! {

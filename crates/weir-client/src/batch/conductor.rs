@@ -2,9 +2,7 @@
 
 use std::{
     collections::BinaryHeap,
-    future::Future,
     io::{self, BufRead},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -14,90 +12,35 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use weir_core::{BudgetTerms, Clock, RetryBudget, Scenario, Secret, Timestamp};
+use weir_core::{BudgetTerms, RetryBudget, Scenario, Timestamp};
 
 use super::{
     book::Book,
-    disk::Disk,
-    input::{Lines, Read},
-    job::{Due, Job, Step, key},
-    journal::{FailedHow, Header, Mark, Record},
+    input::Lines,
+    job::{Due, Job, Step},
+    journal::{Header, Mark, Record},
     judge::Judge,
-    output::{Reason, Writer},
+    output::Writer,
+    setup::{Line, Setup, Stop},
     snapshot::{Halt, Snapshot, Tally},
     spend::Spend,
-    standing::{RowState, Standings},
+    standing::RowState,
     throttle::{Admission, Bounds, Throttle, Ticket, Why},
 };
 use crate::{
-    Ask, Client, Said,
+    Ask, Said,
     client::{Dice, Lost, Memory},
 };
-
-/// The future of an attempt.
-pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Said, Lost>> + Send + 'a>>;
-
-/// Where attempts go. A [`Client`] in service, a made-up server in tests.
-pub trait Line: Send + Sync + 'static {
-    fn ask<'a>(&'a self, ask: &'a Ask) -> Asking<'a>;
-    /// Whether the server remembers idempotency keys.
-    fn memory(&self) -> Memory;
-}
-
-impl Line for Client {
-    fn ask<'a>(&'a self, ask: &'a Ask) -> Asking<'a> {
-        Box::pin(self.attempt(ask))
-    }
-
-    fn memory(&self) -> Memory {
-        Client::memory(self)
-    }
-}
-
-/// How urgently a run is to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Stop {
-    #[default]
-    No,
-    /// Take no more rows; what runs may finish.
-    Soon,
-    /// At once.
-    Now,
-}
-
-/// Everything that a run needs.
-pub struct Setup {
-    pub line: Arc<dyn Line>,
-    pub clock: Arc<dyn Clock>,
-    pub dice: Arc<dyn Dice>,
-    pub header: Header,
-    pub standings: Standings,
-    pub journal: Box<dyn Disk>,
-    pub output: Box<dyn Disk>,
-    /// The key, which no line of the output may hold.
-    pub hidden: Option<Secret>,
-}
-
-impl std::fmt::Debug for Setup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setup").field("header", &self.header).finish_non_exhaustive()
-    }
-}
 
 /// Of a batch, so many of a hundred calls may be retries: a server is asked 1.12 times for each row, the floor, and at
 /// the end once a second at most.
 const RETRIES: BudgetTerms = BudgetTerms { percent: 12, floor: 10 };
-/// Rows that wait for a retry or a job's end, for each request that may run, before no new row is taken.
-const WAITING_EACH: usize = 4;
-const WAITING: usize = 64;
 /// How long rows that run may take to finish when a run is stopped.
 const GRACE: Duration = Duration::from_secs(30);
 /// How often the journal notes how the run stands.
 const MARK_EVERY: Duration = Duration::from_secs(2);
 /// How often whoever watches is told.
 const TELL_EVERY: Duration = Duration::from_millis(200);
-/// A retry that the budget does not allow yet is looked at again after this.
-const BUDGET_LOOK: Duration = Duration::from_secs(1);
 
 /// An attempt that ended.
 pub(super) struct End {
@@ -115,18 +58,18 @@ pub(super) struct Conductor {
     pub(super) book: Book,
     pub(super) throttle: Throttle,
     pub(super) budget: RetryBudget,
-    trickled_at: Timestamp,
+    pub(super) trickled_at: Timestamp,
     pub(super) spend: Spend,
     pub(super) judge: Judge,
     pub(super) tally: Tally,
     pub(super) halt: Option<Halt>,
     /// Rows that wait for their next attempt, and jobs that are to be looked at.
-    due: BinaryHeap<Due>,
-    looks: BinaryHeap<Due>,
+    pub(super) due: BinaryHeap<Due>,
+    pub(super) looks: BinaryHeap<Due>,
     orders: u64,
     /// Picked, and not admitted yet.
-    held: Option<Job>,
-    input_ended: bool,
+    pub(super) held: Option<Job>,
+    pub(super) input_ended: bool,
     waits: Option<(Timestamp, Why)>,
     running: JoinSet<End>,
     /// The run's own clock: the wall's time when it began, and what passed since. It never jumps.
@@ -288,102 +231,6 @@ impl Conductor {
         Ok(())
     }
 
-    /// The next job: one that waited for admission, one whose time has come, or the next row of the input.
-    fn pick<R: BufRead>(&mut self, input: &mut Lines<R>, now: Timestamp) -> io::Result<Option<Job>> {
-        if self.looks.peek().is_some_and(|due| due.at <= now) {
-            return Ok(self.looks.pop().map(|due| due.job));
-        }
-        if let Some(held) = self.held.take() {
-            return Ok(Some(held));
-        }
-        if self.due.peek().is_some_and(|due| due.at <= now)
-            && let Some(Due { job, .. }) = self.due.pop()
-        {
-            if job.attempts == 0 || self.may_retry(now) {
-                return Ok(Some(job));
-            }
-            self.later(job, now.after(BUDGET_LOOK));
-            return if self.due.peek().is_some_and(|due| due.at <= now) { self.pick(input, now) } else { self.fresh(input, now) };
-        }
-        self.fresh(input, now)
-    }
-
-    /// Whether the budget allows a retry. Where it is used up and nothing else is left to do, one a second goes all the same.
-    fn may_retry(&mut self, now: Timestamp) -> bool {
-        if self.budget.withdraw(now) {
-            return true;
-        }
-        let trickles = self.input_ended && now.since(self.trickled_at) >= BUDGET_LOOK;
-        if trickles {
-            self.trickled_at = now;
-        }
-        trickles
-    }
-
-    /// The next row of the input that is not done.
-    fn fresh<R: BufRead>(&mut self, input: &mut Lines<R>, now: Timestamp) -> io::Result<Option<Job>> {
-        let most = usize::try_from(self.throttle.window()).unwrap_or(WAITING).saturating_mul(WAITING_EACH).max(WAITING);
-        let jobs = self.book.standings.tasks.len();
-        let too_many = self.due.len() >= most || jobs >= usize::try_from(self.throttle.window()).unwrap_or(1);
-        while !self.input_ended && !too_many && self.halt.is_none() {
-            let standings = &self.book.standings;
-            let Some(read) = input.next(|row| !standings.of(row).is_final())? else {
-                self.input_ended = true;
-                break;
-            };
-            let kept = match read {
-                Read::Blank { number } => {
-                    self.book.note(&Record::Failed { row: number, end: self.book.standings.end, status: 0, how: FailedHow::Blank });
-                    Ok(())
-                }
-                Read::Bad { number, why, custom_id } => {
-                    self.tally.fail(why.code());
-                    self.book.bad(number, custom_id.as_deref(), Reason { code: why.code(), message: format!("line {number}: {why}") })
-                }
-                Read::Row(row) => match self.begin(row, now) {
-                    Some(job) => return Ok(Some(job)),
-                    None => Ok(()),
-                },
-            };
-            if let Err(error) = kept {
-                self.disk_failed(&error);
-            }
-        }
-        Ok(None)
-    }
-
-    /// A row of the input becomes a job, by what the journal says of it. `None`: it waits, or has its line already.
-    fn begin(&mut self, row: super::Row, now: Timestamp) -> Option<Job> {
-        let (number, state) = (row.number, self.book.standings.of(row.number));
-        let tokens = row.tokens(self.judge.usual_output());
-        let mut job = Job::new(row, key(&self.header.run, number, self.book.standings.round(number)), tokens);
-        job.first_sent = self.book.standings.sent_at.get(&number).copied();
-        match state {
-            RowState::Task => {
-                if let Some(id) = self.book.standings.tasks.get(&number).cloned()
-                    && job.follow(&id)
-                {
-                    self.later(job, now);
-                    return None;
-                }
-            }
-            RowState::Sent => {
-                job.unanswered = true;
-                if job.row.is_media() && self.line.memory() != Memory::Remembers {
-                    self.search(job, now);
-                    return None;
-                }
-            }
-            _ => self.budget.deposit(),
-        }
-        let told = self.book.standings.told.get(&number).copied();
-        if let Some(told) = told.filter(|told| *told > now) {
-            self.later(job, told);
-            return None;
-        }
-        Some(job)
-    }
-
     pub(super) fn later(&mut self, job: Job, at: Timestamp) {
         self.orders += 1;
         let heap = if job.step == Step::Send { &mut self.due } else { &mut self.looks };
@@ -398,7 +245,7 @@ impl Conductor {
         }
     }
 
-    fn disk_failed(&mut self, error: &io::Error) {
+    pub(super) fn disk_failed(&mut self, error: &io::Error) {
         self.tally.unkept += 1;
         self.halt.get_or_insert(Halt::Disk(error.kind()));
     }

@@ -15,7 +15,9 @@ pub mod journal;
 mod judge;
 mod latency;
 mod output;
+mod pick;
 mod row;
+mod setup;
 mod snapshot;
 mod spend;
 mod standing;
@@ -23,12 +25,13 @@ mod throttle;
 #[cfg(test)]
 mod world;
 
-pub use conductor::{Asking, Line, Setup, Stop, run};
+pub use conductor::run;
 pub use disk::{Disk, Grown};
 pub use files::{FilesError, Opened, RunFiles, RunLock};
 pub use input::{LINE_BYTES, Lines, Read, Survey, survey};
 pub use journal::{FailedHow, Header, JournalError, Mark, Record, Terms};
 pub use row::{BadRow, ROUTES, Row};
+pub use setup::{Asking, Line, Setup, Stop};
 pub use snapshot::{Halt, Snapshot, Tally};
 pub use spend::most;
 pub use standing::{Found, RowState, Standings, found};

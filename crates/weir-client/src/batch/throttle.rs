@@ -22,6 +22,8 @@ const ONE: u64 = 1_000;
 const REGAIN: u64 = ONE / 2;
 /// Refused among answered requests, in millionths, from which on the window is halved.
 const REFUSED: u64 = 50_000;
+/// The same where headers tell the limit, so that the run is paced by that.
+const REFUSED_PACED: u64 = 100_000;
 /// The same for a server in trouble. Single failures are no sign of too much.
 const TROUBLED: u64 = 250_000;
 const MILLION: u64 = 1_000_000;
@@ -32,6 +34,9 @@ const LOOKS_BACK: (u64, u64) = (16, 64);
 const MEASURED_S: i64 = 3;
 /// A limit that was learned grows by this part each second, until the server refuses too many again.
 const GROWS: u64 = 256;
+
+/// A told wait up to this is one row's matter where the pace is known and the refusal is not about all that the key sends.
+const MOMENT: Duration = Duration::from_secs(5);
 
 /// Bounds of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,18 +228,20 @@ impl Throttle {
     pub fn end(&mut self, ticket: Ticket, how: Ended, left: &[Left], now: Timestamp) {
         self.running = self.running.saturating_sub(1);
         self.hear(ticket, left, now);
+        // Where its own headers say that something is left, a refusal is not about the limit that they tell.
+        let has_room = !left.is_empty() && left.iter().all(|left| left.remaining > 0);
         match how {
             Ended::Answered { took, used } => self.answered(ticket, took, used, left, now),
             Ended::Refused { told, firm } => {
-                self.pause_until(ticket, told, firm, now);
+                self.pause_until(ticket, told, firm, has_room, now);
                 self.count(true, false);
-                if self.refused > REFUSED && ticket.seq > self.cut_at {
+                if self.refused > self.too_many() && ticket.seq > self.cut_at {
                     self.learn(now);
                     self.cut();
                 }
             }
             Ended::Troubled { told } => {
-                self.pause_until(ticket, told, false, now);
+                self.pause_until(ticket, told, false, has_room, now);
                 self.count(false, true);
                 // One fall for all that was on its way together.
                 if self.troubled > TROUBLED && ticket.seq > self.cut_at {
@@ -271,6 +278,10 @@ impl Throttle {
         self.troubled = step(self.troubled, refused || troubled);
     }
 
+    fn too_many(&self) -> u64 {
+        if self.requests.is_some() && self.learned.is_none() { REFUSED_PACED } else { REFUSED }
+    }
+
     fn measure(&mut self, now: Timestamp) {
         let second = now.0.div_euclid(1_000);
         match self.answers.back_mut() {
@@ -295,7 +306,9 @@ impl Throttle {
             return;
         }
         let before = self.requests.map_or(u64::MAX, |allowance| allowance.limit());
-        let limit = measured.min(before / 100 * 97 + before % 100).max(1);
+        // The more were refused, the further it is above what the server bears.
+        let part = 970_u64.saturating_sub(self.refused / 1_000).max(500);
+        let limit = measured.min((u128::from(before) * u128::from(part) / 1_000).try_into().unwrap_or(u64::MAX)).max(1);
         self.requests = Some(Allowance::even(limit, now));
         self.learned = Some(now);
     }
@@ -323,8 +336,13 @@ impl Throttle {
         self.window = (self.window + step).min(u64::from(self.bounds.ceiling.max(1)) * ONE);
     }
 
-    fn pause_until(&mut self, ticket: Ticket, told: Option<Timestamp>, firm: bool, now: Timestamp) {
+    fn pause_until(&mut self, ticket: Ticket, told: Option<Timestamp>, firm: bool, has_room: bool, now: Timestamp) {
         let Some(told) = told.filter(|told| *told > now) else { return };
+        // A run that goes at the measured pace already is not stopped by a moment's hint: the row that it was told to keeps it.
+        let is_paced = self.learned.is_some() || has_room;
+        if !firm && is_paced && told.since(now) <= MOMENT {
+            return;
+        }
         let before = self.pause.filter(|pause| pause.until > now);
         let until = before.map_or(told, |pause| pause.until.max(told));
         let seq = before.map_or(ticket.seq, |pause| pause.seq.max(ticket.seq));

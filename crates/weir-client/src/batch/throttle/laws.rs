@@ -70,8 +70,8 @@ fn limits_that_are_told_pace_the_run_and_a_day_s_limit_does_not() {
     assert_eq!(throttle.admit(100, NOW), Admission::Go);
     throttle.begin(100, NOW);
     assert_eq!(throttle.admit(100, NOW), Admission::At(NOW.after(Duration::from_secs(1)), Why::Requests));
-    assert_eq!(throttle.admit(5_000, NOW), Admission::At(NOW.after(Duration::from_secs(1)), Why::Requests));
-    assert_eq!(throttle.admit(5_900, NOW), Admission::At(NOW.after(Duration::from_secs(10)), Why::Tokens));
+    assert_eq!(throttle.admit(4_800, NOW), Admission::At(NOW.after(Duration::from_secs(1)), Why::Requests));
+    assert_eq!(throttle.admit(5_900, NOW), Admission::At(NOW.after(Duration::from_millis(10_600)), Why::Tokens));
     let ticket = throttle.begin(1, NOW);
     throttle.end(ticket, ANSWERED, &[Left { counted: Counted::Running, limit: 2, remaining: 0, window: None }], NOW);
     assert_eq!(throttle.window(), 2);
