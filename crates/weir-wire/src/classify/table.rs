@@ -133,7 +133,7 @@ pub(super) static VENDORS: [VendorRow; 23] = [
     VendorRow { name: "nginx", hosts: &[], headers: &[], words: r##"nginx|openresty|tengine"## },
 ];
 
-pub(super) static RULES: [Rule; 72] = [
+pub(super) static RULES: [Rule; 73] = [
     Rule {
         id: "cut-mid-body",
         class: UpstreamClass::StreamCut,
@@ -1139,7 +1139,7 @@ pub(super) static RULES: [Rule; 72] = [
             "capacity_exceeded",
             "50505",
         ],
-        words: r##"overload|负载已饱和|负载过高|high demand|high traffic|high load|capacity exceeded|at capacity|over capacity|no capacity|out of capacity|访问量过大|too busy|server (is )?busy|服务(器)?(繁忙|忙)|系统繁忙|loading model|is (currently |still )?loading|currently loading|warming up|service is (temporarily |currently )?unavailable|(temporarily|currently) unavailable|service_?unavailable|temporarily (out of|not available)|model (is )?(warming|starting)|please try again later due to|upstream (is )?(busy|saturated)|资源(不足|紧张)|算力(不足|紧张)|排队"##,
+        words: r##"overload|负载已饱和|负载过高|high demand|high traffic|high load|capacity exceeded|at capacity|over capacity|no capacity|out of capacity|访问量过大|too busy|server (is )?busy|服务(器)?(繁忙|忙)|系统繁忙|loading model|is (currently |still )?loading|currently loading|warming up|service is (temporarily |currently )?unavailable|(temporarily|currently) unavailable|service_?unavailable|temporarily (out of|not available)|model (is )?(warming|starting)|please try again later due to|upstream (is )?(busy|saturated)|资源(不足|紧张)|算力(不足|紧张)"##,
         page: false,
         bare: false,
         over: false,
@@ -1198,6 +1198,19 @@ pub(super) static RULES: [Rule; 72] = [
         sure: None,
     },
     Rule {
+        id: "relayed-rate",
+        class: UpstreamClass::RateLimit,
+        verdict: None,
+        vendor: None,
+        statuses: &[0, 429],
+        codes: &[],
+        words: r##"provider returned error"##,
+        page: false,
+        bare: false,
+        over: false,
+        sure: None,
+    },
+    Rule {
         id: "rate",
         class: UpstreamClass::RateLimit,
         verdict: None,
@@ -1225,7 +1238,7 @@ pub(super) static RULES: [Rule; 72] = [
             "dynamic_request_limited",
             "upstream_throttled",
         ],
-        words: r##"rate.?limit|too many (requests|tokens)|throttl|requestlimitexceeded|请求数限制|频率(过高|超限|限制)|请求频率|速率限制|请求(过于|太)频繁|触发限流|限流|resource has been exhausted|try again in|retry after \d|provider returned error|reached .{0,24}(rpm|tpm|qps|rps|rph)|(rpm|tpm|qps) (limit|exceeded|超限)|qps request limit|quota exceeded|requests per (minute|second|hour)|tokens per min|exceeded (the |your )?(request|call) (limit|rate|quota)"##,
+        words: r##"rate.?limit|too many (requests|tokens)|throttl|requestlimitexceeded|请求数限制|频率(过高|超限|限制)|请求频率|速率限制|请求(过于|太)频繁|触发限流|限流|resource has been exhausted|try again in|retry after \d|reached .{0,24}(rpm|tpm|qps|rps|rph)|(rpm|tpm|qps) (limit|exceeded|超限)|qps request limit|quota exceeded|requests per (minute|second|hour)|tokens per min|exceeded (the |your )?(request|call) (limit|rate|quota)"##,
         page: false,
         bare: false,
         over: false,
