@@ -133,7 +133,7 @@ pub(super) static VENDORS: [VendorRow; 23] = [
     VendorRow { name: "nginx", hosts: &[], headers: &[], words: r##"nginx|openresty|tengine"## },
 ];
 
-pub(super) static RULES: [Rule; 73] = [
+pub(super) static RULES: [Rule; 75] = [
     Rule {
         id: "cut-mid-body",
         class: UpstreamClass::StreamCut,
@@ -214,7 +214,7 @@ pub(super) static RULES: [Rule; 73] = [
     },
     Rule {
         id: "proxy-login",
-        class: UpstreamClass::Auth,
+        class: UpstreamClass::BadRequest,
         verdict: Some(Verdict::ProxyLoginNeeded),
         vendor: None,
         statuses: &[0, 407],
@@ -331,7 +331,7 @@ pub(super) static RULES: [Rule; 73] = [
     },
     Rule {
         id: "page-proxy-login",
-        class: UpstreamClass::Auth,
+        class: UpstreamClass::BadRequest,
         verdict: Some(Verdict::ProxyLoginNeeded),
         vendor: None,
         statuses: &[407],
@@ -344,7 +344,7 @@ pub(super) static RULES: [Rule; 73] = [
     },
     Rule {
         id: "page-proxy-login-words",
-        class: UpstreamClass::Auth,
+        class: UpstreamClass::BadRequest,
         verdict: Some(Verdict::ProxyLoginNeeded),
         vendor: None,
         statuses: &[],
@@ -396,10 +396,36 @@ pub(super) static RULES: [Rule; 73] = [
     },
     Rule {
         id: "page-of-another-site",
+        class: UpstreamClass::Upstream,
+        verdict: Some(Verdict::NotTheApi),
+        vendor: None,
+        statuses: &[0, 200],
+        codes: &[],
+        words: r##"just a moment\.\.\.|attention required!|cf-chl|captcha|sorry, you have been blocked|sign in|log ?in|登录|single sign-on|<form|captive|portal|404 not found|page not found|not found|403 forbidden|401 (unauthorized|authorization required)|405 not allowed|web ?应用防火墙|safeline|<div id="(root|app)"|doctype html"##,
+        page: true,
+        bare: false,
+        over: false,
+        sure: None,
+    },
+    Rule {
+        id: "page-instead-of-a-right",
         class: UpstreamClass::Auth,
         verdict: Some(Verdict::NotTheApi),
         vendor: None,
-        statuses: &[0, 200, 401, 403, 404, 405],
+        statuses: &[401, 403],
+        codes: &[],
+        words: r##"just a moment\.\.\.|attention required!|cf-chl|captcha|sorry, you have been blocked|sign in|log ?in|登录|single sign-on|<form|captive|portal|404 not found|page not found|not found|403 forbidden|401 (unauthorized|authorization required)|405 not allowed|web ?应用防火墙|safeline|<div id="(root|app)"|doctype html"##,
+        page: true,
+        bare: false,
+        over: false,
+        sure: None,
+    },
+    Rule {
+        id: "page-instead-of-a-path",
+        class: UpstreamClass::Model,
+        verdict: Some(Verdict::NotTheApi),
+        vendor: None,
+        statuses: &[404, 405],
         codes: &[],
         words: r##"just a moment\.\.\.|attention required!|cf-chl|captcha|sorry, you have been blocked|sign in|log ?in|登录|single sign-on|<form|captive|portal|404 not found|page not found|not found|403 forbidden|401 (unauthorized|authorization required)|405 not allowed|web ?应用防火墙|safeline|<div id="(root|app)"|doctype html"##,
         page: true,
