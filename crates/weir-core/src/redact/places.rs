@@ -34,7 +34,19 @@ fn compile(pattern: &str) -> Option<Regex> {
 }
 
 /// The group `v` is the value.
-static PLACES: [Place; 5] = [
+static PLACES: [Place; 9] = [
+    // `Basic auth: admin / secret`.
+    place(
+        || compile(r"(?i-u)\b(?:auth|login|credentials?)\b[^\n:]{0,12}: ?[a-z0-9_.@-]{1,32} ?/ ?(?P<v>[^\s,;]{6,128})"),
+        Must::LookRandom,
+    ),
+    place(|| compile(r#"(?i-u)\b(?:pass|passwd|pwd)=["']?(?P<v>[^\s;&,"']{6,128})"#), Must::LookRandom),
+    // A table's cells.
+    place(
+        || compile(r"(?i-u)\b[a-z_-]{0,24}(?:api[_-]?key|secret|access[_-]?token|password)[ \t]*[,|][ \t]*(?P<v>[a-z0-9_.~+/=-]{16,256})"),
+        Must::LookRandom,
+    ),
+    place(|| compile(r"(?i-u)\b[as]k ?[:=] ?(?P<v>[a-z0-9_~+/=-]{16,256})"), Must::LookRandom),
     // Only where `-p` is a password: elsewhere it is a port.
     place(
         || {

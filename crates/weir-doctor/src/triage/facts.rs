@@ -92,7 +92,7 @@ pattern!(
 );
 pattern!(
     RETRY_COUNT,
-    r"(?i)x-stainless-retry-count:\s*(\d{1,2})|retried (\d{1,2}) times|重试了? ?(\d{1,2}) ?次|试了 ?(\d{1,2}) ?次|after (\d{1,2}) (?:retries|attempts)|max_retries[=: ]+(\d{1,2})|(\d{1,2}) ?次重试|reached max retries: (\d{1,2})|点了? ?(\d{1,2}) ?次"
+    r"(?i)x-stainless-retry-count:\s*(\d{1,2})|retried (\d{1,2}) times|重试了? ?(\d{1,2}) ?次|试了 ?(\d{1,2}) ?次|after (\d{1,2}) (?:retries|attempts)|max_retries[=: ]+(\d{1,2})|(\d{1,2}) ?次重试|reached max retries: (\d{1,2})|点了? ?(\d{1,2}) ?次|(?:clicked|tried|sent|submitted)(?: \w+){0,2} (\d{1,2}) times"
 );
 pattern!(
     READ_TIMEOUT,
@@ -133,7 +133,7 @@ pattern!(
 );
 pattern!(
     MEDIA,
-    r"(?i)/v1/(?:images|videos?)\b|\b(?:sora|dall-e|kling|wan2|flux|midjourney|text-to-video)\b|生图|生成(?:图片|视频)|文生图|文生视频|视频任务|绘图|出图|image generation|video generation"
+    r"(?i)/v1/(?:images|videos?)\b|\b(?:sora|dall-e|kling|wan2|flux|midjourney|text-to-video)\b|生图|生成(?:图片|视频)|文生图|文生视频|视频任务|绘图|出图|image (?:generation|request|task|job)|video (?:generation|request|task|job)|generat\w+ (?:an? )?(?:image|picture|video)"
 );
 pattern!(BATCH, r"(?i)\bbatch\b|\.jsonl\b|批量|跑脚本|脚本|并发 ?\d+|concurrency[= ]\d+|ThreadPoolExecutor|asyncio\.gather|多线程");
 pattern!(
@@ -155,7 +155,8 @@ impl Facts {
         }
         facts.status = facts.status.or_else(|| first(&STATUS_SAID, text).and_then(|digits| digits.parse().ok()));
         let own = |value: &str| value.trim_end_matches(['.', ',', ':', ')', '/', '-']).to_owned();
-        facts.time = facts.time.take().or_else(|| when::first(text));
+        let own_id = first(&WEIR_ID, text).and_then(when::of_id);
+        facts.time = facts.time.take().or(own_id).or_else(|| when::first(text));
         facts.model = facts.model.take().or_else(|| model(text));
         facts.stream = facts.stream.or_else(|| stream(text));
         let (client, sdk) = super::client::of(text, main);

@@ -269,7 +269,10 @@ fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) {
     judged(&error, &Around { host: None, headers: &[], told_wait: wait.is_some() }, None, found);
     // A person's sentence says what it was like, not what a program reported.
     if !is_in(&BY_PROGRAM, record) {
-        found.iter_mut().skip(from).for_each(|finding| finding.confidence = Confidence::Guess);
+        for finding in found.iter_mut().skip(from) {
+            finding.confidence = Confidence::Guess;
+            finding.error.iter_mut().for_each(|told| told.message.clear());
+        }
     }
 }
 
@@ -288,7 +291,8 @@ fn judged(error: &UpstreamError, around: &Around<'_>, exchange: Option<usize>, f
 }
 
 fn told(error: &UpstreamError, seen: &Classified) -> Told {
-    let message = error.message.expose().to_owned();
+    // A line that a library writes for every answer has a status and no words of an error.
+    let message = Some(error.message.expose()).filter(|text| !is_in(&SDK_LINE, text)).unwrap_or_default().to_owned();
     Told {
         class: seen.class.name(),
         vendor: seen.vendor.name(),

@@ -66,7 +66,7 @@ pattern!(DAILY, r"(?i)(?:今天|今日|当天|每日|当日).{0,8}(?:额度|配�
 pattern!(BALANCE, r"(?i)余额不足|没钱了|欠费|insufficient (?:balance|funds|credit)|out of credits?|额度(?:用完|不足|用光)");
 pattern!(KEY, r"(?i)(?:key|密钥|令牌|token).{0,8}(?:无效|不对|错误|失效|不能用|invalid|rejected|not work)|鉴权失败|\b401\b");
 pattern!(MODEL, r"(?i)(?:模型).{0,8}(?:不存在|找不到|没有|不可用)|model (?:does not exist|not found|missing)");
-pattern!(OVERLOADED, r"(?i)(?:负载|过载|饱和|拥挤|排队)|overloaded|at capacity|\b(?:503|529)\b");
+pattern!(OVERLOADED, r"(?i)(?:负载|过载|饱和|拥挤)|overloaded|at capacity|\b(?:503|529)\b");
 pattern!(CONCURRENCY, r"(?i)并发(?:数)?(?:超|过高|太高|限制|上限)|too many concurrent|concurrency limit");
 pattern!(
     CHARGED_LEFT,

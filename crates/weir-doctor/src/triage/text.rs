@@ -43,6 +43,13 @@ impl Triage {
         if self.verdict == Verdict::EvidenceMissing {
             let _ =
                 writeln!(out, "{code}  {}\n", pick(lang, "从这段文字还看不出是哪种故障", "this text does not yet tell which fault it is"));
+            let next = pick(
+                lang,
+                "贴上报错原文、日志,或 `curl -v` 的输出;能直接访问接口时,运行 `weir doctor <Base URL>`",
+                "paste the error's own words, the log, or the output of `curl -v`; where you can reach the API, run `weir doctor <base URL>`",
+            );
+            row(out, lang, ("下一步", "next"), next);
+            out.push('\n');
             return;
         }
         let _ = writeln!(out, "{}\n", pick(lang, format!("{code}  {}({sure})", words.title), format!("{code}  {} ({sure})", words.title)));
@@ -192,6 +199,15 @@ impl Triage {
 
     fn question_lines(&self, lang: Lang, out: &mut String) {
         let question = self.question(lang);
+        let head = if self.verdict == Verdict::Ok {
+            pick(
+                lang,
+                "这段文字里没有看到故障。若问题仍在,可以复制下面这段去问:",
+                "No fault is in this text. If the problem is still there, copy this to ask:",
+            )
+        } else {
+            pick(lang, "还缺的信息,可以直接复制下面这段去问:", "Still missing; copy this to ask for all of it at once:")
+        };
         if question.is_empty() {
             let _ = writeln!(
                 out,
@@ -199,11 +215,7 @@ impl Triage {
                 pick(lang, "首轮排查的信息已齐,不需要再追问。", "Everything the first review needs is here; there is nothing more to ask.")
             );
         } else {
-            let _ = writeln!(
-                out,
-                "{}\n{question}",
-                pick(lang, "还缺的信息,可以直接复制下面这段去问:", "Still missing; copy this to ask for all of it at once:")
-            );
+            let _ = writeln!(out, "{}\n{question}", head);
         }
     }
 }

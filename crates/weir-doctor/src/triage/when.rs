@@ -1,8 +1,8 @@
 //! When it happened, in any of the forms of logs, headers and people.
 
-use weir_core::Timestamp;
+use weir_core::{RequestId, Timestamp};
 
-use super::pattern::{first as found, pattern};
+use super::pattern::{all, first as found, pattern};
 
 /// A time as the text has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pattern!(
 
 /// The first time that a text tells; the exact forms before those of people.
 pub(super) fn first(text: &str) -> Option<When> {
-    if let Some(iso) = found(&ISO, text) {
+    if let Some(iso) = all(&ISO, text, TIMES).into_iter().find(|iso| !is_of_a_reset(text, iso)) {
         return Some(of_iso(iso));
     }
     if let Some(http) = found(&HTTP, text) {
@@ -49,6 +49,25 @@ pub(super) fn first(text: &str) -> Option<When> {
     }
     let said = found(&SAID, text).or_else(|| found(&SAID_EN, text))?;
     Some(When { text: said.trim().to_owned(), at: None, zone: None, civil: String::new() })
+}
+
+/// Times later than this one are not looked at.
+const TIMES: usize = 50;
+
+/// A time that says when a limit opens is not when the call was made.
+fn is_of_a_reset(text: &str, time: &str) -> bool {
+    // Both are slices of one text, so the distance of their beginnings is where the time stands.
+    let at = (time.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    let before = text[text.ceil_char_boundary(at.saturating_sub(32))..at].to_ascii_lowercase();
+    before.contains("reset") || before.contains("将在") || before.contains("expire")
+}
+
+/// When weir gave an id.
+pub(super) fn of_id(id: &str) -> Option<When> {
+    let at = id.parse::<RequestId>().ok()?.at();
+    let zoned = jiff::Timestamp::from_millisecond(at.0).ok()?;
+    let text = zoned.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    Some(When { civil: text.trim_end_matches('Z').to_owned(), text, at: Some(at), zone: Some("Z".to_owned()) })
 }
 
 fn of_iso(text: &str) -> When {

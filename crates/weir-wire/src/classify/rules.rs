@@ -91,7 +91,7 @@ pub(super) fn sort(error: &UpstreamError, vendor: Vendor) -> Sorted {
 
 fn by_status(status: u16) -> UpstreamClass {
     match status {
-        401 | 403 | 407 => UpstreamClass::Auth,
+        401 | 403 => UpstreamClass::Auth,
         402 => UpstreamClass::Balance,
         404 => UpstreamClass::Model,
         413 => UpstreamClass::ContextLength,

@@ -61,3 +61,24 @@ fn the_form_is_published_and_what_is_too_long_or_missing_is_usage() {
     let long = home.file("long.log", &"x".repeat((5 << 20) + 1));
     home.run(&["triage", long.to_str().unwrap()]).failed(2, &["longer than 5 MiB", "hint:"]);
 }
+
+#[test]
+fn r46_a_record_with_a_prompt_or_a_header_in_it_is_refused_in_words_that_say_what_to_do() {
+    let home = Home::new();
+    home.run_on("Error code: 429 - {'error': {'code': 'rate_limit_exceeded'}}", &["triage", "--evidence", "record.json"]);
+    let record: serde_json::Value = serde_json::from_str(&fs::read_to_string(home.path().join("record.json")).unwrap()).unwrap();
+    for (field, lang, said) in [
+        ("prompt", "en", "a record has no `prompt`"),
+        ("request_headers", "zh", "记录里不能有 `request_headers`"),
+        ("colour", "en", "there is no field `colour`"),
+    ] {
+        let mut changed = record.clone();
+        changed[field] = "x".into();
+        let ran = home.run_on(&changed.to_string(), &["evidence", "verify", "--lang", lang]);
+        assert!(ran.exit == 1 && ran.out.contains(said), "{ran:?}");
+    }
+    let mut changed = record.clone();
+    changed.as_object_mut().unwrap().remove("status");
+    let ran = home.run_on(&changed.to_string(), &["evidence", "verify"]);
+    assert!(ran.exit == 1 && ran.out.contains("`status` is missing; write \"unknown\""), "{ran:?}");
+}

@@ -55,7 +55,7 @@ const ALWAYS: [Field; 16] = [
     ("request.via_proxy", "是否经过代理", "through a proxy", "yes / no / unknown"),
     ("status", "状态码", "status", "429"),
     ("error_code", "错误码", "error code", "rate_limit_exceeded"),
-    ("error_text", "错误原文", "error text", "≤ 1024"),
+    ("error_text", "错误原文", "error text", "Rate limit reached for …"),
     ("retry.retried", "是否重试过", "retried", "yes / no"),
     ("retry.count", "重试次数", "number of retries", "2"),
     ("charge.state", "是否扣费", "charged", "yes / no / pending / unknown"),

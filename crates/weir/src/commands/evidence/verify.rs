@@ -86,7 +86,8 @@ fn look(shell: &Shell, text: &str) -> Result<Found, Fault> {
             // serde repeats what it did not expect; the engine has the last word on it.
             let safe = |text: &str| engine.redact(text, Audience::Public).into_string();
             let (path, why) = (safe(&error.path().to_string()), safe(&error.inner().to_string()));
-            return wrong(if path == "." { String::new() } else { path }, text!("{why}", "{why}"));
+            let told = in_words(&why);
+            return wrong(if path == "." || why.starts_with("missing field") { String::new() } else { path }, told);
         }
     };
     if Redactor::new([]).scan(text, evidence.audience).is_err() {
@@ -104,6 +105,32 @@ fn look(shell: &Shell, text: &str) -> Result<Found, Fault> {
     compare("", &as_json(&ours), &as_json(&evidence), &mut differs);
     differs.retain(|path| !MADE_ANEW.iter().any(|anew| path == anew || path.starts_with(&format!("{anew}."))));
     Ok(if differs.is_empty() { Found::Ours } else { Found::Edited(differs) })
+}
+
+/// Words by which a field shows that it holds what no record may.
+const NEVER_KEPT: [&str; 12] =
+    ["prompt", "message", "content", "completion", "answer", "header", "cookie", "authorization", "token", "password", "balance", "amount"];
+
+/// What is wrong, in words that say what to do. serde's own list every field there is.
+fn in_words(why: &str) -> Text {
+    let name = why.split('`').nth(1).unwrap_or_default();
+    if why.starts_with("unknown field") {
+        let lower = name.to_ascii_lowercase();
+        if NEVER_KEPT.iter().any(|word| lower.contains(word)) {
+            return text!(
+                "记录里不能有 `{name}`:提示词、回答、请求头、密钥和金额都不收集。删掉它,不要转发",
+                "a record has no `{name}`: prompts, answers, headers, keys and sums are not collected. Take it out and do not pass it on"
+            );
+        }
+        return text!(
+            "没有 `{name}` 这个字段。`weir evidence template --json` 列出要填的字段",
+            "there is no field `{name}`. `weir evidence template --json` lists the fields that are asked for"
+        );
+    }
+    if why.starts_with("missing field") {
+        return text!("缺少 `{name}`;不知道就写 \"unknown\"", "`{name}` is missing; write \"unknown\" if you do not know it");
+    }
+    text!("值不对:{why}", "its value is wrong: {why}")
 }
 
 fn as_json(evidence: &Evidence) -> Value {
