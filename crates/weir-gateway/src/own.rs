@@ -19,12 +19,32 @@ pub(crate) enum Own {
     /// A call's answer behind so many events.
     Stream(RequestId, u64),
     Limits,
-    Echo,
+    Echo(Echo),
 }
 
-/// Events of one echo, and the pause between two: long enough that a buffering hop is seen, short enough to wait for.
-const ECHO_EVENTS: u32 = 10;
-const ECHO_PAUSE: Duration = Duration::from_millis(100);
+/// A stream of the gateway's own: how many events, and the pause between two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Echo {
+    events: u32,
+    pause: Duration,
+}
+
+/// Long enough that a buffering hop is seen, short enough to wait for.
+const ECHO: Echo = Echo { events: 10, pause: Duration::from_millis(100) };
+/// The most of each that may be asked for, and how long all of it may take: it costs nothing, so it must not hold much.
+const ECHO_EVENTS_MAX: u32 = 200;
+const ECHO_PAUSE_MAX: Duration = Duration::from_secs(5);
+const ECHO_MAX: Duration = Duration::from_secs(60);
+
+impl Echo {
+    /// `count=20&interval_ms=50`; what is no number, or too much, is brought within the bounds.
+    fn of(query: Option<&str>) -> Self {
+        let number = |name: &str| query?.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse::<u32>().ok());
+        let pause = number("interval_ms").map_or(ECHO.pause, |ms| Duration::from_millis(u64::from(ms)).min(ECHO_PAUSE_MAX));
+        let in_time = u32::try_from(ECHO_MAX.as_millis() / pause.as_millis().max(1)).unwrap_or(u32::MAX);
+        Self { events: number("count").unwrap_or(ECHO.events).clamp(1, ECHO_EVENTS_MAX.min(in_time)), pause }
+    }
+}
 
 impl Own {
     /// What a path of weir's own asks for.
@@ -32,7 +52,7 @@ impl Own {
         match path {
             "/healthz" | "/livez" => Some(Self::Health),
             "/readyz" => Some(Self::Ready),
-            "/v1/weir/echo" => Some(Self::Echo),
+            "/v1/weir/echo" => Some(Self::Echo(Echo::of(query))),
             "/v1/weir/limits" => Some(Self::Limits),
             _ => {
                 let call = path.strip_prefix("/v1/weir/calls/")?;
@@ -64,7 +84,7 @@ pub(crate) async fn answer(gateway: Arc<Gateway>, own: Own, request: Request<Inc
         Own::Ready => Ok(ready(&gateway)),
         Own::Record(id) => record(&gateway, id, &request, peer).await,
         Own::Limits => limits(&gateway, &request, peer),
-        Own::Echo => return echo(&mut reply).await,
+        Own::Echo(asked) => return echo(&mut reply, asked).await,
         Own::Stream(id, after) => match resume(&gateway, id, after, (&request, peer), &mut reply).await {
             Ok(()) => return,
             Err(refusal) => Err(refusal),
@@ -140,16 +160,36 @@ pub(crate) async fn find(gateway: &Arc<Gateway>, principal: &Principal, id: Requ
 }
 
 /// A stream made here: if its events arrive in one piece, a hop on the way buffers, and no model is to blame.
-async fn echo(reply: &mut Reply) {
+async fn echo(reply: &mut Reply, asked: Echo) {
+    let Echo { events, pause } = asked;
     reply.open(Vec::new());
-    for n in 1..=ECHO_EVENTS {
-        let event =
-            format!("data: {{\"object\":\"weir.echo\",\"n\":{n},\"of\":{ECHO_EVENTS},\"pause_ms\":{}}}\n\n", ECHO_PAUSE.as_millis());
+    for n in 1..=events {
+        let event = format!("data: {{\"object\":\"weir.echo\",\"n\":{n},\"of\":{events},\"pause_ms\":{}}}\n\n", pause.as_millis());
         if reply.pass(event.into(), 1).await.is_err() {
             return;
         }
-        tokio::time::sleep(ECHO_PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
     let _ = reply.pass(Bytes::from_static(b"data: [DONE]\n\n"), 1).await;
     let _ = reply.end().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_echo_never_holds_more_than_its_bounds() {
+        let of = |query: &str| {
+            let Echo { events, pause } = Echo::of(Some(query));
+            (events, pause.as_millis())
+        };
+        assert_eq!(Echo::of(None), ECHO);
+        assert_eq!(of("count=20&interval_ms=50"), (20, 50));
+        assert_eq!(of("interval_ms=0&count=3"), (3, 0));
+        assert_eq!(of("count=0"), (1, 100));
+        assert_eq!(of("count=4000000000"), (200, 100));
+        assert_eq!(of("count=200&interval_ms=99999"), (12, 5_000));
+        assert_eq!(of("count=x&interval_ms=-1"), (10, 100));
+    }
 }

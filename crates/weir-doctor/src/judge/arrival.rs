@@ -53,7 +53,6 @@ pub fn arriving(seen: &Measures, control: Option<Duration>) -> Arriving {
         let took_as_long = control.is_none_or(|whole| whole.abs_diff(seen.total) < seen.total.mul_f64(0.4));
         return match (seen.is_framed, few_pieces && took_as_long) {
             (true, true) => Arriving::Buffered,
-            (true, false) if !few_pieces => Arriving::Spread,
             _ => Arriving::Unclear,
         };
     }
@@ -114,12 +113,12 @@ mod tests {
             (seen(4, 1000, 1005, 1010, 1), Arriving::TooShort),
             (seen(40, 400, 405, 410, 1), Arriving::TooShort),
             // A slow start, then each event in a chunk of its own.
-            (seen(40, 1000, 1005, 1010, 40), Arriving::Spread),
-            (seen(40, 1000, 1005, 1010, 6), Arriving::Spread),
+            (seen(40, 1000, 1005, 1010, 40), Arriving::Unclear),
+            (seen(40, 1000, 1005, 1010, 6), Arriving::Unclear),
             // It waited for a lost packet: the whole answer took far less.
             (seen(40, 4000, 4005, 4010, 1), Arriving::Unclear),
             // Cut into crumbs on the way.
-            (Measures { aligned: 2, ..seen(40, 1000, 1005, 1010, 700) }, Arriving::Spread),
+            (Measures { aligned: 2, ..seen(40, 1000, 1005, 1010, 700) }, Arriving::Unclear),
             (Measures { beats_first: true, ..seen(40, 1000, 1005, 1010, 1) }, Arriving::Spread),
             (Measures { is_framed: false, ..seen(40, 1000, 1005, 1010, 1) }, Arriving::Unclear),
         ] {

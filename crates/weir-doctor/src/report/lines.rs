@@ -166,7 +166,8 @@ fn models(found: &Models, run: &Examined) -> Bilingual {
             (None, 0) => parts.push(pick(lang, "没有模型列表", "no list of models").to_owned()),
             (None, count) => parts.push(if lang == Lang::Zh { format!("列出 {count} 个模型") } else { format!("{count} models") }),
         }
-        if let Some(skew) = trace.skew_s {
+        // A second or two is the rounding of `Date` and the way there.
+        if let Some(skew) = trace.skew_s.filter(|skew| skew.abs() > 2) {
             parts.push(format!("{} {} {}", pick(lang, "时钟相差", "clock off by"), skew.abs(), pick(lang, "秒", "s")));
         }
         parts.join(pick(lang, ",", ", "))
@@ -325,7 +326,7 @@ fn record(record: &Record) -> Bilingual {
             0 => parts.push(pick(lang, "没有重试", "no retry").to_owned()),
             more => parts.push(format!("{} {more}", pick(lang, "网关重试", "retries by the gateway:"))),
         }
-        parts.push(format!("{} {}", pick(lang, "是否扣费:", "charged"), charged(record.charged, lang)));
+        parts.push(format!("{}{}", pick(lang, "是否扣费:", "charged "), charged(record.charged, lang)));
         if let Some(verdict) = record.verdict.filter(|verdict| *verdict != weir_core::Verdict::Ok) {
             parts.push(verdict.code().to_owned());
         }

@@ -80,7 +80,7 @@ impl Report {
         for group in &self.look_at {
             let fields: Vec<String> =
                 group.fields.iter().map(|field| format!("{} {}", field.label.in_lang(lang), shown(&field.value, lang))).collect();
-            row(super::look::label(&group.group, lang), &fields.join(say(";", "; ")));
+            row(super::look::label(&group.group, lang), &fields.join("   "));
         }
         for note in &self.notes {
             row(say("另外", "also"), &note_line(note, lang));
@@ -88,7 +88,9 @@ impl Report {
         for hint in &self.hints {
             row(say("接着", "next"), hint.in_lang(lang));
         }
-        row(say("负责方", "owner"), words::owner(self.primary.owner()).in_lang(lang));
+        if self.overall > Status::Ok {
+            row(say("负责方", "owner"), words::owner(self.primary.owner()).in_lang(lang));
+        }
         let id = self.evidence_id;
         row(
             say("证据", "evidence"),
@@ -112,7 +114,9 @@ impl Report {
     /// What the other side said, redacted.
     pub(super) fn error_text(&self) -> Option<&str> {
         let evidence = self.evidence.as_ref()?;
-        if self.primary.level() <= Level::Ok { None } else { evidence.error_text.known().map(|text| text.as_str()) }
+        let text = evidence.error_text.known().map(|text| text.as_str())?;
+        // weir's own errors say what the catalogue says; once is enough.
+        (self.primary.level() > Level::Ok && !text.contains("[W-")).then_some(text)
     }
 }
 

@@ -339,3 +339,33 @@ async fn the_same_layout_of_a_finding_in_both_languages() {
     insta::assert_snapshot!("gzip_buffered_en", report.text(Lang::En, Layout::default()));
     insta::assert_snapshot!("gzip_buffered_zh", zh(&report));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_run_leaves_a_valid_report_of_what_it_saw() {
+    let bench = Bench::new();
+    let mut run = crate::probe::Examined::new(order("sim:no_data=1h"), super::EPOCH, 1);
+    let clock = super::Wall(tokio::time::Instant::now());
+    let tools = crate::probe::Tools { reach: &bench, clock: &clock, watch: &|_| () };
+    // Dropped in the middle of the stream, as Ctrl-C does.
+    tokio::time::timeout(Duration::from_secs(10), run.run(&tools)).await.unwrap_err();
+    run.is_interrupted = true;
+    let report = report(&run);
+    assert_eq!((report.complete, report.exit_code), (false, 130));
+    assert!(report.checks.iter().any(|check| check.id == ProbeId::P4), "what was seen stays");
+    let json = serde_json::to_string(&report).unwrap();
+    assert!(serde_json::from_str::<Report>(&json).is_ok());
+    assert!(zh(&report).contains("没有做完"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_families_of_the_api_are_probed_in_their_own_words() {
+    use crate::probe::Api;
+    for api in [Api::Responses, Api::Messages] {
+        let well = Bench::new().report(Order { api, ..order("sim:tokens=30,interval=20ms") }).await;
+        assert_eq!(well.primary, Verdict::Ok, "{api:?}: {}", zh(&well));
+        let cut = Bench::new().report(Order { api, ..order("sim:cut_after=5") }).await;
+        assert_eq!(cut.primary, Verdict::StreamCut, "{api:?}");
+        let wordless = Bench::new().report(Order { api, ..order("sim:cut_clean_after=5") }).await;
+        assert_eq!(wordless.primary, Verdict::EndMarkerMissing, "{api:?}");
+    }
+}
