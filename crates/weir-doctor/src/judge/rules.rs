@@ -189,7 +189,7 @@ fn streams(seen: &Seen, found: &mut Vec<Found>) {
         found.extend(findings.into_iter().map(|finding| finding.at(ProbeId::P6)));
     }
     if let Some(other) = &seen.other_way {
-        found.extend(of_other_way(seen, other, !plain.is_good() || gzip_is_bad).map(|finding| finding.at(ProbeId::P7)));
+        found.extend(of_other_way(seen, other, !plain.flows() || gzip_is_bad).map(|finding| finding.at(ProbeId::P7)));
     }
     if seen.echo.as_ref().is_some_and(|echo| echo_is_stored(seen, echo)) {
         found.retain(|known| known.finding.verdict != Verdict::StreamBuffered);
@@ -244,7 +244,7 @@ fn of_other_way(seen: &Seen, other: &OtherWay, main_is_bad: bool) -> Option<Find
     let control = seen.control.as_ref();
     let judged = stream::judge(&other.trace, control, seen.vendor, &seen.bounds);
     let hop = &other.hop;
-    match (other.is_direct, main_is_bad, judged.is_good()) {
+    match (other.is_direct, main_is_bad, judged.flows()) {
         // Around the hop it is good, through it it is not.
         (true, true, true) => Some(
             Finding::likely(Verdict::HopBreaksStream)

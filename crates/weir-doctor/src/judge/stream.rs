@@ -31,6 +31,12 @@ impl Judged {
     pub fn is_good(&self) -> bool {
         self.findings.iter().all(|finding| finding.is_note || finding.verdict.level() < weir_core::Level::Unknown)
     }
+
+    /// Good, and in no blocks: what two ways are compared by.
+    #[must_use]
+    pub fn flows(&self) -> bool {
+        self.is_good() && self.arriving != Some(Arriving::Blocks)
+    }
 }
 
 /// Judges one stream. `control` is the same answer in one piece.
