@@ -160,6 +160,11 @@ pub enum Lookup {
         id: String,
         trace: Box<Trace>,
     },
+    /// A task of this id was asked for, and its state could not be had.
+    NoTask {
+        id: String,
+        trace: Box<Trace>,
+    },
     /// The server keeps no such records.
     NoRecords {
         id: String,
