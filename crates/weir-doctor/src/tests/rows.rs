@@ -369,3 +369,10 @@ async fn other_families_of_the_api_are_probed_in_their_own_words() {
         assert_eq!(wordless.primary, Verdict::EndMarkerMissing, "{api:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_address_without_its_version_gets_the_one_that_would_do() {
+    let report = Bench::new().report(Order { base_url: "http://api.example.com".to_owned(), ..order("sim:ok") }).await;
+    assert_eq!(report.primary, Verdict::NotTheApi, "{}", zh(&report));
+    assert!(zh(&report).contains("http://api.example.com/v1"), "{}", zh(&report));
+}
