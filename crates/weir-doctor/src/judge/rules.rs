@@ -160,6 +160,10 @@ fn control(seen: &Seen) -> Option<Finding> {
 
 /// Where else the API may be.
 fn other_address(seen: &Seen) -> Option<Bilingual> {
+    let said = seen.control.as_ref().and_then(Trace::error);
+    if said.is_some_and(|error| error.message.expose().contains("HTTPS port")) {
+        return Some(both!("这个端口说的是 https:把地址改成 https://", "this port speaks https: write the address with https://"));
+    }
     if let Some(better) = &seen.local.with_version {
         return Some(both!("地址里没有 /v1,试试 {better}", "the address has no /v1; try {better}"));
     }
@@ -320,8 +324,8 @@ fn missing(seen: &Seen) -> Option<Finding> {
     }
     if seen.control.is_none() || seen.stream.is_none() {
         return Some(unknown().because(both!(
-            "对照请求和流式请求没有都做,不能下结论:去掉 --only 再测",
-            "the control and the stream were not both asked, so nothing can be concluded: run without --only"
+            "对照请求和流式请求没有都做完,不能下结论:不加 --only 完整地再测一次",
+            "the control and the stream were not both finished, so nothing can be concluded: run once more in full, without --only"
         )));
     }
     let silent = seen.stream.as_ref().is_some_and(|trace| matches!(trace.body, Body::None));

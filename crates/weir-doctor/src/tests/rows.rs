@@ -376,3 +376,11 @@ async fn an_address_without_its_version_gets_the_one_that_would_do() {
     assert_eq!(report.primary, Verdict::NotTheApi, "{}", zh(&report));
     assert!(zh(&report).contains("http://api.example.com/v1"), "{}", zh(&report));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_doctors_own_limit_ended_is_well() {
+    let report = of("sim:tokens=500,interval=5ms").await;
+    assert_eq!(report.primary, Verdict::Ok, "{}", zh(&report));
+    let note = report.notes.iter().find(|note| note.code == Verdict::EndedByLimit).unwrap();
+    assert!(note.detail.as_ref().unwrap().en.contains("the doctor's own"));
+}
