@@ -143,7 +143,9 @@ fn tls_words(why: TlsFault) -> Bilingual {
         TlsFault::Expired => both!("证书已过期或尚未生效", "the certificate has expired or is not valid yet"),
         TlsFault::WrongName => both!("证书不是给这个域名的", "the certificate is for another name"),
         TlsFault::Untrusted => both!("签发者不受本机信任", "this machine does not trust the issuer"),
-        TlsFault::Handshake => both!("握手失败:对方可能不支持 TLS", "the handshake failed; perhaps the other side speaks no TLS"),
+        TlsFault::Handshake => {
+            both!("握手失败:对方可能不说 TLS,试试 http://", "the handshake failed; perhaps the other side speaks no TLS, try http://")
+        }
         TlsFault::NoRoots => both!("本机没有可用的根证书", "this machine has no usable root certificates"),
     }
 }

@@ -63,8 +63,8 @@ fn rank(verdict: Verdict) -> (u8, u8) {
         Class::Probe => 11,
     };
     let within = match verdict {
-        // The hop that breaks it says more than how it is broken.
-        Verdict::HopBreaksStream => 0,
+        // The hop that breaks it says more than how it is broken, and who comes too early more than that a limit was met.
+        Verdict::HopBreaksStream | Verdict::RetriedTooEarly => 0,
         Verdict::NotAStream => 1,
         Verdict::ErrorInStream => 2,
         Verdict::StreamCut => 3,

@@ -36,6 +36,7 @@ pub fn of_lookup(lookup: &Lookup) -> Vec<Finding> {
             "这个 ID 查不到:核对是否同一个网关、同一把 Key",
             "this id was not found: see that it is the same gateway and the same key"
         ))],
+        Lookup::NoTask { .. } => vec![Finding::certain(Verdict::TaskUnknown)],
         Lookup::NoRecords { .. } => vec![Finding::likely(Verdict::EvidenceMissing).because(both!(
             "对方不是 weir 网关,没有可查的请求记录:请把 ID 交给服务商",
             "the server is no weir gateway and keeps no record to ask for: give the id to the provider"

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     probe::ProbeId,
-    report::both,
+    report::{Bilingual, both},
     trace::{Body, End, Trace},
 };
 
@@ -135,6 +135,9 @@ fn control(seen: &Seen) -> Option<Finding> {
         let nearest = seen.models.as_ref().and_then(|models| models.nearest.clone());
         return Some(finding.because_of(nearest.map(|name| both!("列表里最接近的是 {name}", "the nearest name in the list is {name}"))));
     }
+    if finding.verdict == Verdict::NotTheApi {
+        return Some(finding.because_of(other_address(seen)));
+    }
     if finding.verdict != Verdict::FirstByteTimeout || trace.status.is_some_and(|status| status >= 400) {
         return Some(finding);
     }
@@ -152,6 +155,24 @@ fn control(seen: &Seen) -> Option<Finding> {
         ))
     } else {
         finding.because(both!("{seconds} 秒内没有第一个字节", "no first byte within {seconds} s"))
+    })
+}
+
+/// Where else the API may be.
+fn other_address(seen: &Seen) -> Option<Bilingual> {
+    let said = seen.control.as_ref().and_then(Trace::error);
+    if said.is_some_and(|error| error.message.expose().contains("HTTPS port")) {
+        return Some(both!("这个端口说的是 https:把地址改成 https://", "this port speaks https: write the address with https://"));
+    }
+    if let Some(better) = &seen.local.with_version {
+        return Some(both!("地址里没有 /v1,试试 {better}", "the address has no /v1; try {better}"));
+    }
+    let lists = seen.models.as_ref().is_some_and(|models| models.count > 0);
+    (lists && seen.local.asks_chat).then(|| {
+        both!(
+            "模型列表有回答,对话接口没有:可能是另一种接口,试试 --api responses 或 --api messages",
+            "the list of models answers and the chat endpoint does not: it may speak another API, try --api responses or --api messages"
+        )
     })
 }
 
@@ -189,7 +210,7 @@ fn streams(seen: &Seen, found: &mut Vec<Found>) {
         found.extend(findings.into_iter().map(|finding| finding.at(ProbeId::P6)));
     }
     if let Some(other) = &seen.other_way {
-        found.extend(of_other_way(seen, other, !plain.is_good() || gzip_is_bad).map(|finding| finding.at(ProbeId::P7)));
+        found.extend(of_other_way(seen, other, !plain.flows() || gzip_is_bad).map(|finding| finding.at(ProbeId::P7)));
     }
     if seen.echo.as_ref().is_some_and(|echo| echo_is_stored(seen, echo)) {
         found.retain(|known| known.finding.verdict != Verdict::StreamBuffered);
@@ -244,7 +265,7 @@ fn of_other_way(seen: &Seen, other: &OtherWay, main_is_bad: bool) -> Option<Find
     let control = seen.control.as_ref();
     let judged = stream::judge(&other.trace, control, seen.vendor, &seen.bounds);
     let hop = &other.hop;
-    match (other.is_direct, main_is_bad, judged.is_good()) {
+    match (other.is_direct, main_is_bad, judged.flows()) {
         // Around the hop it is good, through it it is not.
         (true, true, true) => Some(
             Finding::likely(Verdict::HopBreaksStream)
@@ -303,8 +324,8 @@ fn missing(seen: &Seen) -> Option<Finding> {
     }
     if seen.control.is_none() || seen.stream.is_none() {
         return Some(unknown().because(both!(
-            "对照请求和流式请求没有都做,不能下结论:去掉 --only 再测",
-            "the control and the stream were not both asked, so nothing can be concluded: run without --only"
+            "对照请求和流式请求没有都做完,不能下结论:不加 --only 完整地再测一次",
+            "the control and the stream were not both finished, so nothing can be concluded: run once more in full, without --only"
         )));
     }
     let silent = seen.stream.as_ref().is_some_and(|trace| matches!(trace.body, Body::None));

@@ -50,6 +50,10 @@ pub struct Local {
     pub suggestion: Option<String>,
     /// The variable or option that names the proxy in use.
     pub proxy_from: Option<String>,
+    /// The same address with the `/v1` that it lacks.
+    pub with_version: Option<String>,
+    /// Another family of the API was not asked for.
+    pub asks_chat: bool,
 }
 
 /// How long the run waited for things.
@@ -157,6 +161,11 @@ pub enum Lookup {
     Task(TaskSeen),
     /// It is not there, or not for this key.
     NotFound {
+        id: String,
+        trace: Box<Trace>,
+    },
+    /// A task of this id was asked for, and its state could not be had.
+    NoTask {
         id: String,
         trace: Box<Trace>,
     },

@@ -31,6 +31,12 @@ impl Judged {
     pub fn is_good(&self) -> bool {
         self.findings.iter().all(|finding| finding.is_note || finding.verdict.level() < weir_core::Level::Unknown)
     }
+
+    /// Good, and in no blocks: what two ways are compared by.
+    #[must_use]
+    pub fn flows(&self) -> bool {
+        self.is_good() && self.arriving != Some(Arriving::Blocks)
+    }
 }
 
 /// Judges one stream. `control` is the same answer in one piece.
@@ -41,7 +47,7 @@ pub fn judge(trace: &Trace, control: Option<&Trace>, vendor: Vendor, bounds: &Bo
     let arriving = measures.as_ref().map(|measures| arriving(measures, took));
     let mut findings = match (&trace.body, trace.end) {
         (_, End::Never(fault)) => vec![of_fault(fault, trace.total)],
-        (Body::Stream(stream), End::Body(end)) => of_stream(trace, stream, end, vendor, bounds),
+        (Body::Stream(stream), End::Body(end)) => of_stream(trace, stream, end, vendor, bounds, control),
         (_, End::Body(end)) => of_no_stream(trace, end, vendor),
     };
     match arriving {
@@ -80,7 +86,7 @@ fn of_no_stream(trace: &Trace, end: BodyEnd, vendor: Vendor) -> Vec<Finding> {
     }
 }
 
-fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, bounds: &Bounds) -> Vec<Finding> {
+fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, bounds: &Bounds, control: Option<&Trace>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut add = |finding: Finding| findings.push(finding);
     if !says_stream(trace) {
@@ -123,7 +129,7 @@ fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, b
         let bad = Finding::certain(Verdict::FramesMalformed);
         add(bad.because(both!("第一处坏行是第 {line} 行", "the first line that cannot be read is line {line}")));
     }
-    findings.extend(of_finish(stream, bounds));
+    findings.extend(of_finish(stream, bounds, control));
     findings
 }
 
@@ -135,13 +141,15 @@ fn still_running(bounds: &Bounds) -> Finding {
         .because(both!("{seconds} 秒后仍在输出,诊断不再等待", "it was still answering after {seconds} s, and the doctor waits no longer"))
 }
 
-fn of_finish(stream: &StreamBody, bounds: &Bounds) -> Option<Finding> {
+fn of_finish(stream: &StreamBody, bounds: &Bounds, control: Option<&Trace>) -> Option<Finding> {
     let reason = stream.finish_reason.as_deref()?;
     if !matches!(reason, "length" | "max_tokens" | "content_filter" | "max_output_tokens") {
         return None;
     }
     let limit = bounds.max_tokens;
-    let is_our_limit = reason != "content_filter" && stream.output_tokens.is_some_and(|used| used >= u64::from(limit));
+    // Streams rarely tell what they used; the same answer in one piece does, and an event brings a token or more.
+    let used = stream.output_tokens.or_else(|| control?.whole()?.output_tokens).unwrap_or(0).max(u64::from(stream.content_events));
+    let is_our_limit = reason != "content_filter" && used >= u64::from(limit);
     if stream.content_events == 0 && reason != "content_filter" {
         return Some(Finding::likely(Verdict::EvidenceMissing).because(both!(
             "模型没有输出可见内容就用完了 {limit} 个 token(推理模型常见):加 --max-tokens 256 再试",

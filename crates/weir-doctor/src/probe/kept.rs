@@ -84,7 +84,7 @@ impl Examined {
             let answer = tools.ask(&self.question(ProbeId::P9, way, Method::GET, &path, None, FREE), key.as_ref()).await;
             self.seen.lookup = Some(match past::task(&answer.kept).filter(|_| answer.trace.status == Some(200)) {
                 Some(task) => Lookup::Task(task),
-                None => Lookup::NotFound { id, trace: Box::new(answer.trace) },
+                None => Lookup::NoTask { id, trace: Box::new(answer.trace) },
             });
         }
         self.end(tools, ProbeId::P9, began);

@@ -151,6 +151,11 @@ impl Examined {
             local.url = Some(flaw);
             local.suggestion = better;
         }
+        local.asks_chat = self.order.api == Api::Chat;
+        local.with_version = self.target.as_ref().filter(|target| target.path.is_empty()).map(|target| {
+            let scheme = if target.tls { "https" } else { "http" };
+            format!("{scheme}://{}/v1", target.authority())
+        });
         let in_front = self.target.as_ref().and_then(|target| self.order.proxies.in_front_of(target));
         local.proxy_from = in_front.map(|found| found.name);
         let is_fine = local.key.is_empty() && local.url.is_none() && self.target.is_some();

@@ -366,7 +366,7 @@ fn lookup(lookup: &Lookup) -> Bilingual {
                 format!("task {id}: {state}, charged {paid}")
             }
         }),
-        Lookup::NotFound { trace, .. } => match (trace.end, trace.status) {
+        Lookup::NotFound { trace, .. } | Lookup::NoTask { trace, .. } => match (trace.end, trace.status) {
             (End::Never(fault), _) => self::fault(fault),
             (_, Some(status)) => both!("{status}:查不到", "{status}: not found"),
             _ => both!("查不到", "not found"),

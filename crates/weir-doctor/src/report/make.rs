@@ -106,7 +106,13 @@ pub(super) fn masked(run: &Examined) -> String {
 /// What one probe shows, judged by all that is known so far.
 #[must_use]
 pub fn check(run: &Examined, id: ProbeId) -> Check {
-    check_of(run, &judge(&run.seen), id)
+    let mut judgement = judge(&run.seen);
+    // What a run has not seen yet is not missing while it goes on.
+    let judged = std::iter::once(&mut judgement.primary).chain(&mut judgement.all);
+    for found in judged.filter(|found| found.probe == ProbeId::P0 && found.finding.verdict == Verdict::EvidenceMissing) {
+        found.finding.is_note = true;
+    }
+    check_of(run, &judgement, id)
 }
 
 fn checks(run: &Examined, judgement: &Judgement) -> Vec<Check> {

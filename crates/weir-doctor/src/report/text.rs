@@ -18,6 +18,10 @@ pub struct Layout {
 
 /// Widest column of what a probe is called, in cells.
 const NAME_CELLS: usize = 14;
+/// Widest line of fields, behind the column of names, in cells.
+const LINE_CELLS: usize = 90;
+/// Of what the other side said; the record has more.
+const SAID_CHARS: usize = 300;
 /// Reads that `--verbose` shows of one stream.
 const READS_SHOWN: usize = 60;
 
@@ -67,7 +71,7 @@ impl Report {
             row(say("具体", "in this case"), detail.in_lang(lang));
         }
         if let Some(text) = self.error_text() {
-            row(say("错误原文", "it said"), text);
+            row(say("错误原文", "it said"), &cut(text));
         }
         for (n, step) in words.check_first.iter().enumerate() {
             row(if n == 0 { say("先查", "check first") } else { "" }, &format!("{} {step}", n + 1));
@@ -80,7 +84,9 @@ impl Report {
         for group in &self.look_at {
             let fields: Vec<String> =
                 group.fields.iter().map(|field| format!("{} {}", field.label.in_lang(lang), shown(&field.value, lang))).collect();
-            row(super::look::label(&group.group, lang), &fields.join("   "));
+            for (n, line) in wrapped(&fields).iter().enumerate() {
+                row(if n == 0 { super::look::label(&group.group, lang) } else { "" }, line);
+            }
         }
         for note in &self.notes {
             row(say("另外", "also"), &note_line(note, lang));
@@ -194,6 +200,30 @@ fn note_line(note: &Note, lang: Lang) -> String {
         Lang::En => format!(": {}", detail.in_lang(lang)),
     });
     format!("{} {}{detail}", note.code.code(), note.summary.in_lang(lang))
+}
+
+/// Fields side by side, as many as fit on a line.
+fn wrapped(fields: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for field in fields {
+        match lines.last_mut().filter(|line| cells(line) + cells(field) + 3 <= LINE_CELLS) {
+            Some(line) => {
+                line.push_str("   ");
+                line.push_str(field);
+            }
+            None => lines.push(field.clone()),
+        }
+    }
+    lines
+}
+
+/// One line of what may be a page.
+fn cut(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.char_indices().nth(SAID_CHARS) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line,
+    }
 }
 
 /// The phrase behind the row's own "do not".

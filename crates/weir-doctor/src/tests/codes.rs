@@ -112,7 +112,7 @@ async fn a_fault_of_arrival_is_told_by_when_and_in_which_pieces_the_bytes_came()
     gives_its_own_verdict(&ARRIVALS).await;
 }
 
-/// Codes that need a gateway in front, a job, or a simulator whose connections break.
+/// Codes that need a gateway in front, a job (`paths`), or a simulator whose connections break.
 const ELSEWHERE: [Verdict; 6] = [
     Verdict::IdleTimeout,
     Verdict::ConnectFailed,

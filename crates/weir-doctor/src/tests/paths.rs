@@ -1,4 +1,4 @@
-//! Two ways to the same API: the doctor names the hop that breaks the stream.
+//! Two ways to the same API, where the doctor names the hop that breaks the stream; and the ways to what is past.
 
 use weir_core::{Lang, Verdict};
 use weir_sim::{Scenario, Sim, SimSettings};
@@ -46,4 +46,37 @@ async fn a_proxy_that_breaks_the_stream_is_named_by_going_through_it() {
     agrees(&report, "via");
     let well = edge("sim:ok").report(via("sim:tokens=30,interval=40ms")).await;
     assert_eq!(well.primary, Verdict::Ok);
+}
+
+/// A job of the simulator, asked for after some time.
+async fn task(model: &str, later: std::time::Duration) -> crate::report::Report {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let bench = Bench::new();
+    let (mut near, far) = tokio::io::duplex(1 << 16);
+    let sim = bench.sim.clone();
+    let server = tokio::spawn(async move { sim.serve_connection(far).await });
+    let body = format!(r#"{{"model":"{model}","prompt":"a lantern"}}"#);
+    let request =
+        format!("POST /v1/videos HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    near.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while near.read_buf(&mut answer).await.unwrap_or(0) > 0 && !answer.ends_with(b"}") {}
+    server.abort();
+    let text = String::from_utf8(answer).unwrap();
+    let id = text.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("video_lost").to_owned();
+    tokio::time::sleep(later).await;
+    let report = bench.report(Order { task_id: Some(id), ..order("sora-2") }).await;
+    agrees(&report, model);
+    assert!(bench.sim.requests().iter().filter(|request| request.method == "POST").count() == 1, "asked for, never submitted again");
+    report
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_past_task_is_told_by_its_state_and_never_submitted_again() {
+    use std::time::Duration;
+    let hour = Duration::from_secs(3600);
+    assert_eq!(task("sim:task_slow=30s", Duration::ZERO).await.primary, Verdict::TaskRunning);
+    assert_eq!(task("sim:task_failed", hour).await.primary, Verdict::TaskFailedFree);
+    assert_eq!(task("sim:task_lost_answer", Duration::ZERO).await.primary, Verdict::TaskUnknown);
+    assert_eq!(task("sim:task_slow=1s", hour).await.primary, Verdict::Ok);
 }

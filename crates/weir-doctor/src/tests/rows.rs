@@ -369,3 +369,18 @@ async fn other_families_of_the_api_are_probed_in_their_own_words() {
         assert_eq!(wordless.primary, Verdict::EndMarkerMissing, "{api:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_address_without_its_version_gets_the_one_that_would_do() {
+    let report = Bench::new().report(Order { base_url: "http://api.example.com".to_owned(), ..order("sim:ok") }).await;
+    assert_eq!(report.primary, Verdict::NotTheApi, "{}", zh(&report));
+    assert!(zh(&report).contains("http://api.example.com/v1"), "{}", zh(&report));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_doctors_own_limit_ended_is_well() {
+    let report = of("sim:tokens=500,interval=5ms").await;
+    assert_eq!(report.primary, Verdict::Ok, "{}", zh(&report));
+    let note = report.notes.iter().find(|note| note.code == Verdict::EndedByLimit).unwrap();
+    assert!(note.detail.as_ref().unwrap().en.contains("the doctor's own"));
+}

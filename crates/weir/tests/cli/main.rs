@@ -9,6 +9,7 @@ mod canary;
 mod config;
 mod doctor;
 mod doctor_client;
+mod doctor_page;
 mod kill;
 mod middle_boxes;
 mod pages;

@@ -168,9 +168,10 @@ fn r23_the_way_around_the_box_names_the_box() {
     if !has("nginx") {
         return;
     }
-    for upstream in [Upstream::sim(), Upstream::up()] {
-        let through = upstream.nginx(WHOLE);
-        let report = upstream.examined(&through, MODEL, &["--cheap", "--direct", upstream.url()]);
+    let blocks = "sim:tokens=40,interval=30ms";
+    for (upstream, lines, model) in [(Upstream::sim(), WHOLE, MODEL), (Upstream::sim(), DEAF, blocks), (Upstream::up(), WHOLE, MODEL)] {
+        let through = upstream.nginx(lines);
+        let report = upstream.examined(&through, model, &["--cheap", "--direct", upstream.url()]);
         assert_eq!((codes(&report).0, &report["exit_code"]), ("W-STREAM-012", &Value::from(1)), "{report}");
         let seen = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "P7").unwrap();
         assert!(
