@@ -331,7 +331,7 @@ pub(super) static RULES: [Rule; 75] = [
     },
     Rule {
         id: "page-proxy-login",
-        class: UpstreamClass::BadRequest,
+        class: UpstreamClass::Auth,
         verdict: Some(Verdict::ProxyLoginNeeded),
         vendor: None,
         statuses: &[407],
@@ -344,7 +344,7 @@ pub(super) static RULES: [Rule; 75] = [
     },
     Rule {
         id: "page-proxy-login-words",
-        class: UpstreamClass::BadRequest,
+        class: UpstreamClass::Auth,
         verdict: Some(Verdict::ProxyLoginNeeded),
         vendor: None,
         statuses: &[],
@@ -422,7 +422,7 @@ pub(super) static RULES: [Rule; 75] = [
     },
     Rule {
         id: "page-instead-of-a-path",
-        class: UpstreamClass::Model,
+        class: UpstreamClass::Auth,
         verdict: Some(Verdict::NotTheApi),
         vendor: None,
         statuses: &[404, 405],
