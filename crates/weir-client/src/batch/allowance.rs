@@ -18,8 +18,8 @@ pub(super) struct Allowance {
     limit: u64,
     /// In parts; negative while more was sent than there was.
     level: i128,
-    /// No more than this many seconds' worth is ever there at once.
-    holds_s: u32,
+    /// No more than what so many milliseconds bring is ever there at once.
+    holds_ms: u32,
     at: Timestamp,
 }
 
@@ -28,14 +28,14 @@ impl Allowance {
     #[must_use]
     pub(super) fn new(limit: u64, remaining: u64, now: Timestamp) -> Self {
         let limit = limit.max(1);
-        Self { limit, level: i128::from(remaining.min(limit)) * PARTS, holds_s: 60, at: now }
+        Self { limit, level: i128::from(remaining.min(limit)) * PARTS, holds_ms: 60_000, at: now }
     }
 
-    /// A limit of so many units a minute that is kept evenly, a second's worth at once.
+    /// A limit of so many units a minute that is kept evenly, a quarter of a second's worth at once.
     #[must_use]
     pub(super) fn even(limit: u64, now: Timestamp) -> Self {
         let limit = limit.max(1);
-        Self { limit, level: i128::from(limit) * 1_000, holds_s: 1, at: now }
+        Self { limit, level: PARTS, holds_ms: 250, at: now }
     }
 
     /// Another limit for what follows.
@@ -52,8 +52,8 @@ impl Allowance {
     }
 
     fn whole(&self) -> i128 {
-        // However little a second brings, one whole unit fits.
-        (i128::from(self.limit) * 1_000 * i128::from(self.holds_s)).max(PARTS)
+        // However little that is, one whole unit fits.
+        (i128::from(self.limit) * i128::from(self.holds_ms)).max(PARTS)
     }
 
     fn brought(&self, span: Duration) -> i128 {
@@ -98,7 +98,7 @@ impl Allowance {
     /// The server said on a request that was sent at `asked`: of `limit` units `remaining` were left. Since then `sent` more were sent, and what
     /// time brings came back.
     pub(super) fn told(&mut self, limit: u64, remaining: u64, sent: u64, asked: Timestamp, now: Timestamp) {
-        (self.limit, self.holds_s) = (limit.max(1), 60);
+        (self.limit, self.holds_ms) = (limit.max(1), 60_000);
         let reserve = self.limit / RESERVE;
         let there = (i128::from(remaining.min(self.limit).saturating_sub(reserve)) * PARTS)
             .saturating_add(self.brought(now.since(asked)))

@@ -59,6 +59,8 @@ pub(super) struct Conductor {
     pub(super) throttle: Throttle,
     pub(super) budget: RetryBudget,
     pub(super) trickled_at: Timestamp,
+    /// Retries beyond the budget that answered retries have earned.
+    pub(super) earned: u32,
     pub(super) spend: Spend,
     pub(super) judge: Judge,
     pub(super) tally: Tally,
@@ -147,6 +149,7 @@ impl Conductor {
             throttle: Throttle::new(bounds, now),
             budget: RetryBudget::new(RETRIES, now),
             trickled_at: now,
+            earned: 0,
             spend: Spend::new(terms.price, terms.max_cost, spent),
             judge: Judge::new(Duration::from_secs(terms.max_wait_s)),
             tally: Tally::default(),

@@ -30,6 +30,9 @@ const MISSES: u32 = 60;
 const FIND_AFTER: Duration = Duration::from_secs(2);
 /// Tries to find a lost job.
 const FINDS: u32 = 4;
+/// What an answered retry earns, and the most that is earned: while retries succeed, others may follow quickly.
+const EARNS: u32 = 2;
+const EARNED: u32 = 64;
 /// Output tokens of a row that names no bound, before any was answered.
 const USUAL: u64 = 512;
 
@@ -82,7 +85,11 @@ impl Conductor {
             };
             self.throttle.end(ticket, how, &left, now);
         }
-        self.tally.retried += u64::from(job.attempts > 1);
+        if job.attempts > 1 {
+            self.tally.retried += 1;
+            let is_good = outcome.is_ok() && problem.is_none();
+            self.earned = if is_good { (self.earned + EARNS).min(EARNED) } else { self.earned / 2 };
+        }
         match (outcome, problem) {
             (Ok(said), None) => self.answered(job, &said, usage, now),
             (Ok(said), Some(problem)) => self.refused(job, &said, &problem, now),

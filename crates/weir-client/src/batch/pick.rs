@@ -39,7 +39,8 @@ impl Conductor {
             if job.attempts == 0 || self.may_retry(now) {
                 return Ok(Some(job));
             }
-            self.later(job, now.after(BUDGET_LOOK));
+            let look = if self.earned > 0 { now } else { now.after(BUDGET_LOOK) };
+            self.later(job, look.max(now.after(Duration::from_millis(50))));
             return if self.due.peek().is_some_and(|due| due.at <= now) { self.pick(input, now) } else { self.fresh(input, now) };
         }
         self.fresh(input, now)
@@ -50,12 +51,17 @@ impl Conductor {
         usize::try_from(self.throttle.window()).unwrap_or(WAITING).saturating_mul(WAITING_EACH).max(WAITING)
     }
 
-    /// Whether the budget allows a retry. Where it is used up and nothing else is left to do, one a second goes all the same.
+    /// Whether the budget allows a retry. Where it is used up and nothing else is left to do, one a second goes all the same, and two
+    /// more for each that was answered.
     fn may_retry(&mut self, now: Timestamp) -> bool {
         if self.budget.withdraw(now) {
             return true;
         }
         let nothing_else = self.input_ended || self.due.len() >= self.most_waiting();
+        if nothing_else && self.earned > 0 {
+            self.earned -= 1;
+            return true;
+        }
         let trickles = nothing_else && now.since(self.trickled_at) >= BUDGET_LOOK;
         if trickles {
             self.trickled_at = now;

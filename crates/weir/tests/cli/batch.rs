@@ -224,6 +224,7 @@ fn r35_its_evidence_names_script_concurrency_range_results_and_cursor_and_no_sec
     assert_eq!(told["evidence"], record);
     assert_eq!(record["batch"], json!({ "script": "rows.jsonl", "concurrency": 3, "from": 1, "to": 6, "ok": 6, "failed": 0, "cursor": 6 }));
     assert_eq!((&record["source"], &record["request"]["scenario"]), (&"batch".into(), &"B".into()));
+    assert_eq!((&record["charge"]["state"], &record["charge"]["count"]), (&"yes".into(), &6.into()));
     house.home.run(&["evidence", "verify", "out.jsonl.evidence.json"]);
     let everything: String = ["out.jsonl", "out.jsonl.journal", "out.jsonl.evidence.json"]
         .map(|name| std::fs::read_to_string(house.home.path().join(name)).unwrap())

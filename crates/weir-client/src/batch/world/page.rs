@@ -74,8 +74,7 @@ breaks before the answer, one that breaks in it, and a 502 after the work was do
 - **parallel requests**: the behaviour that the parallel-request script of OpenAI's cookbook documents: told the server's true limits, five attempts,
   a pause of 15 s for all after a rate limit error.
 
-*Share of the limit* is answered rows for each request that the limit let through until the last answer; of the smaller files the last rows weigh, which
-were told to wait for as long as the limit takes to be whole again, a minute, and did. *Made twice* are rows that the server worked
+*Share of the limit* is answered rows for each request that the limit let through until the last answer. *Made twice* are rows that the server worked
 on more than once because the answer was lost; *of these told* is how many the script says it could not guarantee. A server that remembers keys, such as
 weir, works on none twice: the law of `a_server_that_remembers_works_on_no_row_twice`.
 "

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use rand::Rng;
 use serde_json::Value;
-use weir_client::batch::{Halt, Header, Snapshot};
+use weir_client::{
+    batch::{Halt, Header, Snapshot},
+    client::Memory,
+};
 use weir_core::{
     ApiKey, CallRecord, ChargeFacts, Charged, RequestId, Route, Secret, Side, Timing, Verdict,
     evidence::{BatchFacts, Evidence, EvidenceContext, Label, Level, MAX_EVIDENCE_BYTES, Scenario, Source, Surface},
@@ -69,6 +72,12 @@ pub(super) fn written(shell: &Shell, out: &Path, header: &Header, last: &Snapsho
                 cursor: last.cursor,
             }
         });
+    // Only weir charges as it says; what another server charged is not known here.
+    let charged = match (last.remembers, last.ok) {
+        (Memory::Remembers, 0) => Charged::No,
+        (Memory::Remembers, _) => Charged::Yes,
+        _ => Charged::Unknown,
+    };
     let record = CallRecord {
         id: RequestId::new(header.started, rand::rng().random()),
         at: header.started,
@@ -76,7 +85,7 @@ pub(super) fn written(shell: &Shell, out: &Path, header: &Header, last: &Snapsho
         verdict,
         status,
         ended_by: if last.halt == Some(Halt::Interrupted) { Side::Client } else { Side::Done },
-        charge: ChargeFacts { charged: if last.ok > 0 { Charged::Yes } else { Charged::Unknown }, ..ChargeFacts::default() },
+        charge: ChargeFacts { charged, ..ChargeFacts::default() },
         kid: key.and_then(|key| ApiKey::parse(key.expose()).ok()?.kid()),
         account: None,
         group: None,
@@ -98,6 +107,7 @@ pub(super) fn written(shell: &Shell, out: &Path, header: &Header, last: &Snapsho
     let context = EvidenceContext {
         level,
         batch,
+        charge_count: (charged == Charged::Yes).then(|| u16::try_from(last.ok).unwrap_or(u16::MAX)),
         scenario: Some(Scenario::Batch),
         surface: Some(Surface::Cli),
         base_url_host: Some(&host),
