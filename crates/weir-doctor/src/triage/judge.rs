@@ -78,11 +78,22 @@ pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], f
         access_lines(text, &mut found);
     }
     if !found.iter().any(|finding| finding.confidence != Confidence::Guess && finding.verdict != Verdict::Ok) {
-        return by_symptoms(text, found);
+        found = by_symptoms(text, found);
+        if found.iter().all(|finding| finding.verdict == Verdict::EvidenceMissing) {
+            by_status(facts.status, &mut found);
+        }
+        return found;
     }
     found.sort_by_key(rank);
     prefer_the_usual(&mut found);
     found
+}
+
+/// Only a status is told: its usual meaning, as a guess.
+fn by_status(status: Option<u16>, found: &mut Vec<Finding>) {
+    let Some(status) = status.filter(|status| *status >= 400) else { return };
+    judged(&UpstreamError::read(status, b""), &Around::default(), None, found);
+    found.iter_mut().for_each(|finding| finding.confidence = Confidence::Guess);
 }
 
 /// Nothing surer than a guess is there. What people say has an order of its own, and goes before what programs only hint at.

@@ -138,7 +138,7 @@ pub(super) static VENDORS: [VendorRow; 23] = [
     VendorRow { name: "nginx", hosts: &[], headers: &[], words: r##"nginx|openresty|tengine"## },
 ];
 
-pub(super) static RULES: [Rule; 75] = [
+pub(super) static RULES: [Rule; 77] = [
     Rule {
         id: "cut-mid-body",
         class: UpstreamClass::StreamCut,
@@ -159,7 +159,7 @@ pub(super) static RULES: [Rule; 75] = [
         vendor: None,
         statuses: &[0, 200],
         codes: &[],
-        words: r##"incompleteread|incomplete message|premature close|econnreset|connection reset|peer closed|err_http2_protocol_error|chunkedencodingerror|connection (was )?closed (before|unexpectedly|by)|err_connection_(reset|closed)|response ended prematurely|socket hang up|err_quic_protocol_error|broken pipe|连接被?(重置|中断)"##,
+        words: r##"incompleteread|incomplete message|premature close|econnreset|connection reset|peer closed|err_http2_protocol_error|chunkedencodingerror|connection (was )?closed (before|unexpectedly|by)|err_connection_(reset|closed)|response ended prematurely|socket hang up|err_quic_protocol_error|broken pipe|closed by (the )?peer|remote end closed|server closed the connection|连接被?(重置|中断)"##,
         page: false,
         bare: false,
         over: false,
@@ -268,6 +268,32 @@ pub(super) static RULES: [Rule; 75] = [
         bare: false,
         over: false,
         sure: None,
+    },
+    Rule {
+        id: "no-connection-no-reason",
+        class: UpstreamClass::Upstream,
+        verdict: Some(Verdict::ConnectFailed),
+        vendor: None,
+        statuses: &[0],
+        codes: &[],
+        words: r##"fetch failed|connection error\.|apiconnectionerror"##,
+        page: false,
+        bare: false,
+        over: false,
+        sure: Some(Confidence::Guess),
+    },
+    Rule {
+        id: "error-while-streaming",
+        class: UpstreamClass::Upstream,
+        verdict: Some(Verdict::ErrorInStream),
+        vendor: None,
+        statuses: &[0],
+        codes: &[],
+        words: r##"error occurred (during|while) streaming"##,
+        page: false,
+        bare: false,
+        over: false,
+        sure: Some(Confidence::Guess),
     },
     Rule {
         id: "client-timeout",
