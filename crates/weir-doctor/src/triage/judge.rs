@@ -62,6 +62,8 @@ pattern!(CURL_EXIT, r"curl: \((\d{1,3})\)");
 pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     own_verdicts(text, &mut found);
+    let own: Vec<Verdict> =
+        found.iter().filter(|finding| finding.confidence == Confidence::Certain).map(|finding| finding.verdict).collect();
     for (at, exchange) in exchanges.iter().enumerate() {
         of_exchange(exchange, at, now, &mut found);
     }
@@ -76,6 +78,15 @@ pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], f
             of_record(record, now, &mut found);
         }
         access_lines(text, &mut found);
+    }
+    // Where weir itself says what happened, its words are not judged as a stranger's once more; they only lend theirs.
+    if let Some(first) = own.first() {
+        let words = found.iter().find(|finding| !own.contains(&finding.verdict)).and_then(|finding| finding.error.clone());
+        found.retain(|finding| own.contains(&finding.verdict) || finding.error.is_none());
+        found
+            .iter_mut()
+            .filter(|finding| finding.verdict == *first && finding.error.is_none())
+            .for_each(|finding| finding.error.clone_from(&words));
     }
     if !found.iter().any(|finding| finding.confidence != Confidence::Guess && finding.verdict != Verdict::Ok) {
         found = by_symptoms(text, found);
