@@ -41,7 +41,7 @@ const END: Missing = missing("stream_obs.end_marker", "流里最后一行是什�
 
 /// What is missing, the most useful first. A call whose weir id is known needs little else: the record has it.
 pub(super) fn missing_of(facts: &Facts, class: Class) -> Vec<Missing> {
-    let has_record = facts.request_ids.iter().any(|id| id.starts_with("wr_"));
+    let has_record = facts.has_own_id();
     let mut wanted = Vec::new();
     let mut need = |is_missing: bool, field: Missing| {
         if is_missing {

@@ -326,6 +326,11 @@ impl Facts {
         }
     }
 
+    /// It has an id that weir gave.
+    pub(super) fn has_own_id(&self) -> bool {
+        self.request_ids.iter().any(|id| id.starts_with("wr_"))
+    }
+
     /// The letter's word.
     pub(super) fn scenario_label(&self) -> &'static str {
         self.policy_scenario().label()

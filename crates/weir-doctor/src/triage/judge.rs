@@ -62,6 +62,8 @@ pattern!(CURL_EXIT, r"curl: \((\d{1,3})\)");
 pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     own_verdicts(text, &mut found);
+    let own: Vec<Verdict> =
+        found.iter().filter(|finding| finding.confidence == Confidence::Certain).map(|finding| finding.verdict).collect();
     for (at, exchange) in exchanges.iter().enumerate() {
         of_exchange(exchange, at, now, &mut found);
     }
@@ -77,12 +79,32 @@ pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], f
         }
         access_lines(text, &mut found);
     }
+    // Where weir itself says what happened, its words are not judged as a stranger's once more; they only lend theirs.
+    if let Some(first) = own.first() {
+        let words = found.iter().find(|finding| !own.contains(&finding.verdict)).and_then(|finding| finding.error.clone());
+        found.retain(|finding| own.contains(&finding.verdict) || finding.error.is_none());
+        found
+            .iter_mut()
+            .filter(|finding| finding.verdict == *first && finding.error.is_none())
+            .for_each(|finding| finding.error.clone_from(&words));
+    }
     if !found.iter().any(|finding| finding.confidence != Confidence::Guess && finding.verdict != Verdict::Ok) {
-        return by_symptoms(text, found);
+        found = by_symptoms(text, found);
+        if found.iter().all(|finding| finding.verdict == Verdict::EvidenceMissing) {
+            by_status(facts.status, &mut found);
+        }
+        return found;
     }
     found.sort_by_key(rank);
     prefer_the_usual(&mut found);
     found
+}
+
+/// Only a status is told: its usual meaning, as a guess.
+fn by_status(status: Option<u16>, found: &mut Vec<Finding>) {
+    let Some(status) = status.filter(|status| *status >= 400) else { return };
+    judged(&UpstreamError::read(status, b""), &Around::default(), None, found);
+    found.iter_mut().for_each(|finding| finding.confidence = Confidence::Guess);
 }
 
 /// Nothing surer than a guess is there. What people say has an order of its own, and goes before what programs only hint at.

@@ -153,6 +153,10 @@ impl Triage {
         };
         let error = best.and_then(|finding| finding.error.clone()).or_else(|| found.iter().find_map(|finding| finding.error.clone()));
         facts.told(error.as_ref());
+        let own_status = best
+            .filter(|finding| finding.confidence == Confidence::Certain && facts.has_own_id())
+            .and_then(|finding| finding.verdict.api());
+        facts.status = facts.status.or(own_status.map(|api| api.status));
         let (verdict, confidence) =
             best.map_or((Verdict::EvidenceMissing, Confidence::Guess), |finding| (finding.verdict, finding.confidence));
         let round_seconds = symptom::round_time(text).or_else(|| facts.took_ms.and_then(round));

@@ -13,7 +13,7 @@ pattern!(
 );
 pattern!(
     OF_INTEREST,
-    r#"(?i)error|exception|fail|time.?out|timed out|refused|reset|abort|denied|invalid|limit|quota|exceed|too many|too long|overload|unauthori|forbidden|not found|not exist|HTTP/[\d.]+" ?[3-5]\d\d|status|"code"|warn|closed|cut|missing|unsupported|malformed|illegal|unknown|incomplete|eof|bad gateway|unavailable|no data|insufficient|balance|expired|certificate|curl: \(|错误|失败|超时|限流|限制|频率|余额|额度|欠费|过期|无效|拒绝|中断|断开|繁忙|饱和|不存在|无权|无可用|敏感|超长|上限| [45]\d\d \d+ - - |W-[A-Z]+-\d{3}"#
+    r#"(?i)error|exception|fail|time.?out|timed out|refused|reset|abort|denied|invalid|limit|quota|exceed|too many|too long|overload|unauthori|forbidden|not found|not exist|HTTP/[\d.]+" ?[3-5]\d\d|status|"code"|warn|closed|cut|policy|violat|block|filter|moderat|审核|违规|missing|unsupported|malformed|illegal|unknown|incomplete|eof|bad gateway|unavailable|no data|insufficient|balance|expired|certificate|curl: \(|错误|失败|超时|限流|限制|频率|余额|额度|欠费|过期|无效|拒绝|中断|断开|繁忙|饱和|不存在|无权|无可用|敏感|超长|上限| [45]\d\d \d+ - - |W-[A-Z]+-\d{3}"#
 );
 pattern!(FRAME, r#"^\s+(?:at |File "|\.{3} ?\d+ (?:more|lines)|in \S+\(|raise |return |await |yield |\^+|~+|\||│)|^\s*(?:Caused by: )?$"#);
 

@@ -91,8 +91,11 @@ pattern!(
     r"(?i)(?:直连|绕过代理|不走代理|关掉?代理)[^。\n]{0,12}(?:正常|没问题|可以|就好)|\b(?:direct(?:ly)?|without (?:the |our )?(?:proxy|vpn))[^.\n]{0,16}(?:fine|ok|okay|works?|good)"
 );
 
+pattern!(BASE_URL, r"(?i)/v1/v1\b|(?:base[_ ]?url|接口(?:地址)?|地址|填(?:了|的是)?)[^\n]{0,16}https?://[^\s,，]+/chat/completions");
+
 /// The surer words first: a described stream before a worry about a charge, that before a bare "timeout".
-static SYMPTOMS: [(&Pattern, Verdict); 27] = [
+static SYMPTOMS: [(&Pattern, Verdict); 28] = [
+    (&BASE_URL, Verdict::BaseUrlMalformed),
     (&KEY, Verdict::KeyUnknown),
     (&MODEL, Verdict::ModelNotFound),
     (&BALANCE, Verdict::BalanceSpent),

@@ -159,7 +159,7 @@ impl Triage {
         let with_unit = |told: &String| if told.bytes().all(|b| b.is_ascii_digit()) { format!("{told} s") } else { told.clone() };
         add("恢复时间", "may come back", facts.reset.as_ref().map(with_unit));
         add("流", "stream seen", facts.captured.as_ref().map(|seen| seen.sentence(lang == Lang::Zh)));
-        add("扣费(自述)", "charged (as told)", facts.charged.map(|charged| charged_word(lang, charged)));
+        add("扣费(文中)", "charged (it says)", facts.charged.map(|charged| charged_word(lang, charged)));
         rows
     }
 

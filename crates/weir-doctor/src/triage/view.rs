@@ -133,7 +133,7 @@ pub struct FactsView {
     pub read_timeout_s: String,
     pub took_ms: String,
     pub key_masked: String,
-    /// What the person says; only a record can prove it.
+    /// What the text says; only a record can prove it.
     pub charged: String,
     pub scenario: &'static str,
     pub reset: String,

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod accuracy;
 mod class;
+mod codes;
 mod loose;
 mod read;
 mod rules;

@@ -1,12 +1,14 @@
 //! Reads an upstream's error from whatever body it came in.
 
-use std::{fmt, sync::LazyLock};
+use std::fmt;
 
-use regex::Regex;
 use serde_json::Value;
 use weir_core::key::MAX_KEY_BYTES;
 
-use super::loose;
+use super::{
+    codes::{Codes, spelled, told_status},
+    loose,
+};
 use crate::sse::FrameParts;
 
 /// Text of an upstream: at most 1,024 characters, unredacted, so Debug hides it and there is no Display.
@@ -50,16 +52,6 @@ pub struct UpstreamError {
     told: Option<u16>,
 }
 
-/// Machine words of an error, in lower case. Unredacted, so Debug hides them.
-#[derive(Clone, PartialEq, Eq, Default)]
-struct Codes(Vec<String>);
-
-impl fmt::Debug for Codes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{} codes]", self.0.len())
-    }
-}
-
 /// What an error came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
@@ -79,10 +71,6 @@ const EVIDENCE_BYTES: usize = 16 * 1024;
 /// How deep errors are wrapped in each other before weir stops to unwrap them.
 const DEPTH: usize = 8;
 
-/// Most machine words kept of one error.
-const MAX_CODES: usize = 48;
-/// Longest machine word, in bytes.
-const CODE_BYTES: usize = 80;
 /// How much of what stands before an object is looked at, in bytes: there a library says its own name for the error.
 const PREFIX_BYTES: usize = 600;
 
@@ -278,11 +266,11 @@ impl UpstreamError {
 
     /// It has a machine word of its own, not only a number for the status.
     pub(super) fn has_code(&self) -> bool {
-        self.codes.0.iter().any(|code| !matches!(code.parse::<i32>(), Ok(-999..=599)) && code != "error")
+        self.codes.all().iter().any(|code| !matches!(code.parse::<i32>(), Ok(-999..=599)) && code != "error")
     }
 
     pub(super) fn codes(&self) -> &[String] {
-        &self.codes.0
+        self.codes.all()
     }
 
     pub(crate) fn evidence(&self) -> &str {
@@ -310,69 +298,10 @@ fn unwrap(value: &Value, depth: usize) -> Value {
     }
 }
 
-impl Codes {
-    fn push(&mut self, text: &str) {
-        let fits = !text.is_empty() && text.len() <= CODE_BYTES && !text.contains(char::is_whitespace);
-        if fits && self.0.len() < MAX_CODES {
-            self.0.push(text.to_lowercase());
-        }
-    }
-
-    /// Words that people do not write: those with an underscore.
-    fn of_words(&mut self, text: &str) {
-        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.' | ':'));
-        for word in words.map(|word| word.trim_matches(['.', ':', '_'])).filter(|word| word.contains('_')) {
-            if !self.0.iter().any(|code| code == word) {
-                self.push(word);
-            }
-        }
-    }
-
-    /// The first that is an HTTP status of an error.
-    fn status(&self) -> Option<u16> {
-        self.0.iter().find_map(|code| code.parse().ok().filter(|code| (400..600).contains(code)))
-    }
-}
-
-/// A machine word as people would write it: `InsufficientBalance` and `insufficient_balance` are `insufficient balance`.
-fn spelled(code: &str) -> Option<String> {
-    if code.len() > CODE_BYTES || code.contains(char::is_whitespace) || !code.is_ascii() {
-        return None;
-    }
-    let mut words = String::with_capacity(code.len() + 8);
-    let mut before = ' ';
-    for c in code.chars() {
-        match c {
-            '_' | '-' | '.' | ':' => words.push(' '),
-            c if c.is_ascii_uppercase() && before.is_ascii_lowercase() => {
-                words.push(' ');
-                words.push(c.to_ascii_lowercase());
-            }
-            c => words.push(c.to_ascii_lowercase()),
-        }
-        before = c;
-    }
-    words.contains(' ').then_some(words)
-}
-
 /// Whether a text is a page for people, at once or right behind a few words.
 fn is_page(text: &str) -> bool {
     let head = text[..text.floor_char_boundary(2048)].to_ascii_lowercase();
     ["<!doctype html", "<html", "<head>", "<title>"].iter().any(|tag| head.contains(tag))
-}
-
-/// Where a text tells an HTTP status: behind the words that libraries and gateways put before it, before the words of the standard,
-/// or as the first word.
-static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r#"(?:error code|status(?:[ _-]?code)?|statuscode|http(?:/[\d.]+)?(?: code| error| status)?|状态码|错误码|返回码?|报错?|\| |error|exception)[\s"'():=：,]{0,6}([45]\d\d)\b|\b([45]\d\d)[ :-]+(?:bad request|unauthorized|payment required|forbidden|not found|method not allowed|request time|conflict|payload|request entity|unprocessable|too many|internal server|bad gateway|service unavailable|service temporarily|gateway time|client error|server error|status code)|(?m:^\W{0,4}([45]\d\d)\b)|\(([45]\d\d)\)"#,
-    )
-    .ok()
-});
-
-fn told_status(text: &str) -> Option<u16> {
-    let found = STATUS.as_ref()?.captures(text)?;
-    found.iter().skip(1).flatten().find_map(|digits| digits.as_str().parse().ok())
 }
 
 /// Adds the telling fields of `value`, which stands under `name`, each in quotes on a line of its own, and its machine words.

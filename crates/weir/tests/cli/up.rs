@@ -89,7 +89,7 @@ fn evidence_of_a_cut(home: &Home, id: &str, kid: &str) {
     assert_eq!((told.exit, &told.json()["differs"]), (1, &json!(["status"])));
     let spoiled = support.out.replacen('{', "{\"prompt\":\"a story\",", 1);
     let told = home.run_on(&spoiled, &["evidence", "verify"]);
-    assert!(told.exit == 1 && told.out.contains("unknown field") && !told.out.contains("story"), "{told:?}");
+    assert!(told.exit == 1 && told.out.contains("has no `prompt`") && !told.out.contains("story"), "{told:?}");
     assert_eq!(home.run(&["evidence", "export", "--since", "1h", "--audience", "public"]).done().out.lines().count(), 2);
 }
 
