@@ -29,6 +29,8 @@ use crate::{
 };
 
 const PROMPT: &str = "Count from 1 to 20, separated by spaces.";
+/// How most APIs call the limit of output tokens.
+const LIMIT_NAME: &str = "max_tokens";
 /// What is sent to models; no record may repeat it.
 pub(crate) const PROMPTS: [&str; 2] = [PROMPT, LONG_PROMPT];
 const LONG_PROMPT: &str = "Count from 1 to 2000, one number on each line, without leaving any out.";
@@ -53,6 +55,8 @@ pub struct Examined {
     pub is_complete: bool,
     pub is_interrupted: bool,
     pub target: Option<Target>,
+    /// What this API calls the limit of output tokens.
+    limit_name: &'static str,
 }
 
 impl Examined {
@@ -88,6 +92,7 @@ impl Examined {
             is_complete: false,
             is_interrupted: false,
             target,
+            limit_name: LIMIT_NAME,
             order,
         }
     }
@@ -157,6 +162,7 @@ impl Examined {
             format!("{scheme}://{}/v1", target.authority())
         });
         let in_front = self.target.as_ref().and_then(|target| self.order.proxies.in_front_of(target));
+        local.proxy_is_foreign = in_front.as_ref().is_some_and(|found| found.proxy.is_err());
         local.proxy_from = in_front.map(|found| found.name);
         let is_fine = local.key.is_empty() && local.url.is_none() && self.target.is_some();
         self.end(tools, ProbeId::P0, began);
@@ -271,14 +277,14 @@ impl Examined {
     /// One call of the model. The bodies of all differ in `stream` only.
     async fn call(&mut self, tools: &Tools<'_>, probe: ProbeId, way: &Way, model: &str, is_stream: bool, is_gzip: bool) -> Trace {
         let waits = self.waits();
-        let limit_name = "max_tokens";
-        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, limit_name);
+        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, self.limit_name);
         let trace = self.send(tools, probe, way, body, is_stream, is_gzip, waits).await;
-        if self.order.api != Api::Chat || !wants_other_limit(&trace) {
+        if self.order.api != Api::Chat || self.limit_name != LIMIT_NAME || !wants_other_limit(&trace) {
             return trace;
         }
         // The one question that may be put in other words: newer models call the limit by another name, and refused before any work.
-        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, "max_completion_tokens");
+        self.limit_name = "max_completion_tokens";
+        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, self.limit_name);
         self.send(tools, probe, way, body, is_stream, is_gzip, waits).await
     }
 
@@ -366,7 +372,7 @@ impl Examined {
         if let Some(seconds) = self.order.hold_s.filter(|_| self.plans(ProbeId::P12)) {
             let began = Self::begin(tools, ProbeId::P12);
             let hold = Duration::from_secs(u64::from(seconds));
-            let body = self.body(model, LONG_PROMPT, super::order::TOKENS_MAX, true, "max_tokens");
+            let body = self.body(model, LONG_PROMPT, super::order::TOKENS_MAX, true, self.limit_name);
             let waits = Waits { first: hold, gap: hold, total: hold };
             self.seen.hold = Some(self.send(tools, ProbeId::P12, way, body, true, false, waits).await);
             self.end(tools, ProbeId::P12, began);
