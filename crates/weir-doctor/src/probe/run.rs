@@ -7,7 +7,11 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use weir_client::{Target, probe::Way};
-use weir_core::{Timestamp, evidence::EvidenceId, redact::is_private_host};
+use weir_core::{
+    Audience, Timestamp,
+    evidence::EvidenceId,
+    redact::{Redactor, is_private_host},
+};
 use weir_wire::Vendor;
 
 use super::{
@@ -154,7 +158,9 @@ impl Examined {
         local.key = self.order.key.as_ref().map(|key| key_flaws(key.expose())).unwrap_or_default();
         if let Some((flaw, better)) = url_flaw(&self.order.base_url) {
             local.url = Some(flaw);
-            local.suggestion = better;
+            // People put the key where the address belongs; it must not come back as advice.
+            let holds_key = Redactor::default().redact(&self.order.base_url, Audience::Support).held_a_secret();
+            local.suggestion = better.filter(|_| !holds_key);
         }
         local.asks_chat = self.order.api == Api::Chat;
         local.with_version = self.target.as_ref().filter(|target| target.path.is_empty()).map(|target| {
