@@ -252,7 +252,7 @@ impl Examined {
             self.end(tools, ProbeId::P4, began);
         }
         let refused = self.seen.control.as_ref().is_some_and(|trace| of_answer(trace, self.seen.vendor).is_some());
-        let timed_out = self.seen.control.as_ref().is_some_and(timed_out);
+        let timed_out = self.seen.control.as_ref().is_some_and(Trace::timed_out);
         if refused && !timed_out {
             return self.gateway(tools, way).await;
         }
@@ -384,12 +384,6 @@ impl Examined {
             self.end(tools, ProbeId::P12, began);
         }
     }
-}
-
-/// The time ran out, and nobody answered.
-fn timed_out(trace: &Trace) -> bool {
-    use weir_client::probe::{BodyEnd, Fault};
-    matches!(trace.end, End::Never(Fault::Silent) | End::Body(BodyEnd::Limit(_))) && !matches!(trace.status, Some(400..))
 }
 
 /// A key that may chat and not list models.
