@@ -72,8 +72,8 @@ async fn met(text: &'static [u8]) -> Result<(Vec<u8>, BodyEnd), Fault> {
 
 #[tokio::test(start_paused = true)]
 async fn every_end_of_a_body_has_its_name() {
-    type Ended = Result<(&'static [u8], BodyEnd), Fault>;
-    let table: [(&'static [u8], Ended); 10] = [
+    type Met = Result<(&'static [u8], BodyEnd), Fault>;
+    let table: [(&'static [u8], Met); 10] = [
         (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Ok((b"ok", BodyEnd::Clean))),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", Ok((b"ok", BodyEnd::Short))),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", Ok((b"ok", BodyEnd::Clean))),

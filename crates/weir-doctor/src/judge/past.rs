@@ -10,6 +10,8 @@ use crate::report::both;
 
 /// The share of a key that is "taken", in percent.
 const TAKEN_PCT: u8 = 50;
+/// What is asked for where nobody named a task.
+pub const LATEST: &str = "latest";
 /// Calls before the told instant that are no accident any more.
 const EARLY_CALLS: u32 = 3;
 
@@ -32,6 +34,10 @@ pub fn of_lookup(lookup: &Lookup) -> Vec<Finding> {
     match lookup {
         Lookup::Call(record) => of_call(record),
         Lookup::Task(task) => vec![of_task(task)],
+        Lookup::NotFound { id, .. } if id == LATEST => vec![Finding::likely(Verdict::EvidenceMissing).because(both!(
+            "图片和视频模型不会被提交新任务,而这把 Key 还没有任务可看:用 --model 指定一个对话模型",
+            "models of pictures and videos are never asked to make anything, and this key has no task to look at: name a chat model with --model"
+        ))],
         Lookup::NotFound { .. } => vec![Finding::likely(Verdict::EvidenceMissing).because(both!(
             "这个 ID 查不到:核对是否同一个网关、同一把 Key",
             "this id was not found: see that it is the same gateway and the same key"

@@ -61,7 +61,15 @@ fn local(seen: &Seen) -> Vec<Found> {
         found.push(Finding::certain(Verdict::BaseUrlMalformed).because(detail).at(ProbeId::P0));
     }
     if let Some(name) = &seen.local.proxy_from {
-        found.push(Finding::certain(Verdict::LocalProxyOn).because(both!("由 {name} 指定", "named by {name}")).at(ProbeId::P0));
+        let detail = if seen.local.proxy_is_foreign {
+            both!(
+                "{name} 指定的不是 HTTP 代理,诊断走的是直连,和客户端的路可能不同",
+                "{name} names no HTTP proxy; the doctor went straight, which may not be your client's way"
+            )
+        } else {
+            both!("由 {name} 指定", "named by {name}")
+        };
+        found.push(Finding::certain(Verdict::LocalProxyOn).because(detail).at(ProbeId::P0));
     }
     found
 }

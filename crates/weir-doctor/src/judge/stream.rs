@@ -95,10 +95,15 @@ fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, b
     if let Some(error) = &stream.error {
         // weir names what happened; anybody else's words are a hint beside the fact that the stream broke off with an error.
         match stream.verdict {
-            Some(verdict) => add(Finding::certain(verdict)),
-            None => add(Finding::likely(classify::class(error, vendor).verdict(200, None)).as_note()),
+            Some(verdict) => {
+                add(Finding::certain(verdict));
+                add(Finding::certain(Verdict::ErrorInStream).as_note());
+            }
+            None => {
+                add(Finding::likely(classify::class(error, vendor).verdict(200, None)).as_note());
+                add(Finding::certain(Verdict::ErrorInStream));
+            }
         }
-        add(Finding::certain(Verdict::ErrorInStream));
         return findings;
     }
     let has_data = stream.data_lines > 0 || stream.events > 0;

@@ -107,6 +107,9 @@ fn an_error_event_of_weir_is_told_by_its_own_verdict() {
     let seen = Seen { stream: Some(streamed(&[(10, EVENT), (900, error)], BodyEnd::Clean)), ..well() };
     assert_eq!(primary(&seen), (Verdict::IdleTimeout, Confidence::Certain));
     assert!(judge(&seen).notes.iter().any(|note| note.finding.verdict == Verdict::ErrorInStream));
+    let cut = error.replace("W-TMO-005", "W-STREAM-005");
+    let seen = Seen { stream: Some(streamed(&[(10, EVENT), (900, &cut)], BodyEnd::Clean)), ..well() };
+    assert_eq!(primary(&seen), (Verdict::StreamCut, Confidence::Certain), "the gateway saw how it broke; the event is how it told so");
     let gateway = whole(429, r#"{"error":{"code":"x","verdict":"W-RATE-004","scope":"key"}}"#);
     assert_eq!(primary(&Seen { control: Some(gateway), stream: None, ..well() }), (Verdict::ConcurrencySpent, Confidence::Certain));
 }

@@ -12,7 +12,7 @@ use super::{
     run::Examined,
 };
 use crate::{
-    judge::{arrival::Arriving, seen::Lookup, stream},
+    judge::{arrival::Arriving, past::LATEST, seen::Lookup, stream},
     trace::{End, Trace},
 };
 
@@ -97,7 +97,7 @@ impl Examined {
         let answer = tools.ask(&ask, self.order.key.as_ref()).await;
         self.seen.lookup = Some(match past::latest_task(&answer.kept) {
             Some(task) => Lookup::Task(task),
-            None => Lookup::NotFound { id: "latest".to_owned(), trace: Box::new(answer.trace) },
+            None => Lookup::NotFound { id: LATEST.to_owned(), trace: Box::new(answer.trace) },
         });
         self.end(tools, ProbeId::P9, began);
     }

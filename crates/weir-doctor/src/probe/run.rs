@@ -7,7 +7,11 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use weir_client::{Target, probe::Way};
-use weir_core::{Timestamp, evidence::EvidenceId, redact::is_private_host};
+use weir_core::{
+    Audience, Timestamp,
+    evidence::EvidenceId,
+    redact::{Redactor, is_private_host},
+};
 use weir_wire::Vendor;
 
 use super::{
@@ -29,6 +33,8 @@ use crate::{
 };
 
 const PROMPT: &str = "Count from 1 to 20, separated by spaces.";
+/// How most APIs call the limit of output tokens.
+const LIMIT_NAME: &str = "max_tokens";
 /// What is sent to models; no record may repeat it.
 pub(crate) const PROMPTS: [&str; 2] = [PROMPT, LONG_PROMPT];
 const LONG_PROMPT: &str = "Count from 1 to 2000, one number on each line, without leaving any out.";
@@ -53,6 +59,8 @@ pub struct Examined {
     pub is_complete: bool,
     pub is_interrupted: bool,
     pub target: Option<Target>,
+    /// What this API calls the limit of output tokens.
+    limit_name: &'static str,
 }
 
 impl Examined {
@@ -88,6 +96,7 @@ impl Examined {
             is_complete: false,
             is_interrupted: false,
             target,
+            limit_name: LIMIT_NAME,
             order,
         }
     }
@@ -149,7 +158,9 @@ impl Examined {
         local.key = self.order.key.as_ref().map(|key| key_flaws(key.expose())).unwrap_or_default();
         if let Some((flaw, better)) = url_flaw(&self.order.base_url) {
             local.url = Some(flaw);
-            local.suggestion = better;
+            // People put the key where the address belongs; it must not come back as advice.
+            let holds_key = Redactor::default().redact(&self.order.base_url, Audience::Support).held_a_secret();
+            local.suggestion = better.filter(|_| !holds_key);
         }
         local.asks_chat = self.order.api == Api::Chat;
         local.with_version = self.target.as_ref().filter(|target| target.path.is_empty()).map(|target| {
@@ -157,6 +168,7 @@ impl Examined {
             format!("{scheme}://{}/v1", target.authority())
         });
         let in_front = self.target.as_ref().and_then(|target| self.order.proxies.in_front_of(target));
+        local.proxy_is_foreign = in_front.as_ref().is_some_and(|found| found.proxy.is_err());
         local.proxy_from = in_front.map(|found| found.name);
         let is_fine = local.key.is_empty() && local.url.is_none() && self.target.is_some();
         self.end(tools, ProbeId::P0, began);
@@ -240,7 +252,7 @@ impl Examined {
             self.end(tools, ProbeId::P4, began);
         }
         let refused = self.seen.control.as_ref().is_some_and(|trace| of_answer(trace, self.seen.vendor).is_some());
-        let timed_out = self.seen.control.as_ref().is_some_and(timed_out);
+        let timed_out = self.seen.control.as_ref().is_some_and(Trace::timed_out);
         if refused && !timed_out {
             return self.gateway(tools, way).await;
         }
@@ -271,14 +283,14 @@ impl Examined {
     /// One call of the model. The bodies of all differ in `stream` only.
     async fn call(&mut self, tools: &Tools<'_>, probe: ProbeId, way: &Way, model: &str, is_stream: bool, is_gzip: bool) -> Trace {
         let waits = self.waits();
-        let limit_name = "max_tokens";
-        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, limit_name);
+        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, self.limit_name);
         let trace = self.send(tools, probe, way, body, is_stream, is_gzip, waits).await;
-        if self.order.api != Api::Chat || !wants_other_limit(&trace) {
+        if self.order.api != Api::Chat || self.limit_name != LIMIT_NAME || !wants_other_limit(&trace) {
             return trace;
         }
         // The one question that may be put in other words: newer models call the limit by another name, and refused before any work.
-        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, "max_completion_tokens");
+        self.limit_name = "max_completion_tokens";
+        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, self.limit_name);
         self.send(tools, probe, way, body, is_stream, is_gzip, waits).await
     }
 
@@ -366,18 +378,12 @@ impl Examined {
         if let Some(seconds) = self.order.hold_s.filter(|_| self.plans(ProbeId::P12)) {
             let began = Self::begin(tools, ProbeId::P12);
             let hold = Duration::from_secs(u64::from(seconds));
-            let body = self.body(model, LONG_PROMPT, super::order::TOKENS_MAX, true, "max_tokens");
+            let body = self.body(model, LONG_PROMPT, super::order::TOKENS_MAX, true, self.limit_name);
             let waits = Waits { first: hold, gap: hold, total: hold };
             self.seen.hold = Some(self.send(tools, ProbeId::P12, way, body, true, false, waits).await);
             self.end(tools, ProbeId::P12, began);
         }
     }
-}
-
-/// The time ran out, and nobody answered.
-fn timed_out(trace: &Trace) -> bool {
-    use weir_client::probe::{BodyEnd, Fault};
-    matches!(trace.end, End::Never(Fault::Silent) | End::Body(BodyEnd::Limit(_))) && !matches!(trace.status, Some(400..))
 }
 
 /// A key that may chat and not list models.

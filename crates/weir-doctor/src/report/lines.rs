@@ -62,7 +62,12 @@ fn local(seen: &Seen) -> Option<Bilingual> {
             }
         }
         if let Some(name) = &local.proxy_from {
-            parts.push(format!("{}{name}", pick(lang, "使用代理:", "proxy in use: ")));
+            let how = if local.proxy_is_foreign {
+                pick(lang, "不是 HTTP 代理,走直连:", "no HTTP proxy, went straight: ")
+            } else {
+                pick(lang, "使用代理:", "proxy in use: ")
+            };
+            parts.push(format!("{how}{name}"));
         }
         parts.join(pick(lang, ";", "; "))
     }))

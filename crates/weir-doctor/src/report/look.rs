@@ -96,7 +96,7 @@ pub(super) fn via_proxy(run: &Examined) -> String {
 /// How a proxy showed itself.
 pub(super) fn how_proxied(run: &Examined) -> Option<String> {
     let seen = &run.seen;
-    if let Some(name) = &seen.local.proxy_from {
+    if let Some(name) = seen.local.proxy_from.as_ref().filter(|_| !seen.local.proxy_is_foreign) {
         return Some(name.clone());
     }
     let traces = [seen.models.as_ref().map(|models| &models.trace), seen.control.as_ref(), seen.stream.as_ref()];

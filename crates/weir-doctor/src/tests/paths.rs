@@ -80,3 +80,70 @@ async fn a_past_task_is_told_by_its_state_and_never_submitted_again() {
     assert_eq!(task("sim:task_lost_answer", Duration::ZERO).await.primary, Verdict::TaskUnknown);
     assert_eq!(task("sim:task_slow=1s", hour).await.primary, Verdict::Ok);
 }
+
+/// An API whose models want `max_completion_tokens`.
+#[derive(Debug, Default)]
+struct Newer(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+impl weir_client::probe::Reach for Newer {
+    fn resolve<'a>(&'a self, _: &'a str, port: u16) -> weir_client::probe::Reaching<'a, std::io::Result<Vec<std::net::SocketAddr>>> {
+        Box::pin(async move { Ok(vec![std::net::SocketAddr::from(([192, 0, 2, 1], port))]) })
+    }
+
+    fn connect(&self, _: std::net::SocketAddr) -> weir_client::probe::Reaching<'_, std::io::Result<Box<dyn weir_client::Io>>> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        let asked = std::sync::Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut request = Vec::new();
+            while !(request.starts_with(b"GET") && request.ends_with(b"\r\n\r\n") || request.ends_with(b"}")) {
+                if far.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                    return;
+                }
+            }
+            let request = String::from_utf8(request).unwrap();
+            let body = request.split_once("\r\n\r\n").unwrap().1.to_owned();
+            let (status, kind, answer) = if body.is_empty() {
+                (200, "application/json", r#"{"data":[{"id":"newer"}]}"#.to_owned())
+            } else if body.contains("\"max_tokens\"") {
+                let error = r#"{"error":{"message":"Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.","code":"unsupported_parameter"}}"#;
+                (400, "application/json", error.to_owned())
+            } else if body.contains("\"stream\":true") {
+                let events =
+                    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"1\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+                (200, "text/event-stream", events.to_owned())
+            } else {
+                (200, "application/json", r#"{"choices":[{"message":{"content":"1"},"finish_reason":"stop"}]}"#.to_owned())
+            };
+            if !body.is_empty() {
+                asked.lock().unwrap().push(body);
+            }
+            let head = format!(
+                "HTTP/1.1 {status} OK\r\ncontent-type: {kind}\r\ncache-control: no-cache\r\ncontent-length: {}\r\n\r\n{answer}",
+                answer.len()
+            );
+            let _ = far.write_all(head.as_bytes()).await;
+        });
+        Box::pin(async { Ok(Box::new(near) as Box<dyn weir_client::Io>) })
+    }
+
+    fn secure<'a>(
+        &'a self,
+        io: Box<dyn weir_client::Io>,
+        _: &'a str,
+        _: weir_client::probe::Speak,
+    ) -> weir_client::probe::Reaching<'a, weir_client::probe::Secured> {
+        Box::pin(async { weir_client::probe::Secured { seen: None, io: Ok(io) } })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_calls_its_limit_otherwise_is_asked_once_more_in_its_own_words() {
+    let newer = Newer::default();
+    let mut run = crate::probe::Examined::new(order("newer"), super::EPOCH, 1);
+    let clock = super::Wall(tokio::time::Instant::now());
+    run.run(&crate::probe::Tools { reach: &newer, clock: &clock, watch: &|_| () }).await;
+    assert_eq!(super::report(&run).primary, Verdict::Ok);
+    let asked = newer.0.lock().unwrap();
+    assert_eq!(asked.iter().map(|body| body.contains("\"max_completion_tokens\":64")).collect::<Vec<_>>(), [false, true, true, true]);
+}

@@ -384,3 +384,13 @@ async fn an_answer_that_the_doctors_own_limit_ended_is_well() {
     let note = report.notes.iter().find(|note| note.code == Verdict::EndedByLimit).unwrap();
     assert!(note.detail.as_ref().unwrap().en.contains("the doctor's own"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_the_doctor_cannot_go_through_is_not_claimed_as_its_way() {
+    let variables = [("ALL_PROXY".to_owned(), "socks5://proxy.test:1080".to_owned())];
+    let report = Bench::new().report(Order { proxies: Proxies::of(&variables), ..order("sim:ok") }).await;
+    agrees(&report, "socks");
+    assert_eq!(report.primary, Verdict::LocalProxyOn);
+    assert!(zh(&report).contains("直连"), "{}", zh(&report));
+    assert_eq!(report.evidence.unwrap().request.via_proxy, ViaProxy::NotSeen);
+}

@@ -141,6 +141,12 @@ impl Trace {
         if let Body::Whole(whole) = &self.body { Some(whole) } else { None }
     }
 
+    /// The time of the probe ran out, and nobody had refused.
+    #[must_use]
+    pub fn timed_out(&self) -> bool {
+        matches!(self.end, End::Never(Fault::Silent) | End::Body(BodyEnd::Limit(_))) && !matches!(self.status, Some(400..))
+    }
+
     /// The error that the answer told, whole or in its stream.
     #[must_use]
     pub fn error(&self) -> Option<&UpstreamError> {

@@ -162,3 +162,26 @@ fn a_typing_mistake_is_told_before_anything_is_sent() {
         assert_eq!((ran.exit, ran.out.as_str()), (2, ""), "{arguments:?}: {ran:?}");
     }
 }
+
+#[test]
+fn a_key_in_the_wrong_place_is_never_repeated() {
+    let home = Home::new();
+    for arguments in [
+        &["doctor", KEY][..],
+        &["doctor", "http://127.0.0.1:9/v1", "--key-env", KEY],
+        &["doctor", "http://127.0.0.1:9/v1", "--model", KEY],
+        &["doctor", "http://127.0.0.1:9/v1", "--direct", KEY],
+        &["doctor", "http://127.0.0.1:9/v1", "--via", KEY],
+        &["doctor", "http://127.0.0.1:9/v1", "--request-id", KEY],
+        &["doctor", "https://planted:planted12345678@127.0.0.1:9/v1"],
+        &["doctor", "https://127.0.0.1:9/v1?key=planted12345678planted12345678"],
+    ] {
+        for flag in ["--json", "--verbose"] {
+            let ran = home.run_with(KEYED, &[arguments, &[flag]].concat());
+            assert!(
+                ran.exit != 0 && !ran.out.contains("planted12345678") && !ran.err.contains("planted12345678"),
+                "{arguments:?}: {ran:?}"
+            );
+        }
+    }
+}

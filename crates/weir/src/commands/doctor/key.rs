@@ -51,6 +51,13 @@ pub(super) fn find(doctor: &Doctor, shell: &Shell, is_own: bool) -> Result<Found
         return Ok(Found::of(text.to_owned(), "stdin"));
     }
     if let Some(name) = &doctor.key_env {
+        // A key in place of the name must not be repeated.
+        if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err(Fault::usage(
+                text!("--key-env 后面要写环境变量的名字,不是 key 本身", "--key-env takes the name of a variable, not the key itself"),
+                text!("例如 `--key-env OPENAI_API_KEY`", "such as `--key-env OPENAI_API_KEY`"),
+            ));
+        }
         let value = shell.variable(name).ok_or_else(|| {
             Fault::usage(
                 text!("环境变量 {name} 没有设置", "the environment has no {name}"),
