@@ -55,6 +55,15 @@ fn verdict(last: &Snapshot) -> (Verdict, u16, Level) {
     }
 }
 
+/// Only weir charges as it says; what another server charged is not known here.
+fn charged(last: &Snapshot) -> Charged {
+    match (last.remembers, last.ok) {
+        (Memory::Remembers, 0) => Charged::No,
+        (Memory::Remembers, _) => Charged::Yes,
+        _ => Charged::Unknown,
+    }
+}
+
 /// Writes the record beside the output and gives it back.
 pub(super) fn written(shell: &Shell, out: &Path, header: &Header, last: &Snapshot, key: Option<&Secret>) -> Result<Value, Fault> {
     let engine = Redactor::new(key.filter(|key| key.expose().len() >= 8).cloned());
@@ -72,12 +81,6 @@ pub(super) fn written(shell: &Shell, out: &Path, header: &Header, last: &Snapsho
                 cursor: last.cursor,
             }
         });
-    // Only weir charges as it says; what another server charged is not known here.
-    let charged = match (last.remembers, last.ok) {
-        (Memory::Remembers, 0) => Charged::No,
-        (Memory::Remembers, _) => Charged::Yes,
-        _ => Charged::Unknown,
-    };
     let record = CallRecord {
         id: RequestId::new(header.started, rand::rng().random()),
         at: header.started,
@@ -85,7 +88,7 @@ pub(super) fn written(shell: &Shell, out: &Path, header: &Header, last: &Snapsho
         verdict,
         status,
         ended_by: if last.halt == Some(Halt::Interrupted) { Side::Client } else { Side::Done },
-        charge: ChargeFacts { charged, ..ChargeFacts::default() },
+        charge: ChargeFacts { charged: charged(last), ..ChargeFacts::default() },
         kid: key.and_then(|key| ApiKey::parse(key.expose()).ok()?.kid()),
         account: None,
         group: None,
@@ -107,7 +110,7 @@ pub(super) fn written(shell: &Shell, out: &Path, header: &Header, last: &Snapsho
     let context = EvidenceContext {
         level,
         batch,
-        charge_count: (charged == Charged::Yes).then(|| u16::try_from(last.ok).unwrap_or(u16::MAX)),
+        charge_count: (charged(last) == Charged::Yes).then(|| u16::try_from(last.ok).unwrap_or(u16::MAX)),
         scenario: Some(Scenario::Batch),
         surface: Some(Surface::Cli),
         base_url_host: Some(&host),
