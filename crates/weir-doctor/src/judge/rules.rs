@@ -326,6 +326,12 @@ fn missing(seen: &Seen) -> Option<Finding> {
     if seen.no_model {
         return Some(unknown().because(both!("不知道测哪个模型:用 --model 指明", "no model to ask: name one with --model")));
     }
+    if seen.is_interrupted {
+        // What was not asked may be the broken part.
+        return Some(
+            unknown().because(both!("没有做完就被停下:再完整地测一次", "it was stopped before it was done: run once more in full")),
+        );
+    }
     let both_ran = seen.control.is_some() && seen.stream.is_some();
     if seen.out_of_budget && !both_ran {
         return Some(unknown().because(both!("时间用完了:用 --budget 放宽", "the time was used up: allow more with --budget")));

@@ -38,6 +38,8 @@ pub struct Seen {
     pub other_share_pct: Option<u8>,
     /// The time or the calls of the run were used up.
     pub out_of_budget: bool,
+    /// Somebody stopped the run before it was done.
+    pub is_interrupted: bool,
 }
 
 /// What this machine says before anything is sent.

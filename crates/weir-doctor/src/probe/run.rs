@@ -57,7 +57,6 @@ pub struct Examined {
     pub asked_at: Option<Timestamp>,
     /// Nothing that was planned is missing.
     pub is_complete: bool,
-    pub is_interrupted: bool,
     pub target: Option<Target>,
     /// What this API calls the limit of output tokens.
     limit_name: &'static str,
@@ -94,7 +93,6 @@ impl Examined {
             model_why: None,
             asked_at: None,
             is_complete: false,
-            is_interrupted: false,
             target,
             limit_name: LIMIT_NAME,
             order,

@@ -77,7 +77,7 @@ impl Report {
 /// What the exit code of a report is.
 fn exit_code(run: &Examined, overall: Status, is_strict: bool) -> u8 {
     match overall {
-        _ if run.is_interrupted => 130,
+        _ if run.seen.is_interrupted => 130,
         Status::Fail => 1,
         Status::Unknown if run.seen.out_of_budget => 4,
         Status::Unknown => 3,
@@ -289,6 +289,12 @@ fn hints(run: &Examined, primary: Verdict) -> Vec<Bilingual> {
     use super::both;
     use crate::judge::seen::Symptom;
     let mut hints = Vec::new();
+    if primary == Verdict::KeyUnknown && run.order.key.is_none() {
+        hints.push(both!(
+            "这次没有带 Key:放进环境变量 WEIR_KEY 或 OPENAI_API_KEY(或用 --key-stdin),再测一次",
+            "no key was given: put it into the variable WEIR_KEY or OPENAI_API_KEY (or pipe it to --key-stdin) and run again"
+        ));
+    }
     if primary.level() > Level::Info {
         return hints;
     }

@@ -348,13 +348,32 @@ async fn an_interrupted_run_leaves_a_valid_report_of_what_it_saw() {
     let tools = crate::probe::Tools { reach: &bench, clock: &clock, watch: &|_| () };
     // Dropped in the middle of the stream, as Ctrl-C does.
     tokio::time::timeout(Duration::from_secs(10), run.run(&tools)).await.unwrap_err();
-    run.is_interrupted = true;
+    run.seen.is_interrupted = true;
     let report = report(&run);
     assert_eq!((report.complete, report.exit_code), (false, 130));
     assert!(report.checks.iter().any(|check| check.id == ProbeId::P4), "what was seen stays");
     let json = serde_json::to_string(&report).unwrap();
     assert!(serde_json::from_str::<Report>(&json).is_ok());
     assert!(zh(&report).contains("没有做完"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_run_never_says_that_all_is_well() {
+    let bench = Bench::new();
+    let mut run = crate::probe::Examined::new(order("sim:ok"), super::EPOCH, 1);
+    let clock = super::Wall(tokio::time::Instant::now());
+    let tools = crate::probe::Tools { reach: &bench, clock: &clock, watch: &|_| () };
+    run.run(&tools).await;
+    assert_eq!(report(&run).primary, Verdict::Ok);
+    run.seen.is_interrupted = true;
+    assert_eq!((report(&run).primary, report(&run).exit_code), (Verdict::EvidenceMissing, 130));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_without_a_key_that_is_refused_says_where_the_key_goes() {
+    let report = Bench::new().report(Order { key: None, ..order("sim:401") }).await;
+    assert_eq!(report.primary, Verdict::KeyUnknown);
+    assert!(zh(&report).contains("WEIR_KEY"), "{}", zh(&report));
 }
 
 #[tokio::test(start_paused = true)]

@@ -271,7 +271,7 @@ impl Doctor {
                 () = examined.run(&tools) => false,
                 _ = tokio::signal::ctrl_c() => true,
             };
-            examined.is_interrupted = interrupted;
+            examined.seen.is_interrupted = interrupted;
             Ok(Exit::Done)
         })?;
         drop(watch);
