@@ -18,7 +18,7 @@ pub use record::{
     Redaction, RequestFacts, Retry, Scenario, SchemaName, Source, Status, StreamObserved, Surface, TaskFacts, TaskState, TimingFacts,
     VerdictFacts, ViaProxy,
 };
-pub use text::{Lang, MAX_TEXT_LINES, VerdictWords};
+pub use text::{Lang, MAX_TEXT_LINES, VerdictWords, bare_never};
 
 /// The JSON Schema of the record.
 #[must_use]

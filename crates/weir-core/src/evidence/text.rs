@@ -6,6 +6,12 @@ use super::field::{Fact, Moment};
 use super::record::{Confidence, Evidence, LimitKind, Status, ViaProxy};
 use crate::Charged;
 
+/// What not to do, without the words "do not": for a place that says them already.
+#[must_use]
+pub fn bare_never(never: &str) -> &str {
+    ["don't ", "do not ", "不要"].iter().find_map(|start| never.strip_prefix(start)).unwrap_or(never)
+}
+
 /// More lines are not read.
 pub const MAX_TEXT_LINES: usize = 40;
 /// A catalogue's sentence that is longer is cut, so that the text stays a text.
@@ -42,7 +48,7 @@ impl Evidence {
             (Lang::En, Confidence::Guess) => "guess",
         };
         let code = self.verdict.code.code();
-        let (title, check, never) = (line(words.title), line(words.check), line(words.never));
+        let (title, check, never) = (line(words.title), line(words.check), line(bare_never(words.never)));
         let facts = self.facts(lang);
         match lang {
             Lang::Zh => format!(

@@ -2,11 +2,11 @@
 
 use weir_core::{
     Audience, Lang, Redactor, Verdict,
-    evidence::{self, Confidence, Evidence, VerdictWords},
+    evidence::{self, Confidence, Evidence, VerdictWords, bare_never},
     redact::Leak,
 };
 
-use super::{Bilingual, Check, Report, Status, chart, look::shown, page::Page, text::bare_never, words};
+use super::{Bilingual, Check, Report, Status, chart, look::shown, page::Page, words};
 
 const STYLE: &str = include_str!("page.css");
 

@@ -1,6 +1,6 @@
 //! The report as plain text, in the reader's language. Everything that the JSON finds is here, and nothing else.
 
-use weir_core::{Lang, Level, RetryWord, verdict::Scenario};
+use weir_core::{Lang, Level, RetryWord, evidence::bare_never, verdict::Scenario};
 
 use super::{Check, Note, Report, Status, look::shown, words};
 use crate::probe::ProbeId;
@@ -224,11 +224,6 @@ fn cut(text: &str) -> String {
         Some((end, _)) => format!("{}…", line[..end].trim_end()),
         None => line,
     }
-}
-
-/// The phrase behind the row's own "do not".
-pub(super) fn bare_never(never: &str) -> &str {
-    ["don't ", "do not ", "不要"].iter().find_map(|start| never.strip_prefix(start)).unwrap_or(never)
 }
 
 /// Cells on a terminal: wide characters take two.
