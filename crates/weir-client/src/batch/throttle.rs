@@ -13,7 +13,7 @@ use super::{
     allowance::{Allowance, PACED},
     latency::Latency,
 };
-use pace::Learned;
+use pace::{GUESSED, Learned};
 
 /// Requests that run at once when nothing is known yet.
 const FIRST: u64 = 4;
@@ -238,6 +238,8 @@ impl Throttle {
                 if self.refused > self.too_many() && ticket.seq > self.cut_at {
                     self.learn(now);
                     self.cut();
+                } else if self.learned.is_none() && self.refused > GUESSED {
+                    self.learn(now);
                 }
             }
             Ended::Troubled { told } => {

@@ -10,17 +10,23 @@ use super::{Allowance, Throttle};
 const MEASURED_S: i64 = 3;
 /// A pace that was learned grows by this part each second, until the server refuses too many again.
 const GROWS: u64 = 256;
+/// One that was learned from fewer seconds is a guess, and grows by this part.
+const GUESS_GROWS: u64 = 8;
+/// Refused among answered requests, in millionths, from which on a guess is better than none.
+pub(super) const GUESSED: u64 = 125_000;
 
 /// Requests a minute, as they were measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Learned {
     requests: Allowance,
     grown_at: Timestamp,
+    /// It grows by one of so many parts each second.
+    grows: u64,
 }
 
 impl Learned {
-    fn new(limit: u64, now: Timestamp) -> Self {
-        Self { requests: Allowance::even(limit, now), grown_at: now }
+    fn new(limit: u64, grows: u64, now: Timestamp) -> Self {
+        Self { requests: Allowance::even(limit, now), grown_at: now, grows }
     }
 
     pub(super) fn limit(&self) -> u64 {
@@ -38,7 +44,7 @@ impl Learned {
     pub(super) fn grow(&mut self, now: Timestamp) {
         let seconds = now.since(self.grown_at).as_secs();
         if seconds > 0 {
-            let step = self.limit().div_ceil(GROWS).saturating_mul(seconds);
+            let step = self.limit().div_ceil(self.grows).saturating_mul(seconds);
             self.requests.set_limit(self.limit().saturating_add(step), now);
             self.grown_at = self.grown_at.after(Duration::from_secs(seconds));
         }
@@ -69,16 +75,18 @@ impl Throttle {
             return;
         }
         let second = now.0.div_euclid(1_000);
-        let whole = self.answers.iter().filter(|(at, _)| (second - MEASURED_S..second).contains(at));
-        let measured = whole.map(|(_, count)| count).sum::<u64>() * 60 / MEASURED_S.unsigned_abs();
-        // A moment says nothing yet.
-        if measured == 0 || self.answers.front().is_none_or(|(at, _)| *at > second - MEASURED_S) {
+        let span = self.answers.front().map_or(0, |(at, _)| second - at).min(MEASURED_S);
+        let whole = self.answers.iter().filter(|(at, _)| (second - span..second).contains(at));
+        let measured = (whole.map(|(_, count)| count).sum::<u64>() * 60).checked_div(span.unsigned_abs()).unwrap_or(0);
+        let is_guess = span < MEASURED_S;
+        // A moment says nothing, a second little.
+        if measured == 0 || is_guess && self.refused < GUESSED {
             return;
         }
         let before = self.learned.map_or(u64::MAX, |learned| learned.limit());
         // The more were refused, the further it is above what the server bears.
         let part = 970_u64.saturating_sub(self.refused / 1_000).max(500);
         let limit = measured.min((u128::from(before) * u128::from(part) / 1_000).try_into().unwrap_or(u64::MAX)).max(1);
-        self.learned = Some(Learned::new(limit, now));
+        self.learned = Some(Learned::new(limit, if is_guess { GUESS_GROWS } else { GROWS }, now));
     }
 }
