@@ -83,6 +83,12 @@ impl Allowance {
         now.after(Duration::from_millis(u64::try_from(wait).unwrap_or(u64::MAX)))
     }
 
+    /// Whether half of what it can hold is there.
+    pub(super) fn is_half_full(&mut self, now: Timestamp) -> bool {
+        self.refill(now);
+        self.level.saturating_mul(2) >= self.whole()
+    }
+
     /// `units` are sent.
     pub(super) fn take(&mut self, units: u64, now: Timestamp) {
         self.refill(now);

@@ -4,7 +4,10 @@ use std::io::{self, BufRead};
 
 use sha2::{Digest, Sha256};
 
-use super::row::{self, BadRow, Row};
+use super::{
+    repeats::{Came, Ids, KEPT_IDS, Repeats},
+    row::{self, BadRow, Row},
+};
 
 /// Longest line, in bytes: a chat with a dozen large pictures.
 pub const LINE_BYTES: usize = 32 << 20;
@@ -29,6 +32,7 @@ pub struct Lines<R> {
     from: R,
     line: Vec<u8>,
     number: u64,
+    repeats: Repeats,
 }
 
 impl<R> std::fmt::Debug for Lines<R> {
@@ -39,7 +43,13 @@ impl<R> std::fmt::Debug for Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     pub fn new(from: R) -> Self {
-        Self { from, line: Vec::new(), number: 0 }
+        Self { from, line: Vec::new(), number: 0, repeats: Repeats::default() }
+    }
+
+    /// Takes these lines for bad ones: an earlier line has their `custom_id`, as [`survey`] found.
+    #[must_use]
+    pub fn without(self, repeats: Repeats) -> Self {
+        Self { repeats, ..self }
     }
 
     /// The next line that `wanted` says is still to be done; `None` at the end. Others are not even parsed.
@@ -71,6 +81,7 @@ impl<R: BufRead> Lines<R> {
             // A file that an editor of another system wrote begins with a mark.
             let text = self.line.strip_prefix(b"\xEF\xBB\xBF").filter(|_| number == 1).unwrap_or(&self.line);
             return Ok(Some(match row::read(number, text) {
+                Ok(row) if self.repeats.has(number) => Read::Bad { number, why: BadRow::Repeated, custom_id: Some(row.custom_id) },
                 Ok(row) => Read::Row(row),
                 Err((why, custom_id)) => Read::Bad { number, why, custom_id },
             }));
@@ -112,6 +123,10 @@ pub struct Survey {
     pub unbounded: u64,
     pub images: u64,
     pub seconds: u64,
+    /// Good rows but for an earlier line that has their `custom_id`; they count as bad.
+    pub repeats: Repeats,
+    /// Rows beyond [`KEPT_IDS`]: compared with those before, but not with each other.
+    pub unkept: u64,
 }
 
 /// Feeds whatever is read to a hash.
@@ -134,17 +149,34 @@ impl<R: BufRead> io::Read for Hashing<'_, R> {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn survey(from: impl BufRead, mut each: impl FnMut(u64, &BadRow)) -> io::Result<Survey> {
+pub fn survey(from: impl BufRead, each: impl FnMut(u64, &BadRow)) -> io::Result<Survey> {
+    survey_keeping(KEPT_IDS, from, each)
+}
+
+fn survey_keeping(most_ids: usize, from: impl BufRead, mut each: impl FnMut(u64, &BadRow)) -> io::Result<Survey> {
+    let mut ids = Ids::new(most_ids);
     let (mut hash, mut bytes, mut found) = (Sha256::new(), 0, Survey::default());
     let hashing = Hashing { from, hash: &mut hash, bytes: &mut bytes };
     let mut lines = Lines::new(io::BufReader::with_capacity(1 << 16, hashing));
     while let Some(read) = lines.next(|_| true)? {
         found.rows += u64::from(!matches!(read, Read::Blank { .. }));
+        let custom_id = match &read {
+            Read::Blank { .. } => None,
+            Read::Bad { custom_id, .. } => custom_id.as_deref(),
+            Read::Row(row) => Some(row.custom_id.as_str()),
+        };
+        let came = custom_id.map(|custom_id| ids.note(custom_id));
+        found.unkept += u64::from(came == Some(Came::Unkept));
         match read {
             Read::Blank { .. } => {}
             Read::Bad { number, why, .. } => {
                 found.bad += 1;
                 each(number, &why);
+            }
+            Read::Row(row) if came == Some(Came::Again) => {
+                found.bad += 1;
+                found.repeats.add(row.number);
+                each(row.number, &BadRow::Repeated);
             }
             Read::Row(row) => {
                 let most = row.most(0);
@@ -171,12 +203,46 @@ mod tests {
 
     #[test]
     fn bad_rows_are_told_with_line_and_reason_and_do_not_stop_the_rest() {
-        let text = format!("\u{feff}{ROW}\n\n{{}}\n{}\n{ROW}", ROW.replace("POST", "GET"));
+        let text = format!("\u{feff}{ROW}\n\n{{}}\n{}\n{}", ROW.replace("POST", "GET"), ROW.replace("\"a\"", "\"b\""));
         let mut bad = Vec::new();
         let found = survey(text.as_bytes(), |line, why| bad.push((line, why.code()))).unwrap();
         assert_eq!(bad, [(3, "row_custom_id"), (4, "row_method")]);
         assert_eq!((found.lines, found.rows, found.bad, found.bytes), (5, 4, 2, text.len() as u64));
         assert_eq!(found.hash.len(), 64);
+    }
+
+    #[test]
+    fn a_repeated_custom_id_is_a_bad_row_and_the_first_of_its_name_is_asked_for() {
+        let named = |id: &str| ROW.replace("\"a\"", &format!("\"{id}\""));
+        // The third line is bad for a reason of its own, and its name is taken all the same: the output would have two lines of it.
+        let text = [ROW, &named("b"), &named("c").replace("POST", "GET"), ROW, &named("d"), &named("c"), ROW].join("\n");
+        let mut bad = Vec::new();
+        let found = survey(text.as_bytes(), |line, why| bad.push((line, why.code()))).unwrap();
+        let again = "row_custom_id_repeated";
+        assert_eq!(bad, [(3, "row_method"), (4, again), (6, again), (7, again)]);
+        assert_eq!(
+            (found.rows, found.bad, found.unkept, found.input_tokens),
+            (7, 4, 0, 3 * survey(ROW.as_bytes(), |_, _| {}).unwrap().input_tokens)
+        );
+        let mut lines = Lines::new(text.as_bytes()).without(found.repeats);
+        let mut asked = Vec::new();
+        while let Some(read) = lines.next(|_| true).unwrap() {
+            match read {
+                Read::Row(row) => asked.push((row.number, row.custom_id)),
+                Read::Bad { why: BadRow::Repeated, custom_id, .. } => assert!(matches!(custom_id.as_deref(), Some("a" | "c"))),
+                Read::Bad { number, .. } => assert_eq!(number, 3),
+                Read::Blank { number } => panic!("line {number} is not blank"),
+            }
+        }
+        assert_eq!(asked, [(1, "a".to_owned()), (2, "b".to_owned()), (5, "d".to_owned())]);
+    }
+
+    #[test]
+    fn rows_beyond_what_is_kept_are_counted_and_compared_with_those_before() {
+        let text = ["a", "b", "c", "c", "a"].map(|id| ROW.replace("\"a\"", &format!("\"{id}\""))).join("\n");
+        let mut bad = Vec::new();
+        let found = survey_keeping(2, text.as_bytes(), |line, _| bad.push(line)).unwrap();
+        assert_eq!((bad, found.unkept), (vec![5], 2));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub enum BadRow {
     NotJson,
     #[error("its custom_id is missing, empty, or longer than {CUSTOM_ID_BYTES} bytes")]
     CustomId,
+    #[error("an earlier line has the same custom_id")]
+    Repeated,
     #[error("its method is not POST")]
     Method,
     #[error("its url is none that a batch can ask: {}", names())]
@@ -83,6 +85,7 @@ impl BadRow {
         match self {
             Self::NotJson => "row_not_json",
             Self::CustomId => "row_custom_id",
+            Self::Repeated => "row_custom_id_repeated",
             Self::Method => "row_method",
             Self::Url => "row_url",
             Self::Stream => "row_stream",

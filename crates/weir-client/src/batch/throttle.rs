@@ -13,6 +13,7 @@ use super::{
     allowance::{Allowance, PACED},
     latency::Latency,
 };
+use pace::{GUESSED, Learned};
 
 /// Requests that run at once when nothing is known yet.
 const FIRST: u64 = 4;
@@ -29,11 +30,6 @@ const TROUBLED: u64 = 250_000;
 const MILLION: u64 = 1_000_000;
 /// How many answers the shares look back on, at least and at most.
 const LOOKS_BACK: (u64, u64) = (16, 64);
-
-/// Where no header tells a limit: answers of this many seconds say what the server lets through.
-const MEASURED_S: i64 = 3;
-/// A limit that was learned grows by this part each second, until the server refuses too many again.
-const GROWS: u64 = 256;
 
 /// A told wait up to this is one row's matter where the pace is known and the refusal is not about all that the key sends.
 const MOMENT: Duration = Duration::from_secs(5);
@@ -139,8 +135,8 @@ pub struct Throttle {
     latency: Latency,
     /// Answers of the last seconds.
     answers: VecDeque<(i64, u64)>,
-    /// The requests a minute are no told limit but what was measured when too many were refused; when that last grew.
-    learned: Option<Timestamp>,
+    /// The pace that was measured when too many were refused and no told limit was the reason.
+    learned: Option<Learned>,
 }
 
 impl Throttle {
@@ -190,7 +186,9 @@ impl Throttle {
     /// Requests and tokens a minute that the run goes by, where they are known.
     #[must_use]
     pub fn rates(&self) -> (Option<u64>, Option<u64>) {
-        (self.requests.map(|allowance| allowance.limit()), self.tokens.map(|allowance| allowance.limit()))
+        let told = self.requests.map(|allowance| allowance.limit());
+        let learned = self.learned.map(|learned| learned.limit());
+        (told.into_iter().chain(learned).min(), self.tokens.map(|allowance| allowance.limit()))
     }
 
     /// Whether a request of so many tokens may leave.
@@ -202,9 +200,10 @@ impl Throttle {
             self.is_narrow = true;
             return Admission::Full;
         }
-        self.grow_learned(now);
+        self.learned.iter_mut().for_each(|learned| learned.grow(now));
         let opens = |allowance: &mut Option<Allowance>, units| allowance.as_mut().map_or(now, |allowance| allowance.opens(units, now));
-        let (by_requests, by_tokens) = (opens(&mut self.requests, 1), opens(&mut self.tokens, tokens));
+        let by_pace = self.learned.as_mut().map_or(now, |learned| learned.opens(now));
+        let (by_requests, by_tokens) = (opens(&mut self.requests, 1).max(by_pace), opens(&mut self.tokens, tokens));
         match (by_requests.max(by_tokens), by_requests >= by_tokens) {
             (at, _) if at <= now => Admission::Go,
             (at, more) => {
@@ -220,6 +219,7 @@ impl Throttle {
         self.sent += 1;
         self.tokens_sent = self.tokens_sent.saturating_add(tokens);
         self.requests.iter_mut().for_each(|allowance| allowance.take(1, now));
+        self.learned.iter_mut().for_each(|learned| learned.take(now));
         self.tokens.iter_mut().for_each(|allowance| allowance.take(tokens, now));
         Ticket { seq: self.sent, at: now, tokens, tokens_sent: self.tokens_sent }
     }
@@ -238,6 +238,8 @@ impl Throttle {
                 if self.refused > self.too_many() && ticket.seq > self.cut_at {
                     self.learn(now);
                     self.cut();
+                } else if self.learned.is_none() && self.refused > GUESSED {
+                    self.learn(now);
                 }
             }
             Ended::Troubled { told } => {
@@ -280,47 +282,6 @@ impl Throttle {
 
     fn too_many(&self) -> u64 {
         if self.requests.is_some() && self.learned.is_none() { REFUSED_PACED } else { REFUSED }
-    }
-
-    fn measure(&mut self, now: Timestamp) {
-        let second = now.0.div_euclid(1_000);
-        match self.answers.back_mut() {
-            Some((at, count)) if *at == second => *count += 1,
-            _ => self.answers.push_back((second, 1)),
-        }
-        while self.answers.front().is_some_and(|(at, _)| *at < second - MEASURED_S) {
-            self.answers.pop_front();
-        }
-    }
-
-    /// Where nothing tells the limit, what got through in the last seconds is what the server bears.
-    fn learn(&mut self, now: Timestamp) {
-        if self.requests.is_some() && self.learned.is_none() {
-            return;
-        }
-        let second = now.0.div_euclid(1_000);
-        let whole = self.answers.iter().filter(|(at, _)| (second - MEASURED_S..second).contains(at));
-        let measured = whole.map(|(_, count)| count).sum::<u64>() * 60 / MEASURED_S.unsigned_abs();
-        // A moment says nothing yet.
-        if measured == 0 || self.answers.front().is_none_or(|(at, _)| *at > second - MEASURED_S) {
-            return;
-        }
-        let before = self.requests.map_or(u64::MAX, |allowance| allowance.limit());
-        // The more were refused, the further it is above what the server bears.
-        let part = 970_u64.saturating_sub(self.refused / 1_000).max(500);
-        let limit = measured.min((u128::from(before) * u128::from(part) / 1_000).try_into().unwrap_or(u64::MAX)).max(1);
-        self.requests = Some(Allowance::even(limit, now));
-        self.learned = Some(now);
-    }
-
-    fn grow_learned(&mut self, now: Timestamp) {
-        let (Some(at), Some(requests)) = (self.learned, &mut self.requests) else { return };
-        let seconds = now.since(at).as_secs();
-        if seconds > 0 {
-            let step = requests.limit().div_ceil(GROWS).saturating_mul(seconds);
-            requests.set_limit(requests.limit().saturating_add(step), now);
-            self.learned = Some(at.after(Duration::from_secs(seconds)));
-        }
     }
 
     fn cut(&mut self) {
@@ -371,13 +332,15 @@ impl Throttle {
             if own.is_some_and(|own| own < told.limit) {
                 continue;
             }
-            if told.counted == Counted::Requests {
-                self.learned = None;
-            }
             slot.get_or_insert(Allowance::new(told.limit, told.remaining, now)).told(told.limit, told.remaining, sent, ticket.at, now);
+        }
+        // The limit that is told is the one that counts, unless it has room and there were refusals all the same.
+        if !self.has_room(now) {
+            self.learned = None;
         }
     }
 }
 
 #[cfg(test)]
 mod laws;
+mod pace;

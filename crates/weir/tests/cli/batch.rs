@@ -260,6 +260,27 @@ fn an_interrupt_lets_what_runs_finish_and_says_how_to_go_on() {
 }
 
 #[test]
+fn a_repeated_custom_id_is_told_with_its_line_and_never_asked_for_also_after_a_resume() {
+    let house = House::open();
+    house.home.file("rows.jsonl", &[chats(3, "sim:tokens=5"), chats(2, "sim:tokens=6")].concat());
+    let plan = house.run(&["--dry-run"]);
+    assert_eq!((plan.exit, &plan.json()["bad"]), (1, &2.into()), "{plan:?}");
+    // What may be spent ends before the last lines are come to.
+    let first = house.run(&["--price", "output=1000", "--max-cost", "0.02", "--concurrency", "1"]);
+    assert_eq!(first.exit, 4, "{first:?}");
+    assert!(first.err.contains("line 4 cannot be used: row_custom_id_repeated") && first.err.contains("line 5"), "{}", first.err);
+    let told = house.batch(&["resume", "out.jsonl", "--max-cost", "10", "--json"]).json();
+    assert_eq!((&told["ok"], &told["bad"]), (&3.into(), &2.into()), "{told}");
+    let text = std::fs::read_to_string(house.home.path().join("out.jsonl")).unwrap();
+    let mut codes: Vec<String> =
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["error"]["code"].to_string()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, ["\"row_custom_id_repeated\"", "\"row_custom_id_repeated\"", "null", "null", "null"]);
+    assert_eq!(house.worked().values().sum::<u64>(), 3);
+    house.close(3);
+}
+
+#[test]
 fn a_plan_costs_nothing_and_a_cost_that_was_not_allowed_is_not_made() {
     let house = House::open();
     house.home.file("rows.jsonl", &chats(50, "sim:tokens=20"));

@@ -100,6 +100,16 @@ fn a_server_without_faults_is_asked_once_for_each_row_and_refuses_none_that_coul
 }
 
 #[test]
+fn a_swift_server_that_keeps_no_minute_s_worth_is_asked_little_more_than_once_a_row_and_at_its_pace() {
+    for tells in [Tells::Hints, Tells::Another] {
+        let order = Order { rpm: 3_000, tpm: 3_000_000, tells, swift: true, ..Order::default() };
+        let (snapshot, saw, files) = whole(600, 64, order, 1);
+        holds(600, &snapshot, &saw, &files);
+        assert!(saw.calls <= 690 && saw.last <= Duration::from_secs(15), "{tells:?}: {} calls, {:?}", saw.calls, saw.last);
+    }
+}
+
+#[test]
 fn a_server_that_remembers_works_on_no_row_twice() {
     let order = Order { faults: 100, remembers: true, ..Order::default() };
     let (snapshot, saw, files) = whole(1_500, 64, order, 3);

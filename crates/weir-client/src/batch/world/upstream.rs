@@ -25,6 +25,8 @@ pub(super) enum Tells {
     Headers,
     /// In `Retry-After` of a refusal, in whole seconds.
     Hints,
+    /// The same, and each answer has the headers of another limit, which is wide open, as some hops pass them on.
+    Another,
     /// Not at all.
     Nothing,
 }
@@ -40,29 +42,34 @@ pub(super) struct Order {
     pub(super) remembers: bool,
     /// Requests that it works on at once before each further one makes all slower.
     pub(super) at_ease: u64,
+    /// It answers at once, and keeps a second's worth for bursts instead of a minute's.
+    pub(super) swift: bool,
 }
 
 impl Default for Order {
     fn default() -> Self {
-        Self { rpm: 6_000, tpm: 3_000_000, tells: Tells::Headers, faults: 0, remembers: false, at_ease: u64::MAX }
+        Self { rpm: 6_000, tpm: 3_000_000, tells: Tells::Headers, faults: 0, remembers: false, at_ease: u64::MAX, swift: false }
     }
 }
 
-/// A bucket that fills evenly and holds a minute's worth, in thousandths.
+/// A bucket that fills evenly, in parts of which a request is sixty thousand.
 struct Bucket {
     per_minute: u64,
+    /// The most that it holds.
+    whole: u64,
     level: u64,
     at: Duration,
 }
 
 impl Bucket {
-    fn new(per_minute: u64) -> Self {
-        Self { per_minute, level: per_minute * 60_000, at: Duration::ZERO }
+    fn new(per_minute: u64, swift: bool) -> Self {
+        let whole = per_minute * if swift { 1_000 } else { 60_000 };
+        Self { per_minute, whole, level: whole, at: Duration::ZERO }
     }
 
     fn refill(&mut self, now: Duration) {
         let millis = u64::try_from((now - self.at).as_millis()).unwrap();
-        self.level = (self.level + millis * self.per_minute).min(self.per_minute * 60_000);
+        self.level = (self.level + millis * self.per_minute).min(self.whole);
         self.at = now;
     }
 
@@ -113,7 +120,8 @@ pub(super) const OUTPUT: u64 = 300;
 
 impl Upstream {
     pub(super) fn new(order: Order, seed: u64) -> Self {
-        let state = State { requests: Bucket::new(order.rpm), tokens: Bucket::new(order.tpm), saw: Saw::default() };
+        let state =
+            State { requests: Bucket::new(order.rpm, order.swift), tokens: Bucket::new(order.tpm, order.swift), saw: Saw::default() };
         Self { order, began: Instant::now(), dice: Seeded::new(seed), state: Mutex::new(state) }
     }
 
@@ -136,6 +144,10 @@ impl Upstream {
                     headers.insert(name, HeaderValue::try_from(value).unwrap());
                 }
             }
+        }
+        if self.order.tells == Tells::Another {
+            headers.insert("x-ratelimit-limit-requests", HeaderValue::from_static("10000"));
+            headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("9999"));
         }
         headers
     }
@@ -161,7 +173,7 @@ impl Upstream {
 
     fn refusal(&self, state: &mut State, body: &Bytes, wait: Duration) -> Said {
         state.saw.refused += 1;
-        let mut headers = self.headers(state);
+        let mut headers = if self.order.tells == Tells::Another { HeaderMap::new() } else { self.headers(state) };
         if self.order.tells != Tells::Nothing {
             let seconds = wait.as_millis().div_ceil(1_000);
             headers.insert("retry-after", HeaderValue::try_from(seconds.to_string()).unwrap());
@@ -175,7 +187,7 @@ impl Upstream {
     async fn answer(&self, body: &Bytes) -> Result<Said, Lost> {
         let roll = self.dice.roll();
         let fault = (roll % 1_000 < u128::from(self.order.faults)).then_some((roll >> 32) % 8);
-        sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(if self.order.swift { 1 } else { 10 })).await;
         if fault == Some(0) {
             return Err(AttemptError::Connect(std::io::ErrorKind::ConnectionRefused).into());
         }
@@ -204,7 +216,8 @@ impl Upstream {
             state.saw.most_running = state.saw.most_running.max(state.saw.running);
             (state.saw.running / self.order.at_ease).max(1)
         };
-        sleep(Duration::from_millis(u64::try_from(600 + roll % 900).unwrap() * crowd)).await;
+        let works = if self.order.swift { 1 } else { u64::try_from(600 + roll % 900).unwrap() };
+        sleep(Duration::from_millis(works * crowd)).await;
         let mut state = self.state();
         state.saw.running -= 1;
         let fresh = !state.saw.made.contains_key(body);

@@ -12,7 +12,7 @@ use rand::Rng;
 use tokio::sync::watch;
 use weir_client::{
     Client, Dial, Net, Surroundings, Target,
-    batch::{self, FilesError, Header, Lines, Opened, Record, RunFiles, Setup, Stop, Survey, Terms},
+    batch::{self, FilesError, Header, KEPT_IDS, Lines, Opened, Record, Repeats, RunFiles, Setup, Stop, Survey, Terms},
 };
 use weir_core::{Price, Secret};
 
@@ -96,7 +96,8 @@ pub(super) fn run(shell: &Shell, asked: &Run) -> Result<Exit, Fault> {
         terms: terms(&asked.pace, asked.ordered, None),
     };
     let opened = files.begin(header).map_err(|error| not_begun(&asked.out, &error, &shell.called))?;
-    conduct(shell, &files, &asked.out, opened, to, key.as_ref().map(|(key, _)| key), asked.pace.caller.as_deref())
+    let key = key.as_ref().map(|(key, _)| key);
+    conduct(shell, &files, &asked.out, opened, client(to, key, asked.pace.caller.as_deref())?, key, survey.repeats)
 }
 
 /// `--only-failed` of `run`: the earlier run's failed rows, from the same file.
@@ -148,7 +149,8 @@ pub(super) fn resume(shell: &Shell, out: &Path, from: &KeyFrom, pace: &Pace, onl
     opened.header.terms = terms(pace, false, Some(&opened.header.terms));
     let to = target(&opened.header.base_url)?;
     let key = key(shell, from, opened.header.key_env.as_deref())?;
-    conduct(shell, &files, out, opened, to, key.as_ref().map(|(key, _)| key), pace.caller.as_deref())
+    let key = key.as_ref().map(|(key, _)| key);
+    conduct(shell, &files, out, opened, client(to, key, pace.caller.as_deref())?, key, survey.repeats)
 }
 
 /// Looks through the file and tells what is wrong with it.
@@ -166,6 +168,13 @@ fn surveyed(shell: &Shell, path: &Path) -> Result<Survey, Fault> {
     if shown > SHOWN {
         let more = shown - SHOWN;
         shell.tell(&text!("还有 {more} 行不能用,都写在输出里", "{more} more lines cannot be used; all of them are in the output"));
+    }
+    if survey.unkept > 0 {
+        let unkept = survey.unkept;
+        shell.tell(&text!(
+            "前 {KEPT_IDS} 个不同的 custom_id 记得下;其后的 {unkept} 行只与它们比过,彼此之间没有比",
+            "the first {KEPT_IDS} different custom_ids are kept; {unkept} rows behind them were compared with those, not with each other"
+        ));
     }
     if survey.rows == 0 {
         let path = path.display();
@@ -241,14 +250,14 @@ fn conduct(
     files: &RunFiles,
     out: &Path,
     opened: Opened,
-    to: Target,
+    client: Client,
     key: Option<&Secret>,
-    caller: Option<&str>,
+    repeats: Repeats,
 ) -> Result<Exit, Fault> {
     let Opened { header, standings, journal, output, lock } = opened;
-    let client = client(to, key, caller)?;
     let path = Path::new(&header.input).to_owned();
-    let input = Lines::new(BufReader::with_capacity(1 << 16, File::open(&path).map_err(|error| cannot_read(&path, &error))?));
+    let file = File::open(&path).map_err(|error| cannot_read(&path, &error))?;
+    let input = Lines::new(BufReader::with_capacity(1 << 16, file)).without(repeats);
     let setup = Setup {
         line: Arc::new(client),
         clock: Arc::new(WallClock),
