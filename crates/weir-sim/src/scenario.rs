@@ -243,28 +243,12 @@ fn near(name: &str) -> Vec<&'static str> {
         .iter()
         .filter_map(|entry| {
             let shared = name.len() >= 3 && (entry.name.starts_with(name) || name.starts_with(entry.name));
-            let distance = if shared { 1 } else { distance(name, entry.name) };
+            let distance = if shared { 1 } else { strsim::levenshtein(name, entry.name) };
             (distance <= (name.len() / 3).clamp(1, 3)).then_some((distance, entry.name))
         })
         .collect();
     found.sort_unstable();
     found.into_iter().take(NEAR_MAX).map(|(_, name)| name).collect()
-}
-
-/// How many letters must change to turn one word into the other.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, from) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in right.iter().enumerate() {
-            let replace = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

@@ -87,34 +87,22 @@ pub(crate) fn pick(names: &[String]) -> Option<(String, Bilingual)> {
     Some(((*any).clone(), both!("列表中的第一个对话模型", "the first chat model of the list")))
 }
 
+/// Longest name of a model, as in the evidence record.
+const NAME_CHARS: usize = 128;
+
 /// The name in the list that a slip may have meant.
 #[must_use]
 pub(crate) fn nearest(names: &[String], wanted: &str) -> Option<String> {
-    let wanted = wanted.to_ascii_lowercase();
+    // The distance of two long texts would be dear, and no name is so long.
+    let wanted: String = wanted.chars().take(NAME_CHARS).collect::<String>().to_ascii_lowercase();
     let near = |name: &&String| {
         let name = name.to_ascii_lowercase();
         // What holds the other is nearer than any that only resembles it.
-        if name.contains(&wanted) || wanted.contains(&name) { 1 } else { distance(&wanted, &name) }
+        if name.contains(&wanted) || wanted.contains(&name) { 1 } else { strsim::levenshtein(&wanted, &name) }
     };
     // A list may hold anything; what a report repeats of it must look like a name.
-    let best = names.iter().filter(|name| crate::report::is_public(name)).min_by_key(near)?;
+    let best = names.iter().filter(|name| name.len() <= NAME_CHARS && crate::report::is_public(name)).min_by_key(near)?;
     (near(&best) <= (wanted.len() / 3).clamp(2, 8)).then(|| best.clone())
-}
-
-/// How many letters must change to turn one name into the other.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<u8> = right.bytes().take(128).collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, from) in left.bytes().take(128).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in right.iter().enumerate() {
-            let replace = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

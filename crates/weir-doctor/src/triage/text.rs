@@ -2,16 +2,13 @@
 
 use std::fmt::Write as _;
 
-use weir_core::{
-    Lang, Verdict,
-    evidence::Confidence,
-    verdict::{Owner, Scenario},
-};
+use weir_core::{Lang, Verdict, evidence::Confidence, verdict::Scenario};
 
 use super::{
     Triage,
     view::{ROTATE_EN, ROTATE_ZH},
 };
+use crate::report::words;
 
 /// Longest error text shown to people, in characters; the record has more of it.
 const ERROR_CHARS: usize = 300;
@@ -62,7 +59,7 @@ impl Triage {
         }
         row(out, lang, ("不要", "do not"), words.never);
         row(out, lang, ("重试", "retry"), &self.retry_words(lang));
-        row(out, lang, ("由谁处理", "who mends it"), owner(lang, self.verdict.owner()));
+        row(out, lang, ("由谁处理", "who mends it"), words::owner(self.verdict.owner()).in_lang(lang));
         if let Some(hop) = self.hop(lang) {
             row(out, lang, ("线索", "a clue"), &hop);
         }
@@ -242,17 +239,6 @@ fn sure(lang: Lang, confidence: Confidence) -> &'static str {
         Confidence::Likely => pick(lang, "很可能", "likely"),
         Confidence::Guess => pick(lang, "可能", "a guess"),
     }
-}
-
-fn owner(lang: Lang, owner: Owner) -> &'static str {
-    let (zh, en) = match owner {
-        Owner::User => ("调用方", "whoever calls"),
-        Owner::Network => ("网络或代理的管理者", "whoever runs the network or proxy"),
-        Owner::Gateway => ("网关的管理者", "whoever runs the gateway"),
-        Owner::Upstream => ("上游服务商", "the upstream provider"),
-        Owner::Support => ("客服", "support"),
-    };
-    pick(lang, zh, en)
 }
 
 fn proxy(lang: Lang, how: &str) -> String {
