@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod evidence;
 pub(crate) mod explain;
 pub(crate) mod key;
+mod nearby;
 pub(crate) mod pages;
 pub(crate) mod policy;
 pub(crate) mod redact;

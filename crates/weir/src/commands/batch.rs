@@ -88,7 +88,7 @@ pub(crate) struct Run {
     /// Where the answers go; the journal is beside it, OUT.journal
     #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
     out: PathBuf,
-    /// The API's base URL; else OPENAI_BASE_URL, else http://127.0.0.1:8787/v1
+    /// The API's base URL; else OPENAI_BASE_URL, else the running `weir up`
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     #[command(flatten)]

@@ -9,30 +9,26 @@ mod screen;
 use std::{
     fs,
     io::{self, IsTerminal},
-    net::{TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
-use weir_client::{Target, probe::Network};
+use weir_client::probe::Network;
 use weir_core::{Audience, Secret};
 use weir_doctor::{
     probe::{BURST_MAX, Examined, HOLD_MAX_S, Order, ProbeId, Progress, TOKENS_MAX, Tools},
     report::{Layout, Making, Report, is_safe, redactor, report_schema},
 };
 
-use super::{key::dice, serve::block_on, up::ADDRESS_FILE};
+use super::{key::dice, nearby::running, serve::block_on};
 use crate::{
     args::span,
     fault::{Exit, Fault},
     lang::text,
     shell::{Shell, WallClock},
 };
-
-/// A gateway on this machine answers its door at once.
-const KNOCK: Duration = Duration::from_millis(300);
 
 /// Which API of the address is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -335,14 +331,6 @@ fn write(file: &Path, text: String) -> Result<(), Fault> {
 fn random() -> u64 {
     let dice = dice();
     u64::from_be_bytes([dice[0], dice[1], dice[2], dice[3], dice[4], dice[5], dice[6], dice[7]])
-}
-
-/// Where the `weir up` of this data directory listens, if it still does.
-fn running(shell: &Shell) -> Option<String> {
-    let url = fs::read_to_string(shell.plain_data_dir().ok()?.join(ADDRESS_FILE)).ok()?.trim().to_owned();
-    let target = Target::parse(&url).ok()?;
-    let address = (target.host.trim_start_matches('[').trim_end_matches(']'), target.port).to_socket_addrs().ok()?.next()?;
-    TcpStream::connect_timeout(&address, KNOCK).is_ok().then_some(url)
 }
 
 fn unsafe_report() -> Fault {

@@ -25,7 +25,7 @@ const LAST_WAIT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(crate) struct TaskCommand {
-    /// The gateway's base URL; else OPENAI_BASE_URL, else http://127.0.0.1:8787/v1
+    /// The gateway's base URL; else OPENAI_BASE_URL, else the running `weir up`
     #[arg(long, global = true, value_name = "URL")]
     url: Option<String>,
     #[command(subcommand)]

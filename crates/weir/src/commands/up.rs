@@ -39,7 +39,7 @@ use crate::{
 /// The demo's account, and the file in the data directory that remembers its key.
 const DEMO: &str = "demo";
 pub(super) const DEMO_KEY_FILE: &str = "demo-key";
-/// The file that says where the gateway of this data directory listens, for `weir doctor`.
+/// The file that says where the gateway of this data directory listens, for the commands that need a server.
 pub(super) const ADDRESS_FILE: &str = "base-url";
 /// How long running calls may finish after Ctrl-C: someone is waiting at the terminal.
 const GRACE: Duration = Duration::from_secs(5);

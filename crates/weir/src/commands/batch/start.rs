@@ -19,6 +19,7 @@ use weir_core::{Price, Secret};
 use super::{KeyFrom, Pace, Run, end, progress::Progress};
 use crate::{
     commands::{
+        nearby::server,
         serve::{RealDice, Signals, block_on},
         words::amount,
     },
@@ -28,8 +29,6 @@ use crate::{
     shell::{Shell, WallClock, tell},
 };
 
-/// Where `weir up` listens.
-const USUAL_URL: &str = "http://127.0.0.1:8787/v1";
 /// Requests at once where nothing else is said: what really runs is found out.
 const CONCURRENCY: u32 = 64;
 const MAX_WAIT: Duration = Duration::from_secs(3600);
@@ -79,8 +78,8 @@ pub(super) fn run(shell: &Shell, asked: &Run) -> Result<Exit, Fault> {
     if asked.only_failed {
         return again(shell, &files, &asked.out, &survey, asked);
     }
-    let url = asked.base_url.as_deref().or_else(|| shell.variable("OPENAI_BASE_URL")).unwrap_or(USUAL_URL);
-    let to = target(url)?;
+    let url = server(shell, asked.base_url.as_deref())?;
+    let to = target(&url)?;
     let key = key(shell, &asked.key, None)?;
     let header = Header {
         version: 1,
@@ -90,7 +89,7 @@ pub(super) fn run(shell: &Shell, asked: &Run) -> Result<Exit, Fault> {
         input_hash: survey.hash.clone(),
         lines: survey.lines,
         rows: survey.rows,
-        base_url: url.to_owned(),
+        base_url: url,
         key_env: key.as_ref().and_then(|(_, name)| name.clone()),
         started: shell.now(),
         terms: terms(&asked.pace, asked.ordered, None),

@@ -9,14 +9,13 @@ use serde_json::Value;
 use weir_client::{Answer, AttemptError, AttemptLimits, Dial, Net, Pool, Sent, Target};
 
 use crate::{
+    commands::nearby::server,
     config::settings::target,
     fault::{Exit, Fault},
     lang::text,
     shell::Shell,
 };
 
-/// Where `weir up` listens.
-const USUAL: &str = "http://127.0.0.1:8787/v1";
 /// A gateway waits for its upstream's answer to a submission as long as its own limits say; this is longer.
 const LIMITS: AttemptLimits = AttemptLimits { connect: Duration::from_secs(10), first_byte: Duration::from_secs(660) };
 /// The longest answer: a page of a hundred tasks is a twentieth.
@@ -61,7 +60,7 @@ impl Said {
 
 impl Remote {
     pub(super) fn new(shell: &Shell, url: Option<&str>) -> Result<Self, Fault> {
-        let target = target(url.or_else(|| shell.variable("OPENAI_BASE_URL")).unwrap_or(USUAL))?;
+        let target = target(&server(shell, url)?)?;
         let key = shell.variable("WEIR_KEY").or_else(|| shell.variable("OPENAI_API_KEY")).ok_or_else(|| {
             Fault::usage(
                 text!("没有 key", "there is no key"),
