@@ -16,21 +16,18 @@ const USUAL_URL: &str = "http://127.0.0.1:8787/v1";
 /// A gateway on this machine answers its door at once.
 const KNOCK: Duration = Duration::from_millis(300);
 
-/// The base URL that was named, else that of OPENAI_BASE_URL, of the `weir up` of this data directory, of the usual address.
+/// The base URL that was named with `flag`, else that of OPENAI_BASE_URL, of the `weir up` of this data directory, of the usual address.
 ///
 /// # Errors
 /// Nothing was named, and nobody listens on this machine.
-pub(super) fn server(shell: &Shell, named: Option<&str>) -> Result<String, Fault> {
+pub(super) fn server(shell: &Shell, named: Option<&str>, flag: &str) -> Result<String, Fault> {
     if let Some(url) = named.or_else(|| shell.variable("OPENAI_BASE_URL")) {
         return Ok(url.to_owned());
     }
     running(shell).or_else(|| answers(USUAL_URL).then(|| USUAL_URL.to_owned())).ok_or_else(|| {
         Fault::usage(
             text!("没有指明服务器,本机也没有运行中的 weir", "no server was named, and no weir runs on this machine"),
-            text!(
-                "用 --base-url 或 OPENAI_BASE_URL 指明,或者先 `weir up`",
-                "name it with --base-url or OPENAI_BASE_URL, or start one: `weir up`"
-            ),
+            text!("用 {flag} 或 OPENAI_BASE_URL 指明,或者先 `weir up`", "name it with {flag} or OPENAI_BASE_URL, or start one: `weir up`"),
         )
     })
 }

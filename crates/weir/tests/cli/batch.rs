@@ -324,6 +324,16 @@ fn what_concerns_every_row_stops_the_run_and_leaves_the_rows_for_a_resume() {
 }
 
 #[test]
+fn where_no_server_is_named_the_one_that_runs_here_is_asked() {
+    let home = Home::new();
+    let up = Running::start(&home, &["up", "--listen", "127.0.0.1:0", "--json"]);
+    home.file("rows.jsonl", &chats(2, "sim:ok"));
+    let arguments = ["batch", "run", "rows.jsonl", "--out", "out.jsonl", "--json"];
+    assert_eq!(home.run_with(&[("WEIR_KEY", up.text("api_key"))], &arguments).done().json()["ok"], 2);
+    assert_eq!(up.stop(Signal::TERM), Some(0));
+}
+
+#[test]
 fn what_was_typed_wrong_says_what_to_do() {
     let home = Home::new();
     home.run(&["batch", "run", "none.jsonl", "--out", "out.jsonl"]).failed(2, &["cannot read none.jsonl"]);
@@ -333,7 +343,8 @@ fn what_was_typed_wrong_says_what_to_do() {
     home.run(&["batch", "run", "empty.jsonl", "--out", "out.jsonl"]).failed(2, &["there are no rows in"]);
     home.file("rows.jsonl", &chats(2, "sim:ok"));
     home.file("out.jsonl", "mine\n");
-    home.run(&["batch", "run", "rows.jsonl", "--out", "out.jsonl"]).failed(2, &["has something in it already", "batch resume"]);
+    let again = ["batch", "run", "rows.jsonl", "--out", "out.jsonl", "--base-url", "http://127.0.0.1:1/v1"];
+    home.run(&again).failed(2, &["has something in it already", "batch resume"]);
     assert_eq!(std::fs::read_to_string(home.path().join("out.jsonl")).unwrap(), "mine\n");
     let nobody = ["batch", "run", "rows.jsonl", "--out", "a.jsonl", "--base-url", "http://127.0.0.1:1/v1", "--key-env", "NO_SUCH"];
     home.run(&nobody).failed(2, &["NO_SUCH is not set"]);

@@ -78,7 +78,7 @@ pub(super) fn run(shell: &Shell, asked: &Run) -> Result<Exit, Fault> {
     if asked.only_failed {
         return again(shell, &files, &asked.out, &survey, asked);
     }
-    let url = server(shell, asked.base_url.as_deref())?;
+    let url = server(shell, asked.base_url.as_deref(), "--base-url")?;
     let to = target(&url)?;
     let key = key(shell, &asked.key, None)?;
     let header = Header {

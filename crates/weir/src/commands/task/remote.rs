@@ -60,7 +60,6 @@ impl Said {
 
 impl Remote {
     pub(super) fn new(shell: &Shell, url: Option<&str>) -> Result<Self, Fault> {
-        let target = target(&server(shell, url)?)?;
         let key = shell.variable("WEIR_KEY").or_else(|| shell.variable("OPENAI_API_KEY")).ok_or_else(|| {
             Fault::usage(
                 text!("没有 key", "there is no key"),
@@ -74,6 +73,7 @@ impl Remote {
             )
         })?;
         authorization.set_sensitive(true);
+        let target = target(&server(shell, url, "--url")?)?;
         let net = if target.tls { Net::with_tls() } else { Ok(Net::plain()) };
         let net = net
             .map_err(|error| Fault::new(Exit::Unknown, text!("系统证书不可用:{error}", "cannot use the system's certificates: {error}")))?;
