@@ -70,8 +70,8 @@ fn stack(text: &str) -> Option<String> {
     let name = *named.iter().find(carries).or(named.first())?;
     Some(
         match name {
-            "openai" if text.contains("site-packages") || text.contains("Traceback") || text.contains("Error code:") => "openai-python",
-            "openai" => "openai-node",
+            "openai" if text.contains("node_modules") => "openai-node",
+            "openai" => "openai-python",
             "anthropic" => "anthropic-python",
             "anthropic-ai" => "anthropic-node",
             "com.openai" | "com.theokanning" => "openai-java",

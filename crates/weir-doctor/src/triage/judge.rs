@@ -118,6 +118,11 @@ fn by_symptoms(text: &str, mut found: Vec<Finding>) -> Vec<Finding> {
         told.push(known.map_or(plain, |at| hints.remove(at)));
     }
     told.extend(hints);
+    if let Some(verdict) = symptom::at_last(text)
+        && told.is_empty()
+    {
+        told.push(Finding { verdict, confidence: Confidence::Guess, error: None, times: 1, exchange: None });
+    }
     told.extend(rest);
     told
 }
@@ -300,7 +305,7 @@ fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) {
 
 pattern!(
     BY_PROGRAM,
-    r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z]|\p{Han})|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#
+    r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|^\s*(?:Caused by: )?[\w$]+(?:\.[\w$]+)+(?:: |\r?$)|\[cause\]: |cURL error \d|^[A-Z]\w+-[A-Z]\w+ : |\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z]|\p{Han})|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#
 );
 
 fn judged(error: &UpstreamError, around: &Around<'_>, exchange: Option<usize>, found: &mut Vec<Finding>) {
@@ -314,7 +319,7 @@ fn judged(error: &UpstreamError, around: &Around<'_>, exchange: Option<usize>, f
 
 fn told(error: &UpstreamError, seen: &Classified) -> Told {
     // A line that a library writes for every answer has a status and no words of an error.
-    let message = Some(error.message.expose()).filter(|text| !is_in(&SDK_LINE, text)).unwrap_or_default().to_owned();
+    let message = Some(error.message.expose()).filter(|text| !is_in(&SDK_LINE, text)).map(telling).unwrap_or_default();
     Told {
         class: seen.class.name(),
         vendor: seen.vendor.name(),
@@ -325,12 +330,25 @@ fn told(error: &UpstreamError, seen: &Classified) -> Told {
     }
 }
 
+/// The lines that may tell something: one that held a prompt is code, or says nothing else.
+fn telling(message: &str) -> String {
+    if !message.contains(HIDDEN) {
+        return message.to_owned();
+    }
+    let told: Vec<&str> = message.lines().filter(|line| !line.contains(HIDDEN)).collect();
+    told.join("\n")
+}
+
+/// What stands where a prompt or an answer stood.
+const HIDDEN: &str = "[REDACTED:content]";
+
 /// curl's own exit codes say what broke.
 fn curl_exit(text: &str, found: &mut Vec<Finding>) {
     let Some(exit) = first(&CURL_EXIT, text).and_then(|digits| digits.parse::<u16>().ok()) else { return };
     let verdict = match exit {
         3 | 1 => Verdict::BaseUrlMalformed,
-        5 | 6 => Verdict::DnsFailed,
+        5 => Verdict::LocalProxyOn,
+        6 => Verdict::DnsFailed,
         7 => Verdict::ConnectFailed,
         35 | 51 | 53 | 58..=60 | 77 | 83 | 90 | 91 => Verdict::TlsFailed,
         // Before the request was sent it is the connection that timed out.

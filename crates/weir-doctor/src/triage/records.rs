@@ -4,6 +4,8 @@ use super::pattern::{is_in, pattern};
 
 /// More records with something of interest are not looked at: half of them from the beginning, half from the end.
 const MOST: usize = 400;
+/// A text of no more records than these is a sentence or a traceback: each may be what it is about. A longer one is a log.
+const FEW: usize = 20;
 /// Longest record, in bytes; of a longer one its beginning and its end are kept.
 const RECORD_BYTES: usize = 6 * 1024;
 
@@ -38,7 +40,8 @@ pub(super) fn of(text: &str) -> Vec<String> {
         }
     }
     records.push(current);
-    records.retain(|record| is_in(&OF_INTEREST, record));
+    let is_short = records.len() <= FEW;
+    records.retain(|record| is_in(&OF_INTEREST, record) || is_short && !record.trim().is_empty() && !is_in(&STARTS, record));
     let drop = records.len().saturating_sub(MOST);
     if drop > 0 {
         records.drain(MOST / 2..MOST / 2 + drop);

@@ -82,6 +82,33 @@ fn r12_pastes_that_came_later_are_read_too() {
     assert_eq!(differences("expected-later.jsonl"), [""; 0]);
 }
 
+/// A line as people send it, and what may be made of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    text: String,
+    verdict: String,
+    #[serde(default)]
+    also: Vec<String>,
+}
+
+/// Most of what people send is one sentence or one line of a traceback: `fixtures/pastes/README.md` has the figure of the first sight.
+#[test]
+fn r12_single_lines_and_sentences_get_their_verdict() {
+    let lines = fs::read_to_string(folder().join("lines.jsonl")).unwrap();
+    let lines: Vec<Line> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() >= 130);
+    let wrong = lines.iter().filter_map(|line| {
+        let made = read(&line.text);
+        let redactor = Redactor::new([]);
+        assert!(made.evidence(&setting(&redactor, Audience::Public)).is_some(), "{}: no record", line.text);
+        let code = made.verdict.code();
+        let is_right = code == line.verdict || line.also.iter().any(|also| also == code);
+        (!is_right).then(|| format!("{}: {code} ({:?}), not {}", line.text, made.confidence, line.verdict))
+    });
+    assert_eq!(wrong.collect::<Vec<_>>(), [""; 0]);
+}
+
 fn all_pastes() -> Vec<(String, String)> {
     let listed = expected("expected.jsonl").into_iter().chain(expected("expected-later.jsonl"));
     listed.map(|case| (paste(&case.file), case.file)).map(|(text, file)| (file, text)).collect()
