@@ -40,7 +40,7 @@ pub use keys::{KeyRow, KeyState, NewKey, Parent, Principal};
 pub use replays::{ReplayKey, ReplayName, ReplayTerms, Replayed, Replays};
 pub use split::NewChild;
 pub use store::Store;
-pub use tasks::{Earlier, NotMade, TaskFilter};
+pub use tasks::{Earlier, NotMade, OpenTask, TaskFilter};
 pub use usage::{CallerUsage, Holder, RecentCall, Used};
 
 #[cfg(test)]

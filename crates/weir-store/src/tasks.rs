@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use weir_core::{CallRecord, RequestId, TaskRecord, TaskState, Timestamp};
 
 pub use change::{Earlier, NotMade};
-pub use read::TaskFilter;
+pub use read::{OpenTask, TaskFilter};
 
 use crate::{StoreError, desk::Desk, schema};
 

@@ -1,10 +1,12 @@
 //! Tasks as they are read back.
 
-use rusqlite::types::Value;
+use std::sync::Arc;
+
+use rusqlite::{Row, types::Value};
 use weir_core::{KeyId, RequestId, TaskRecord, TaskShape, TaskState, Timestamp};
 
-use super::{label, read_all, read_one, taken};
-use crate::{Books, Store, StoreError};
+use super::{label, parse, read_all, read_one, taken};
+use crate::{Books, Principal, Store, StoreError};
 
 /// Which tasks are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +28,10 @@ impl TaskFilter {
 
 /// Tasks of a channel whose answers were lost that are compared with each other.
 const LOST: u32 = 200;
+
+/// Its call's row says when it was admitted.
+pub(crate) const OPEN: &str =
+    "SELECT t.facts, c.admitted FROM tasks t LEFT JOIN calls c ON c.id = t.call WHERE t.charged = 'pending' ORDER BY t.call LIMIT ?1";
 
 impl Store {
     pub fn task(&self, call: RequestId) -> Result<Option<TaskRecord>, StoreError> {
@@ -59,7 +65,37 @@ impl Store {
     }
 }
 
+/// A task that has not ended.
+#[derive(Debug, Clone)]
+pub struct OpenTask {
+    pub task: TaskRecord,
+    /// When its call was admitted.
+    pub admitted: Timestamp,
+    pub principal: Arc<Principal>,
+}
+
 impl Books {
+    /// All tasks that have not ended, oldest first, at most `limit`: for a gateway that starts, once the calls that a crash cut have their rows.
+    pub fn open_tasks(&self, limit: u32) -> Result<Vec<OpenTask>, StoreError> {
+        let db = self.tasks_db();
+        let mut query = db.prepare_cached(OPEN)?;
+        let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?));
+        let mut open = Vec::new();
+        for row in query.query_map([limit], read)? {
+            let (facts, admitted) = row?;
+            let task = parse(&facts)?;
+            let admitted = admitted.map_or(task.submitted, Timestamp);
+            open.push((task, admitted));
+        }
+        let of = open.iter().map(|(task, _)| task.kid.clone()).collect();
+        let principals = self.shared.desk.principals(&of);
+        let known = |(task, admitted): (TaskRecord, Timestamp)| {
+            let principal = Arc::clone(principals.get(&task.kid)?);
+            Some(OpenTask { task, admitted, principal })
+        };
+        Ok(open.into_iter().filter_map(known).collect())
+    }
+
     /// Open tasks whose next look is due, the longest due first, at most `limit`; and when the next is due.
     pub fn due_tasks(&self, now: Timestamp, limit: u32) -> Result<(Vec<TaskRecord>, Option<Timestamp>), StoreError> {
         let db = self.tasks_db();
