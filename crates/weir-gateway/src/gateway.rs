@@ -13,7 +13,7 @@ use crate::{
     lanes::Lanes,
     limiter::Limiter,
     screen::Screen,
-    tasks::Results,
+    tasks::{self, Results},
 };
 
 /// One gateway. Clones of the `Arc` serve connections side by side.
@@ -57,7 +57,7 @@ impl Gateway {
         let limiter = Limiter::new(Arc::clone(&clock), before);
         let lanes = Lanes::new(&settings.upstreams, settings.budget, settings.breaker, limiter.now());
         let joins = Joins::new(settings.replay);
-        Self {
+        let gateway = Self {
             settings,
             lanes,
             limiter,
@@ -74,7 +74,9 @@ impl Gateway {
             tells_date: true,
             #[cfg(test)]
             sabotage: crate::world::Sabotage::None,
-        }
+        };
+        tasks::resume(&gateway);
+        gateway
     }
 
     /// Answers are kept in these files, too.

@@ -164,6 +164,12 @@ fn requests_law(db: &Connection, running: &[holds::Found]) -> Result<Law, StoreE
 fn balance_law(db: &Connection) -> Result<Law, StoreError> {
     let mut law = Law::new("a_balance_is_its_credits_minus_its_charges");
     let mut sums: HashMap<String, (i128, i128)> = HashMap::new();
+    // Charges whose calls were too old to keep.
+    let mut carried = db.prepare("SELECT account, settled FROM carried")?;
+    let mut rows = carried.query([])?;
+    while let Some(row) = rows.next()? {
+        sums.insert(row.get(0)?, (0, i128::from(row.get::<_, i64>(1)?)));
+    }
     let mut lines = db.prepare("SELECT account, kind = 'credit', amount FROM ledger")?;
     let mut rows = lines.query([])?;
     while let Some(row) = rows.next()? {

@@ -22,6 +22,7 @@ use crate::{
     lock::Lock,
     pepper::Pepper,
     queue::{Next, Pended, Queue, Sealed},
+    retention::{Retention, Sweeper},
     rows::Committer,
     schema,
     sweep::sweep,
@@ -132,8 +133,15 @@ impl Books {
         let mut committer = Committer::new(schema::connect(store.dir())?);
         let recovery = sweep(&store, &mut committer, clock.now())?;
         let holds = Arc::new(Holds::open(store.dir(), settings.slots)?);
-        let shared = Arc::new(Shared { holds, queue: Queue::default(), desk: Desk::default(), healthy: AtomicBool::new(true) });
-        let mut writer = Writer { committer, batch: Vec::new(), followed: None, edits: None, clock };
+        let shared = Arc::new(Shared {
+            holds,
+            queue: Queue::default(),
+            desk: Desk::default(),
+            healthy: AtomicBool::new(true),
+            retention: OnceLock::new(),
+        });
+        let sweeper = Sweeper::new(clock.now());
+        let mut writer = Writer { committer, batch: Vec::new(), followed: None, edits: None, sweeper, clock };
         writer.follow_others(&shared)?;
         let tasks = Mutex::new(tasks::open(store.dir(), &shared.desk, writer.clock.now())?);
         let writing = if settings.inline {
@@ -143,6 +151,11 @@ impl Books {
         };
         let pepper = Pepper::open(store.dir())?;
         Ok((Self { store, pepper, shared, writing, tasks, running: AtomicUsize::new(0), _lock: lock }, recovery))
+    }
+
+    /// From now on rows that are older than this go, some at a time, by the thread that writes; to be said once. Inline books keep everything.
+    pub fn retain(&self, terms: Retention) {
+        let _ = self.shared.retention.set(terms);
     }
 
     /// Whom a key acts for. `source`: the client's address as far as it is known; a key bound to addresses is refused without one.

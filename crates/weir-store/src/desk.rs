@@ -97,6 +97,13 @@ impl Desk {
         keys.values().map(|entry| &entry.principal).filter(|principal| of(principal)).map(|principal| principal.kid.clone()).collect()
     }
 
+    /// Whom these keys act for, whatever became of the keys.
+    pub(crate) fn principals(&self, of: &HashSet<KeyId>) -> HashMap<KeyId, Arc<Principal>> {
+        let keys = self.keys.load();
+        let known = keys.values().map(|entry| &entry.principal).filter(|principal| of.contains(&principal.kid));
+        known.map(|principal| (principal.kid.clone(), Arc::clone(principal))).collect()
+    }
+
     pub(crate) fn purse(&self, account: &str) -> Option<Arc<Purse>> {
         self.purses.lock().unwrap_or_else(PoisonError::into_inner).get(account).cloned()
     }

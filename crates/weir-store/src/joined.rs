@@ -35,6 +35,10 @@ pub struct Keyed {
 /// How long a charged call's idempotency key is known.
 pub(crate) const KNOWN_MS: i64 = 24 * 60 * 60 * 1000;
 
+pub(crate) const KEYED: &str = "SELECT call, request FROM keyed WHERE kid = ?1 AND key = ?2 AND at >= ?3";
+pub(crate) const CALL_OF: &str = "SELECT call FROM requests WHERE id = ?1";
+pub(crate) const REQUESTS_OF: &str = "SELECT id, kid, at, how, status, events FROM requests WHERE call = ?1 ORDER BY id LIMIT ?2";
+
 pub(crate) fn write_joined(change: &Transaction<'_>, joined: &[&JoinedRequest]) -> Result<(), StoreError> {
     if joined.is_empty() {
         return Ok(());
@@ -67,21 +71,21 @@ pub(crate) fn keyed_call(
     key: &[u8; 16],
     since: Timestamp,
 ) -> Result<Option<(RequestId, [u8; 16])>, StoreError> {
-    let mut query = db.prepare_cached("SELECT call, request FROM keyed WHERE kid = ?1 AND key = ?2 AND at >= ?3")?;
+    let mut query = db.prepare_cached(KEYED)?;
     let found = query.query_row((kid.as_str(), &key[..], since.0), |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get(1)?)));
     Ok(found.optional()?.map(|(call, request)| (RequestId::from_bytes(call), request)))
 }
 
 /// The call that a joined request belongs to.
 pub(crate) fn call_of(db: &Connection, id: RequestId) -> Result<Option<RequestId>, StoreError> {
-    let mut query = db.prepare_cached("SELECT call FROM requests WHERE id = ?1")?;
+    let mut query = db.prepare_cached(CALL_OF)?;
     let call: Option<[u8; 16]> = query.query_row([&id.to_bytes()[..]], |row| row.get(0)).optional()?;
     Ok(call.map(RequestId::from_bytes))
 }
 
 /// The requests of a call beside its first, oldest first.
 pub(crate) fn requests_of(db: &Connection, call: RequestId) -> Result<Vec<JoinedRequest>, StoreError> {
-    let mut query = db.prepare_cached("SELECT id, kid, at, how, status, events FROM requests WHERE call = ?1 ORDER BY id LIMIT ?2")?;
+    let mut query = db.prepare_cached(REQUESTS_OF)?;
     let mut rows = query.query((&call.to_bytes()[..], crate::StoredCall::REQUESTS))?;
     let mut requests = Vec::new();
     while let Some(row) = rows.next()? {

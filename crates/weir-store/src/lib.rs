@@ -19,6 +19,7 @@ mod lock;
 mod pepper;
 mod queue;
 mod replays;
+mod retention;
 mod rows;
 mod schema;
 mod sources;
@@ -38,9 +39,10 @@ pub use error::{Full, KeyRefusal, Spent, SplitRefusal, StoreError};
 pub use joined::{JoinedRequest, Keyed};
 pub use keys::{KeyRow, KeyState, NewKey, Parent, Principal};
 pub use replays::{ReplayKey, ReplayName, ReplayTerms, Replayed, Replays};
+pub use retention::Retention;
 pub use split::NewChild;
 pub use store::Store;
-pub use tasks::{Earlier, NotMade, TaskFilter};
+pub use tasks::{Earlier, NotMade, OpenTask, TaskFilter};
 pub use usage::{CallerUsage, Holder, RecentCall, Used};
 
 #[cfg(test)]

@@ -66,6 +66,10 @@ impl Committer {
     pub(crate) fn db(&self) -> &Connection {
         &self.db
     }
+
+    pub(crate) fn db_mut(&mut self) -> &mut Connection {
+        &mut self.db
+    }
 }
 
 fn write<'a>(

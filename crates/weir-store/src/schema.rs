@@ -30,6 +30,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// - `edits` counts changes of keys and accounts, so that a gateway does not read them all anew whenever a task's row is written.
 /// - `tasks` holds what each task reserves: `held` of its open rows is loaded into the purses at a start. Its charge is a line of the ledger under the
 ///   call that submitted it, so the law of one charge for each call is the law of one for each task.
+/// - `carried` is the sum of the charges whose calls were too old to keep: a line can only go after its call, and then it is added there by the database
+///   itself. `kept_since` says before when a table may miss rows.
 /// - `calls.admitted` and `calls.tokens` let a start read the last minutes without parsing a record. `tokens` is null in rows older than `usage`.
 pub(crate) const MIGRATIONS: &[&str] = &["
 CREATE TABLE accounts (
@@ -93,6 +95,18 @@ CREATE TRIGGER a_key_is_changed AFTER UPDATE ON keys BEGIN UPDATE edits SET n = 
 CREATE TRIGGER a_key_is_erased AFTER DELETE ON keys BEGIN UPDATE edits SET n = n + 1; END;
 CREATE TRIGGER an_account_is_made AFTER INSERT ON accounts BEGIN UPDATE edits SET n = n + 1; END;
 CREATE TRIGGER an_account_is_changed AFTER UPDATE OF name, credits, limits ON accounts BEGIN UPDATE edits SET n = n + 1; END;
+", "
+CREATE TABLE carried (account TEXT NOT NULL PRIMARY KEY, settled INTEGER NOT NULL, lines INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE kept_since (tab TEXT NOT NULL PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_by_time ON usage (quarter);
+CREATE INDEX totals_by_time ON totals (quarter);
+DROP TRIGGER ledger_is_not_erased;
+CREATE TRIGGER ledger_is_not_erased BEFORE DELETE ON ledger WHEN old.kind <> 'charge' OR EXISTS (SELECT 1 FROM calls WHERE id = old.id)
+BEGIN SELECT raise(ABORT, 'a ledger line is never erased before its call'); END;
+CREATE TRIGGER a_charge_is_carried AFTER DELETE ON ledger WHEN old.kind = 'charge' BEGIN
+    INSERT INTO carried (account, settled, lines) VALUES (old.account, old.amount, 1) ON CONFLICT DO UPDATE SET lines = lines + 1,
+    settled = CASE WHEN settled > 9223372036854775807 - excluded.settled THEN 9223372036854775807 ELSE settled + excluded.settled END;
+END;
 "];
 
 /// Makes the data directory if it is not there; one that is there keeps its permissions.
@@ -119,10 +133,10 @@ pub(crate) fn connect_at(dir: &Path, steps: &[&str]) -> Result<Connection, Store
     // Pages of 8 KiB hold about ten records, so a full group touches few; larger ones make a lone call's commit dear. 2,000 pages between checkpoints:
     // a page that many groups touch is copied to the database once. What the log keeps on disk is bounded.
     db.execute_batch(
-        "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 2000;
+        "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 2000;
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
     )?;
-    db.set_prepared_statement_cache_capacity(32);
+    db.set_prepared_statement_cache_capacity(64);
     migrate(&mut db, steps)?;
     Ok(db)
 }

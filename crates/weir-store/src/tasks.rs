@@ -1,7 +1,7 @@
 //! Tasks: each has its row before its upstream is asked, keeps its hold there, and is charged in the transaction that ends it.
 
-mod change;
-mod read;
+pub(crate) mod change;
+pub(crate) mod read;
 
 use std::{collections::HashMap, path::Path};
 
@@ -9,16 +9,19 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use weir_core::{CallRecord, RequestId, TaskRecord, TaskState, Timestamp};
 
 pub use change::{Earlier, NotMade};
-pub use read::TaskFilter;
+pub use read::{OpenTask, TaskFilter};
 
 use crate::{StoreError, desk::Desk, schema};
+
+/// Every task that holds something. The index is named because SQLite would rather read all tasks in order than sort the few that are open.
+pub(crate) const ALL_OPEN: &str = "SELECT facts FROM tasks INDEXED BY tasks_open WHERE charged = 'pending' ORDER BY call";
 
 /// The connection for tasks. What the last run left open holds its amount again, and a submission that a crash cut is looked up at once.
 pub(crate) fn open(dir: &Path, desk: &Desk, now: Timestamp) -> Result<Connection, StoreError> {
     let db = schema::connect(dir)?;
     // A power cut must not forget a task that its upstream knows.
     db.pragma_update(None, "synchronous", "FULL")?;
-    for mut task in read_all(&db, "SELECT facts FROM tasks WHERE charged = 'pending' ORDER BY call", [])? {
+    for mut task in read_all(&db, ALL_OPEN, [])? {
         if let Some(purse) = desk.purse(&task.account) {
             purse.hold(task.charge.held);
         }
@@ -103,7 +106,9 @@ fn told_by(call: &CallRecord, task: &TaskRecord) -> CallRecord {
     call
 }
 
+pub(crate) const TAKEN: &str = "SELECT 1 FROM tasks WHERE channel = ?1 AND upstream_id = ?2";
+
 /// Whether a task of this channel has this upstream's id already.
 fn taken(db: &Connection, channel: &str, id: &str) -> Result<bool, StoreError> {
-    Ok(db.prepare_cached("SELECT 1 FROM tasks WHERE channel = ?1 AND upstream_id = ?2")?.exists((channel, id))?)
+    Ok(db.prepare_cached(TAKEN)?.exists((channel, id))?)
 }

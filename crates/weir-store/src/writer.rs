@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use crate::{
     desk::Desk,
     holds::Holds,
     queue::{GROUP, Next, Pended, Queue, Sealed},
+    retention::{PAUSE, Retention, Sweeper},
     rows::Committer,
 };
 
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) desk: Desk,
     pub(crate) healthy: AtomicBool,
+    /// How long rows are kept; for ever until somebody says so.
+    pub(crate) retention: OnceLock<Retention>,
 }
 
 /// The writer's own: the connection and what it could not write yet.
@@ -41,6 +44,7 @@ pub(crate) struct Writer {
     pub(crate) followed: Option<i64>,
     /// How many changes of keys and accounts it has seen.
     pub(crate) edits: Option<i64>,
+    pub(crate) sweeper: Sweeper,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -55,8 +59,9 @@ impl Writer {
     pub(crate) fn run(mut self, shared: &Shared) {
         let _last_word = LastWord(shared);
         let mut wait = POLL;
+        let mut sweeps = false;
         loop {
-            let next = shared.queue.next(&mut self.batch, wait);
+            let next = shared.queue.next(&mut self.batch, if sweeps { wait.min(PAUSE) } else { wait });
             if next == Next::Abandon {
                 return;
             }
@@ -72,6 +77,8 @@ impl Writer {
             if next == Next::Close {
                 return;
             }
+            // Only when the calls are written: they come first.
+            sweeps = self.batch.is_empty() && self.sweep(shared);
         }
     }
 
@@ -92,6 +99,12 @@ impl Writer {
         // A burst's memory is given back; a usual group's is kept.
         self.batch.shrink_to(GROUP * 2);
         written
+    }
+
+    /// Erases some of what is too old; whether there is more.
+    pub(crate) fn sweep(&mut self, shared: &Shared) -> bool {
+        let Some(terms) = shared.retention.get() else { return false };
+        self.sweeper.step(self.committer.db_mut(), terms, self.clock.now())
     }
 
     /// Takes over keys and credits if another connection changed something.

@@ -7,6 +7,7 @@ pub(crate) mod load;
 pub(crate) mod nearest;
 pub(crate) mod origin;
 pub(crate) mod policy;
+mod retention;
 pub(crate) mod secret;
 pub(crate) mod settings;
 pub(crate) mod shape;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     fault::ConfigFault,
     load::{Loaded, load},
     policy::{Breaker, PolicyTables, Retry},
+    retention::Retention,
     tasks::{TaskAdapter, Tasks},
     units::{Money, Size, Span},
 };
@@ -47,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) breaker: Breaker,
     pub(crate) prices: Prices,
     pub(crate) tasks: Tasks,
+    pub(crate) retention: Retention,
     /// Which models a key's group may use: `[groups.staff] models = ["gpt-4o-mini"]`.
     pub(crate) groups: BTreeMap<String, Group>,
     /// The upstreams, `[[upstream]]`, each with its channels, `[[upstream.channel]]`.

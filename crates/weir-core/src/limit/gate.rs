@@ -150,6 +150,15 @@ impl Gate {
         self.tokens.take(tokens, at);
     }
 
+    /// Counts what another process admitted at `at` and has not ended, if that was on the day of this gate; to be [`Gate::correct`]ed at its end.
+    pub fn resume(&mut self, at: Now, counted: &Used) -> Option<Held> {
+        if !self.book.day().contains(at.wall) {
+            return None;
+        }
+        let page = self.book.hold(counted.spent());
+        Some(Held { at, tokens: counted.tokens, amount: counted.amount, page })
+    }
+
     /// Brings the gate to `now` and to limits that may have changed.
     pub fn advance(&mut self, limits: &Limits, now: Now) {
         if self.zone_name != limits.zone {

@@ -5,6 +5,7 @@
 
 mod line;
 mod refuse;
+mod tasks;
 mod view;
 
 #[cfg(test)]
@@ -23,14 +24,13 @@ use weir_core::{
 use weir_store::RecentCall;
 
 pub(crate) use refuse::refusal;
+pub(crate) use tasks::{LeftOpen, TASKS};
 pub(crate) use view::limits_view;
 
 use crate::door::Need;
 
 /// A key, its parent, its account and its group.
 const HOLDERS: usize = 4;
-/// Open tasks whose ends correct their days; what is held for others stays counted until their day is over.
-const TASKS: usize = 65_536;
 
 /// Whose limits a call must meet.
 #[derive(Debug, Clone)]
@@ -96,16 +96,7 @@ struct State {
     before: HashMap<(LimitScope, String), Vec<(Timestamp, u64)>>,
     line: line::Line,
     /// What tasks are counted with until they end, by the calls that submitted them.
-    tasks: HashMap<RequestId, Stay>,
-}
-
-/// How an open task is counted.
-#[derive(Debug)]
-enum Stay {
-    /// As its call, which is still running. It may have ended before that: with this cost.
-    Submitting(Option<Used>),
-    /// So much, at these gates.
-    Counted(Vec<(usize, Held)>, Used),
+    tasks: HashMap<RequestId, tasks::Stay>,
 }
 
 /// All limits of one gateway.
@@ -210,31 +201,6 @@ impl Limiter {
     pub(crate) fn is_shared(&self, kid: &KeyId) -> bool {
         let (state, now) = self.lock();
         state.places[0].get(kid.as_str()).is_some_and(|place| state.gates[*place].callers.active(now.steady) > 1)
-    }
-
-    /// This call submits a task.
-    pub(crate) fn submits(&self, call: RequestId) {
-        let (mut state, _) = self.lock();
-        if state.tasks.len() < TASKS {
-            state.tasks.insert(call, Stay::Submitting(None));
-        }
-    }
-
-    /// A task has ended: what it cost takes the place of what it was counted with.
-    pub(crate) fn task_ended(&self, call: RequestId, used: &Used) {
-        let (mut state, now) = self.lock();
-        match state.tasks.remove(&call) {
-            Some(Stay::Counted(held, counted)) => {
-                for (place, held) in &held {
-                    state.gates[*place].correct(held, &counted, used);
-                }
-                state.let_in(now, Some(&held));
-            }
-            Some(Stay::Submitting(_)) => {
-                state.tasks.insert(call, Stay::Submitting(Some(*used)));
-            }
-            None => {}
-        }
     }
 
     fn end(&self, wanted: &Wanted, held: &[(usize, Held)], used: &Used) {
@@ -366,22 +332,6 @@ impl Permit<'_> {
     pub(crate) fn end(mut self, used: &Used) {
         let held = std::mem::take(&mut self.entered.held);
         self.limiter.end(&self.wanted, &held, used);
-    }
-
-    /// The call ended that submitted a task; `may_cost` is what its task counts with until that has ended, too. `None`: it has.
-    pub(crate) fn end_submission(self, call: RequestId, used: &Used, may_cost: Option<&Used>) {
-        let (mut state, _) = self.limiter.lock();
-        let counted = match (state.tasks.remove(&call), may_cost) {
-            // It ended before its call did.
-            (Some(Stay::Submitting(Some(cost))), _) => cost,
-            (Some(Stay::Submitting(None)), Some(counted)) => {
-                state.tasks.insert(call, Stay::Counted(self.entered.held.clone(), *counted));
-                *counted
-            }
-            (_, counted) => *counted.unwrap_or(used),
-        };
-        drop(state);
-        self.end(&counted);
     }
 }
 

@@ -13,14 +13,19 @@ mod tests;
 use std::sync::Arc;
 
 use weir_core::{ChargeFacts, Charged, RequestId, Route, TaskRecord, TaskShape, Timestamp, Verdict, limit::Used};
-use weir_store::{Principal, StoreError};
+use weir_store::{OpenTask, Principal, StoreError};
 use weir_wire::tasks::Adapter;
 
 pub(crate) use own::{TaskPath, answer};
 pub(crate) use results::Results;
 pub(crate) use submit::{shape_of, submit};
 
-use crate::{Gateway, lanes::Lane, refusal::Refusal};
+use crate::{
+    Gateway, admit,
+    lanes::Lane,
+    limiter::{self, LeftOpen},
+    refusal::Refusal,
+};
 
 /// Runs what waits for the disk where no stream waits for it.
 async fn blocking<T: Send + 'static>(gateway: &Arc<Gateway>, work: impl FnOnce(&Gateway) -> T + Send + 'static) -> Result<T, Refusal> {
@@ -47,6 +52,22 @@ fn ended(gateway: &Gateway, task: &TaskRecord) {
     if task.charge.charged != Charged::Pending {
         gateway.limiter.task_ended(task.call, &cost(&task.charge));
     }
+}
+
+/// Counts every task that the last process left open against the days of its holders, as that process did.
+pub(crate) fn resume(gateway: &Gateway) {
+    // What cannot be read now cannot be charged either: the store says so to every call.
+    let open = gateway.books.open_tasks(limiter::TASKS).unwrap_or_default();
+    let recall = admit::recall(gateway);
+    for OpenTask { task, admitted, principal } in open {
+        let holders = admit::holders(gateway, &principal, None);
+        gateway.limiter.resumes(&LeftOpen { call: task.call, at: admitted, holders, counted: may_cost(&task.charge) }, &recall);
+    }
+}
+
+/// What an open task takes of a day: all that it holds.
+fn may_cost(charge: &ChargeFacts) -> Used {
+    Used { asked: true, charged: true, tokens: 0, amount: charge.held.0.unsigned_abs() }
 }
 
 /// What a charge takes of a day.

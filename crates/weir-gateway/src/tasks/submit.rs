@@ -15,7 +15,7 @@ use weir_wire::{Scope, tasks as wire};
 use super::{
     adapter_of, blocking, cost,
     look::lane_of,
-    owned,
+    may_cost, owned,
     send::Submission,
     tell::{Form, duplicate, join, name, say},
 };
@@ -177,7 +177,7 @@ fn most(admitted: &Admitted, ask: &TaskAsk) -> Result<(Usage, Amount), Refusal> 
 /// What a submission takes of its limits: what it holds counts against the day at once, since nobody waits here for its end.
 fn end(permit: Permit<'_>, record: &CallRecord, call: RequestId) {
     let used = Used { asked: !record.attempts.is_empty(), ..cost(&record.charge) };
-    let held = Used { charged: true, amount: record.charge.held.0.unsigned_abs(), ..used };
+    let held = Used { asked: used.asked, ..may_cost(&record.charge) };
     permit.end_submission(call, &used, (record.charge.charged == Charged::Pending).then_some(&held));
 }
 

@@ -8,6 +8,7 @@ use weir_core::{CallRecord, RequestId, Timestamp};
 use super::Law;
 use crate::{
     StoreError,
+    retention::kept_since,
     tally::{Counts, DAY_QUARTERS, QUARTER_MS, Tally, quarter},
 };
 
@@ -25,7 +26,11 @@ pub(super) fn usage_law(view: &Connection) -> Result<Law, StoreError> {
     let mut law = Law::new("what_was_used_is_what_the_calls_say");
     let newest: Option<[u8; 16]> = view.query_row("SELECT max(id) FROM calls", [], |row| row.get(0))?;
     let Some(newest) = newest else { return Ok(law) };
-    let first = quarter(RequestId::from_bytes(newest).at()) - DAYS * DAY_QUARTERS;
+    let newest = quarter(RequestId::from_bytes(newest).at()) - DAYS * DAY_QUARTERS;
+    // Where a call may be missing, or its count, there is nothing to compare.
+    let calls = kept_since(view, "calls")?.map_or(newest, |at| quarter(at) + WAITED + 1);
+    let usage = kept_since(view, "usage")?.map_or(newest, quarter);
+    let first = newest.max(calls).max(usage);
     let (said, kept) = (said(view, first)?, kept(view, first)?);
     let name = |(kind, holder, quarter): &(String, String, i64)| {
         format!("{kind} {holder} {}", Timestamp(quarter.saturating_mul(QUARTER_MS)).rfc3339())

@@ -6,6 +6,7 @@ mod joined;
 mod keys;
 mod queries;
 mod recent;
+mod retention;
 mod split;
 mod tasks;
 mod usage;

@@ -12,7 +12,7 @@ use crate::{Books, Earlier, Hold, NotMade, TaskFilter};
 
 const HELD: i64 = 800;
 
-fn task(desk: &Desk, call: RequestId) -> TaskRecord {
+pub(super) fn task(desk: &Desk, call: RequestId) -> TaskRecord {
     TaskRecord {
         call,
         kid: desk.kid.clone(),
@@ -45,16 +45,16 @@ fn submit(desk: &Desk, books: &Books, n: u64) -> TaskRecord {
     books.submit_task(&desk.principal(books), task(desk, id(n)), &n.to_be_bytes(), Earlier::Ignored).unwrap()
 }
 
-fn told(state: TaskState) -> Look {
+pub(super) fn told(state: TaskState) -> Look {
     Look::Told(Told { state, progress: None, seconds: None, images: None, same_model: true, fault: None })
 }
 
-fn see(books: &Books, call: RequestId, look: Look) -> TaskRecord {
+pub(super) fn see(books: &Books, call: RequestId, look: Look) -> TaskRecord {
     let terms = TaskTerms::default();
     books.change_task(call, NOW, |task| looked(task, look, NOW, &terms, 0)).unwrap().unwrap()
 }
 
-fn sent(hold: &Hold, task: &TaskRecord) -> CallRecord {
+pub(super) fn sent(hold: &Hold, task: &TaskRecord) -> CallRecord {
     CallRecord { route: Route::Videos, charge: task.charge, kid: Some(task.kid.clone()), ..record(hold, None) }
 }
 

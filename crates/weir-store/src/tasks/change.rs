@@ -114,11 +114,13 @@ impl Books {
     }
 }
 
+pub(crate) const EQUAL: &str =
+    "SELECT facts FROM tasks WHERE kid = ?1 AND call >= ?2 AND body = ?3 AND shape = ?4 ORDER BY call DESC LIMIT 1";
+
 /// The last equal submission of the same key, if it came at or after `since`.
 fn equal(change: &Transaction<'_>, task: &TaskRecord, body: &[u8; 16], since: Timestamp) -> Result<Option<TaskRecord>, StoreError> {
     let since = RequestId::new(since, 0).to_bytes();
-    let mut query = change
-        .prepare_cached("SELECT facts FROM tasks WHERE kid = ?1 AND call >= ?2 AND body = ?3 AND shape = ?4 ORDER BY call DESC LIMIT 1")?;
+    let mut query = change.prepare_cached(EQUAL)?;
     let found: Option<String> =
         query.query_row((task.kid.as_str(), &since[..], &body[..], label(task.shape)), |row| row.get(0)).optional()?;
     found.map(|facts| parse(&facts)).transpose()

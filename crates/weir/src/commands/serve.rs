@@ -19,7 +19,7 @@ use weir_store::{Books, BooksSettings, ReplayTerms, Replays, Store};
 use super::sim::base_url;
 use crate::{
     args::listen,
-    config::settings::settings,
+    config::{Config, settings::settings},
     fault::{Exit, Fault},
     lang::text,
     logs,
@@ -59,7 +59,7 @@ impl Serve {
         block_on(async {
             let signals = Signals::take()?;
             let listener = bind(at).await?;
-            let gateway = open(Store::open(&dir)?, &dir, settings, config.limits.calls)?;
+            let gateway = open(Store::open(&dir)?, &dir, settings, &config)?;
             let url = base_url(&listener)?;
             if shell.flags.json {
                 shell.print_json(&json!({ "event": "ready", "base_url": url }))?;
@@ -72,9 +72,10 @@ impl Serve {
 }
 
 /// Opens the books and puts a gateway on them.
-pub(crate) fn open(store: Store, dir: &Path, settings: Settings, slots: u32) -> Result<Arc<Gateway>, Fault> {
-    let books_settings = BooksSettings { slots, ..BooksSettings::default() };
+pub(crate) fn open(store: Store, dir: &Path, settings: Settings, config: &Config) -> Result<Arc<Gateway>, Fault> {
+    let books_settings = BooksSettings { slots: config.limits.calls, ..BooksSettings::default() };
     let (books, found) = Books::open(store, &books_settings, Arc::new(WallClock))?;
+    books.retain(config.retention.store());
     let ended = found.recorded + found.settled + found.released;
     if ended + found.damaged > 0 {
         tracing::warn!(

@@ -76,7 +76,7 @@ impl Up {
             let upstream = self.upstream(shell, sim_url.as_deref())?;
             let store = Store::open(&dir)?;
             let key = demo_key(shell, &store, &dir)?;
-            let gateway = open(store, &dir, free(settings(&config, &shell.variables)?, upstream), config.limits.calls)?;
+            let gateway = open(store, &dir, free(settings(&config, &shell.variables)?, upstream), &config)?;
             let url = base_url(&listener)?;
             // Only a convenience: without it people type the address.
             let _ = fs::write(dir.join(ADDRESS_FILE), &url);

@@ -21,6 +21,7 @@ pub(crate) fn check(config: &Config, variables: &[(String, String)], faults: &mu
     check_timeouts(config, faults);
     check_breaker(config, faults);
     check_tasks(config, faults);
+    config.retention.check(faults);
     for (scenario, policy) in config.policy.all() {
         check_policy(scenario, policy, config, faults);
     }

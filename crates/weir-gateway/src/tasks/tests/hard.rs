@@ -10,7 +10,7 @@ use super::{priced, secs};
 use crate::promises::Bench;
 
 /// Polls some work a number of times; whether it was done by then.
-async fn upto<F: Future>(polls: u32, work: F) -> bool {
+pub(super) async fn upto<F: Future>(polls: u32, work: F) -> bool {
     let mut work = Box::pin(work);
     let mut left = polls;
     std::future::poll_fn(|cx| match left {
