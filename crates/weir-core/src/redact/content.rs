@@ -1,13 +1,10 @@
 //! Prompts and answers behind their names.
 
-use std::sync::LazyLock;
-
-use regex::bytes::Regex;
-
 use super::engine::{Kind, Span};
 use super::judge::{is_marker, is_number_or_none};
 use super::names::{Name, text_of};
 use super::normalise::Shadow;
+use super::triggers::{Trigger, trigger};
 use super::value::{Form, Separator, Value, line_end, read, skip_blanks};
 
 /// Prompts and answers: strings and lists whole; objects are looked into; numbers are counts and stay.
@@ -70,19 +67,30 @@ fn is_speech(text: &str, at: usize) -> bool {
     line.split_whitespace().count() >= 3 || line.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c))
 }
 
-static SPEAKER: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?im)^[ \t>*-]{0,8}(?:human|assistant|user|ai|用户|助手|模型|问|答)[ \t]?[:：][ \t]?([^\r\n]{4,})").ok());
+pub(super) const TRIGGERS: [Trigger; 1] = [trigger(&["human", "assistant", "user", "ai", "用户", "助手", "模型", "问", "答"], dialogue)];
+
+/// What may stand between a line's beginning and its speaker.
+const MAX_INDENT_BYTES: usize = 8;
+/// A line shorter than this says nothing.
+const MIN_SPEECH_CHARS: usize = 4;
 
 /// A dialogue pasted as people see it, one speaker a line.
-pub(super) fn dialogue(shadow: &Shadow<'_>, out: &mut Vec<Span>) {
-    let Some(speaker) = SPEAKER.as_ref() else { return };
-    for found in speaker.captures_iter(shadow.bytes()) {
-        if let Some(line) = found.get(1)
-            && is_speech(shadow.text(), line.start())
-            && !line.as_bytes().starts_with(b"[REDACTED")
-        {
-            out.push(Span::new(line.start(), line.end(), Kind::Content));
-        }
+fn dialogue(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
+    let (text, bytes) = (shadow.text(), shadow.bytes());
+    let colon = end + usize::from(matches!(bytes.get(end), Some(b' ' | b'\t')));
+    let speech = match bytes.get(colon) {
+        Some(b':') => colon + 1,
+        _ => return,
+    };
+    let indent = bytes[..at].iter().rev().take(MAX_INDENT_BYTES).take_while(|b| matches!(b, b' ' | b'\t' | b'>' | b'*' | b'-')).count();
+    if at > indent && bytes[at - indent - 1] != b'\n' {
+        return;
+    }
+    let speech = speech + usize::from(matches!(bytes.get(speech), Some(b' ' | b'\t')));
+    let line = speech..line_end(shadow, speech);
+    let is_long = text[line.clone()].chars().nth(MIN_SPEECH_CHARS - 1).is_some();
+    if is_long && is_speech(text, line.start) && !text[line.clone()].starts_with("[REDACTED") {
+        out.push(Span::new(line.start, line.end, Kind::Content));
     }
 }
 

@@ -9,6 +9,7 @@ use super::judge::{complains, han_value, is_dated_name, is_number_or_none, is_pl
 use super::names::{Name, text_of};
 use super::normalise::Shadow;
 use super::shapes::{is_dense, is_known_id, looks_random};
+use super::triggers::{Trigger, at_place, begins_word, trigger, window};
 use super::value::{Form, Separator, is_quote, line_end, read, skip_blanks};
 use super::words::{Claim, claim_of};
 
@@ -163,37 +164,69 @@ pub(super) fn weak(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: u
     (sure || dense).then(|| Span::new(value.range.start, value.range.end, Kind::Key))
 }
 
+pub(super) const TRIGGERS: [Trigger; 4] = [
+    trigger(&["bearer", "basic"], scheme),
+    trigger(&["-u", "--user", "--proxy-user"], |shadow, at, _, out| command(&USER, Kind::Auth, shadow, at, out)),
+    trigger(&["-b", "--cookie"], |shadow, at, _, out| command(&COOKIE, Kind::Cookie, shadow, at, out)),
+    trigger(&["sshpass", "mysql"], |shadow, at, _, out| command(&PASSWORD, Kind::Auth, shadow, at, out)),
+];
+
+/// Longer than anything a pattern here may look at.
+const WINDOW_BYTES: usize = 4500;
+
 static SCHEME: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?i-u)\b(?:bearer|basic)(?:[ \t]{1,8}|[ \t"'+{}%s,.:]{1,16}["'])([A-Za-z0-9._~+/=-]{8,4096})"#).ok());
+    LazyLock::new(|| at_place(r#"(?i-u)(?:bearer|basic)(?:[ \t]{1,8}|[ \t"'+{}%s,.:]{1,16}["'])[A-Za-z0-9._~+/=-]{8,4096}"#));
 
 /// `Bearer …` and `Basic …` without a header's name before them.
-pub(super) fn schemes(bytes: &[u8], out: &mut Vec<Span>) {
-    let Some(scheme) = SCHEME.as_ref() else { return };
-    for found in scheme.captures_iter(bytes) {
-        let Some(token) = found.get(1) else { continue };
-        let text = token.as_bytes();
-        let text = &text[..text.len() - text.iter().rev().take_while(|b| **b == b'.').count()];
-        let placeholder = std::str::from_utf8(text).is_ok_and(is_placeholder);
-        if looks_random(text) && !placeholder {
-            out.push(Span::new(token.start(), token.start() + text.len(), Kind::Auth));
-        }
+fn scheme(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
+    let bytes = shadow.bytes();
+    // A sentence's "basic" is over before any pattern is asked.
+    let blank = bytes
+        .get(end)
+        .is_some_and(|b| matches!(b, b' ' | b'\t' | b'"' | b'\'' | b'+' | b'{' | b'}' | b'%' | b's' | b'S' | b',' | b'.' | b':'));
+    if !blank || !begins_word(bytes, at) {
+        return;
+    }
+    let Some(found) = SCHEME.as_ref().and_then(|s| s.find(window(bytes, at, WINDOW_BYTES))) else { return };
+    let is_digit = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'+' | b'/' | b'=' | b'-');
+    let text = &found.as_bytes()[found.len() - found.as_bytes().iter().rev().take_while(|b| is_digit(b)).count()..];
+    let start = at + found.len() - text.len();
+    let text = &text[..text.len() - text.iter().rev().take_while(|b| **b == b'.').count()];
+    let placeholder = std::str::from_utf8(text).is_ok_and(is_placeholder);
+    if looks_random(text) && !placeholder {
+        out.push(Span::new(start, start + text.len(), Kind::Auth));
     }
 }
 
-static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?-u)(?:^|[\s"'])(?:(?:-u|--user|--proxy-user|-U)[ =]?["']?([^\s"':]{1,128}:[^\s"']{1,256})|(?:-b|--cookie)[ =]["']?([^\s"'=;]{1,128}=[^"'\n]{1,4096})|(?:sshpass -p ?|mysql[^\n"']{0,80}? -p)["']?([^\s"']{3,128})|(?:bot ?)?([0-9]{8,10}:[A-Za-z0-9_-]{30,50})(?:[^A-Za-z0-9_-]|$))"#).ok()
-});
+static USER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| at_place(r#"(?-u)(?:-u|--user|--proxy-user|-U)[ =]?["']?([^\s"':]{1,128}:[^\s"']{1,256})"#));
+static COOKIE: LazyLock<Option<Regex>> = LazyLock::new(|| at_place(r#"(?-u)(?:-b|--cookie)[ =]["']?([^\s"'=;]{1,128}=[^"'\n]{1,4096})"#));
+static PASSWORD: LazyLock<Option<Regex>> =
+    LazyLock::new(|| at_place(r#"(?-u)(?:sshpass -p ?|mysql[^\n"']{0,80}? -p)["']?([^\s"']{3,128})"#));
 
-/// `curl -u name:password`, `curl -b 'a=b'`, `sshpass -p …`, and a chat bot's `123456789:…`.
-pub(super) fn command_lines(bytes: &[u8], out: &mut Vec<Span>) {
-    let Some(command) = COMMAND.as_ref() else { return };
-    for found in command.captures_iter(bytes) {
-        for (group, kind) in [(1, Kind::Auth), (2, Kind::Cookie), (3, Kind::Auth), (4, Kind::Key)] {
-            if let Some(value) = found.get(group)
-                && !value.as_bytes().starts_with(b"[REDACTED")
-            {
-                out.push(Span::new(value.start(), value.end(), kind));
-            }
-        }
+/// `curl -u name:password`, `curl -b 'a=b'`, `sshpass -p …`: an option stands behind a blank or a quote.
+fn command(pattern: &LazyLock<Option<Regex>>, kind: Kind, shadow: &Shadow<'_>, at: usize, out: &mut Vec<Span>) {
+    let bytes = shadow.bytes();
+    if at.checked_sub(1).is_some_and(|i| !bytes[i].is_ascii_whitespace() && !matches!(bytes[i], b'"' | b'\'')) {
+        return;
+    }
+    let Some(value) = pattern.as_ref().and_then(|p| p.captures(window(bytes, at, WINDOW_BYTES))).and_then(|found| found.get(1)) else {
+        return;
+    };
+    if !value.as_bytes().starts_with(b"[REDACTED") {
+        out.push(Span::new(at + value.start(), at + value.end(), kind));
+    }
+}
+
+/// A chat bot's `123456789:…`, whose `count` digits begin at `at`.
+pub(super) fn bot_token(bytes: &[u8], at: usize, count: usize, out: &mut Vec<Span>) {
+    let before = [&b"bot "[..], b"bot", b""].into_iter().find_map(|bot| bytes[..at].strip_suffix(bot));
+    if before.and_then(<[u8]>::last).is_some_and(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'')) {
+        return;
+    }
+    let body = at + count + 1;
+    let len = bytes[body..].iter().take(51).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
+    if (30..=50).contains(&len) {
+        out.push(Span::new(at, body + len, Kind::Key));
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::normalise::Shadow;
 use super::registered::Registered;
-use super::{names, personal, places, shapes};
+use super::{names, numbers, personal, shapes, triggers, urls};
 use crate::secret::Secret;
 
 /// The version of the rules, as records name it.
@@ -229,7 +229,7 @@ impl Redactor {
 
     /// Ranges of the original to hide, sorted, disjoint.
     pub(super) fn spans(&self, text: &str, audience: Audience) -> Vec<Span> {
-        if !shapes::is_ready() {
+        if !shapes::is_ready() || !triggers::is_ready() {
             return vec![Span::new(0, text.len(), Kind::Content)];
         }
         let shadow = Shadow::of(text);
@@ -237,8 +237,10 @@ impl Redactor {
         self.registered.find(shadow.bytes(), &mut found);
         shapes::find(&shadow, &mut found);
         names::find(&shadow, audience, &mut found);
-        places::find(&shadow, &mut found);
-        personal::find(&shadow, audience, &mut found);
+        triggers::find(&shadow, audience, &mut found);
+        urls::find(shadow.bytes(), &mut found);
+        numbers::find(shadow.bytes(), &mut found);
+        personal::find(shadow.bytes(), &mut found);
         let mut spans: Vec<Span> = found
             .into_iter()
             .filter(|s| s.start < s.end)

@@ -1,6 +1,6 @@
 //! Redaction: one engine for error texts, notes, pastes and logs. What it has passed is a [`Redacted`]; nothing else is.
 //!
-//! Order: shadow copy, exact secrets, shapes, names, content names, personal data. Every search is linear in the text.
+//! Order: shadow copy, exact secrets, shapes, names, what begins with a known word, addresses, numbers. Every search is linear in the text.
 
 pub mod canary;
 mod content;
@@ -9,11 +9,14 @@ mod engine;
 mod judge;
 mod names;
 mod normalise;
+mod numbers;
 mod personal;
 mod places;
 mod registered;
 mod shapes;
 mod stream;
+mod sums;
+mod triggers;
 mod urls;
 mod value;
 mod words;

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
-use super::content::{content, dialogue};
-use super::credential::{command_lines, schemes, secret, weak};
+use super::content::content;
+use super::credential::{secret, weak};
 use super::engine::{Audience, Kind, Span};
 use super::judge::{complains, is_marker, is_number_or_none, is_placeholder, is_plain_word};
 use super::normalise::Shadow;
@@ -35,9 +35,6 @@ pub(super) struct Name {
 
 pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>) {
     let bytes = shadow.bytes();
-    schemes(bytes, out);
-    command_lines(bytes, out);
-    dialogue(shadow, out);
     let Some(parts) = PARTS.as_ref() else { return };
     let mut from = 0;
     // A value that was hidden whole needs no second look inside; nested content would cost its depth squared. A text that

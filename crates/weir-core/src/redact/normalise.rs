@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 /// Escapes inside escapes are undone this often; JSON in JSON in a URL is three.
 const ROUNDS: usize = 4;
@@ -18,7 +18,8 @@ const MAX_OSC_BYTES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Shadow<'a> {
     original: &'a str,
-    decoded: Option<Decoded>,
+    /// One round of decoding after another, each over the text of the one before.
+    rounds: Vec<Round>,
     /// Bytes walked in search of the ends of values.
     walked: Cell<usize>,
 }
@@ -29,35 +30,59 @@ pub(crate) fn walk_bound(bytes: usize) -> usize {
     FREE_WALK_BYTES + bytes * (WALKS + 1)
 }
 
-#[derive(Debug, Default)]
-struct Decoded {
+/// What a round made of its text. Nearly all of a text is copied, so only the places where it was not are kept.
+#[derive(Debug)]
+struct Round {
     text: String,
-    /// For each byte of `text` the range of original bytes that made it.
-    map: Vec<(usize, usize)>,
+    edits: Vec<Edit>,
+    /// The edit that was asked for last: questions come in the order of the text.
+    last: Cell<usize>,
+}
+
+/// `from` in the round's source became `len` bytes at `at`. Behind it the text is a copy up to the next edit.
+#[derive(Debug, Clone, Copy)]
+struct Edit {
+    at: usize,
+    len: usize,
+    from: (usize, usize),
+}
+
+impl Round {
+    /// The source of the byte at `at`.
+    fn source(&self, at: usize) -> (usize, usize) {
+        let is_it = |i: usize| self.edits.get(i).is_some_and(|e| e.at <= at) && self.edits.get(i + 1).is_none_or(|e| at < e.at);
+        let mut i = self.last.get();
+        if !is_it(i) {
+            i += 1;
+            if !is_it(i) {
+                let Some(found) = self.edits.partition_point(|e| e.at <= at).checked_sub(1) else { return (at, at + 1) };
+                i = found;
+            }
+            self.last.set(i);
+        }
+        let edit = self.edits[i];
+        let behind = edit.at + edit.len;
+        if at < behind {
+            return edit.from;
+        }
+        let from = edit.from.1 + (at - behind);
+        (from, from + 1)
+    }
 }
 
 impl<'a> Shadow<'a> {
     pub(crate) fn of(original: &'a str) -> Self {
-        if is_plain(original.as_bytes()) {
-            return Self { original, decoded: None, walked: Cell::new(0) };
+        let mut rounds: Vec<Round> = Vec::new();
+        while rounds.len() < ROUNDS
+            && let Some(next) = round(rounds.last().map_or(original, |r| r.text.as_str()))
+        {
+            rounds.push(next);
         }
-        let mut decoded = round(original, None);
-        for _ in 1..ROUNDS {
-            if is_plain(decoded.text.as_bytes()) {
-                break;
-            }
-            let next = round(&decoded.text, Some(&decoded.map));
-            let settled = next.text == decoded.text;
-            decoded = next;
-            if settled {
-                break;
-            }
-        }
-        Self { original, decoded: Some(decoded), walked: Cell::new(0) }
+        Self { original, rounds, walked: Cell::new(0) }
     }
 
     pub(crate) fn text(&self) -> &str {
-        self.decoded.as_ref().map_or(self.original, |d| &d.text)
+        self.rounds.last().map_or(self.original, |r| &r.text)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -78,57 +103,71 @@ impl<'a> Shadow<'a> {
 
     /// Whether the shadow differs from the original.
     pub(crate) fn differs(&self) -> bool {
-        self.decoded.as_ref().is_some_and(|d| d.text != self.original)
+        !self.rounds.is_empty()
     }
 
-    /// The original range behind a shadow range.
+    /// The original range behind a shadow range, widened to whole characters.
     pub(crate) fn source(&self, start: usize, end: usize) -> (usize, usize) {
-        match &self.decoded {
-            None => (start, end),
-            Some(_) if start >= end => (0, 0),
-            Some(d) => (d.map[start].0, d.map[end - 1].1),
+        if start >= end {
+            return (0, 0);
         }
+        let (start, end) = self.rounds.iter().rev().fold((start, end), |(start, end), r| (r.source(start).0, r.source(end - 1).1));
+        (self.original.floor_char_boundary(start), self.original.ceil_char_boundary(end))
     }
 
     /// How many backslashes stood before the character at `at`; tells nested quotes apart.
     pub(crate) fn escapes(&self, at: usize) -> usize {
-        self.decoded.as_ref().map_or(0, |d| {
-            let (start, end) = d.map[at];
-            self.original.as_bytes()[start..end].iter().filter(|b| **b == b'\\').count()
-        })
-    }
-}
-
-fn is_plain(bytes: &[u8]) -> bool {
-    !bytes.iter().any(|b| matches!(b, 0x1b | b'%' | b'\\' | b'&' | 0x80..) || (*b < 0x20 && !matches!(b, b'\n' | b'\r' | b'\t')))
-}
-
-/// One pass of decoding over `text`, whose bytes came from `map` (or from themselves).
-fn round(text: &str, map: Option<&Vec<(usize, usize)>>) -> Decoded {
-    let bytes = text.as_bytes();
-    let mut out = Decoded { text: String::with_capacity(text.len()), map: Vec::with_capacity(text.len()) };
-    let mut at = 0;
-    while at < bytes.len() {
-        let (len, chars) = step(text, at);
-        let from = map.map_or(at, |m| m[at].0);
-        let to = map.map_or(at + len, |m| m[at + len - 1].1);
-        match chars {
-            Step::Keep => {
-                out.text.push_str(&text[at..at + len]);
-                out.map.extend((at..at + len).map(|i| map.map_or((at, at + len), |m| m[i])));
-            }
-            Step::Drop => {}
-            Step::One(c) => push(&mut out, c, (from, to)),
-            Step::Many(many) => many.chars().for_each(|c| push(&mut out, c, (from, to))),
+        if self.rounds.is_empty() {
+            return 0;
         }
-        at += len;
+        let (start, end) = self.source(at, at + 1);
+        self.original.as_bytes()[start..end].iter().filter(|b| **b == b'\\').count()
     }
-    out
 }
 
-fn push(out: &mut Decoded, c: char, from: (usize, usize)) {
-    out.text.push(c);
-    out.map.extend(std::iter::repeat_n(from, c.len_utf8()));
+/// One pass of decoding; none if there is nothing to decode.
+fn round(text: &str) -> Option<Round> {
+    let bytes = text.as_bytes();
+    let (mut out, mut edits) = (String::new(), Vec::new());
+    let (mut at, mut copied) = (0, 0);
+    while let Some(next) = remarkable(bytes, at) {
+        let (len, step) = step(text, next);
+        at = next + len;
+        if matches!(step, Step::Keep) {
+            continue;
+        }
+        if edits.is_empty() {
+            out.reserve(text.len());
+        }
+        out.push_str(&text[copied..next]);
+        copied = at;
+        let start = out.len();
+        match step {
+            Step::Keep | Step::Drop => {}
+            Step::One(c) => out.push(c),
+            Step::Many(many) => out.push_str(&many),
+        }
+        edits.push(Edit { at: start, len: out.len() - start, from: (next, at) });
+    }
+    if edits.is_empty() {
+        return None;
+    }
+    out.push_str(&text[copied..]);
+    Some(Round { text: out, edits, last: Cell::new(0) })
+}
+
+/// The next byte that may begin something to decode. Letters, digits, signs and the plane of Han characters never do.
+fn remarkable(bytes: &[u8], mut at: usize) -> Option<usize> {
+    while let Some(&b) = bytes.get(at) {
+        at += match b {
+            b'%' | b'\\' | b'&' => return Some(at),
+            b'\n' | b'\r' | b'\t' | 0x20..0x7f => 1,
+            // U+4000 to U+9FFF.
+            0xe4..=0xe9 => 3,
+            _ => return Some(at),
+        };
+    }
+    None
 }
 
 enum Step {
@@ -165,6 +204,7 @@ fn compatible(c: char) -> Step {
         '\u{2010}'..='\u{2015}' | '\u{2212}' => Step::One('-'),
         '“' | '”' | '„' | '«' | '»' => Step::One('"'),
         '‘' | '’' => Step::One('\''),
+        _ if is_nfkc_quick(std::iter::once(c)) == IsNormalized::Yes => Step::Keep,
         _ => {
             let mut folded = std::iter::once(c).nfkc();
             match (folded.next(), folded.next()) {

@@ -3,12 +3,13 @@
 
 use std::sync::LazyLock;
 
-use regex::bytes::Regex;
+use regex::bytes::{Match, Regex};
 
 use super::engine::{Kind, Span};
 use super::judge::{is_marker, is_number_or_none, is_placeholder, is_plain_word};
 use super::normalise::Shadow;
 use super::shapes::looks_random;
+use super::triggers::{Trigger, at_place, begins_word, trigger, window};
 use super::words::{Claim, claim_of};
 
 /// What the value must look like to be hidden.
@@ -20,91 +21,104 @@ enum Must {
     LookRandom,
 }
 
-struct Place {
-    pattern: LazyLock<Option<Regex>>,
-    must: Must,
-}
+type Pattern = LazyLock<Option<Regex>>;
 
-const fn place(pattern: fn() -> Option<Regex>, must: Must) -> Place {
-    Place { pattern: LazyLock::new(pattern), must }
-}
+/// Longer than what any pattern here may look at.
+const WINDOW_BYTES: usize = 768;
 
-fn compile(pattern: &str) -> Option<Regex> {
-    Regex::new(pattern).ok()
-}
-
-/// The group `v` is the value.
-static PLACES: [Place; 9] = [
-    // `Basic auth: admin / secret`.
-    place(
-        || compile(r"(?i-u)\b(?:auth|login|credentials?)\b[^\n:]{0,12}: ?[a-z0-9_.@-]{1,32} ?/ ?(?P<v>[^\s,;]{6,128})"),
-        Must::LookRandom,
-    ),
-    place(|| compile(r#"(?i-u)\b(?:pass|passwd|pwd)=["']?(?P<v>[^\s;&,"']{6,128})"#), Must::LookRandom),
-    // A table's cells.
-    place(
-        || compile(r"(?i-u)\b[a-z_-]{0,24}(?:api[_-]?key|secret|access[_-]?token|password)[ \t]*[,|][ \t]*(?P<v>[a-z0-9_.~+/=-]{16,256})"),
-        Must::LookRandom,
-    ),
-    place(|| compile(r"(?i-u)\b[as]k ?[:=] ?(?P<v>[a-z0-9_~+/=-]{16,256})"), Must::LookRandom),
-    // Only where `-p` is a password: elsewhere it is a port.
-    place(
-        || {
-            compile(
-                r#"(?i-u)(?:\blogin\b[^\n]{0,120}?|\bsshpass|\bmysql(?:dump|admin)?\b[^\n]{0,80}?|\bmysql(?:dump)?) -p ?["']?(?P<v>[^\s"']{4,128})"#,
-            )
-        },
-        Must::Nothing,
-    ),
-    place(
-        || compile(r#"(?i-u)\b[a-z0-9_-]{0,32}(?:key|token|secret|password)["']?\s*:\s*!!?[a-z]+\s+["']?(?P<v>[^\s"',}]{8,256})"#),
-        Must::Nothing,
-    ),
-    place(
-        || {
-            compile(
-                r#"(?i-u)(?:process\.env\.\w+|import\.meta\.env\.\w+|environ(?:\.get)?[(\[][^)\]\n]{1,60}|getenv\([^)\n]{1,60}\)?)\s*(?:\?\?|\|\||,|\bor\b|:)\s*["'`](?P<v>[^"'`\n]{12,256})["'`]"#,
-            )
-        },
-        Must::LookRandom,
-    ),
-    place(
-        || compile(r"(?i)(?:\bkey|\btoken|密钥|秘钥|令牌|密码|口令)(?: ?#?\d{1,3})? ?[【「『《〔（(\[] ?(?P<v>[A-Za-z0-9_.~+/=-]{12,256})"),
-        Must::LookRandom,
-    ),
-    place(|| compile(r#"(?i-u)\bkey(?: ?#\d{1,3})? \((?P<v>[a-z0-9_.~+/=-]{16,256})\)"#), Must::LookRandom),
+/// In each pattern the group `v` is the value.
+pub(super) const TRIGGERS: [Trigger; 9] = [
+    trigger(&["auth", "login", "credential"], |shadow, at, _, out| value(&LOGIN, Must::LookRandom, shadow, at, out)),
+    trigger(&["pass=", "passwd=", "pwd="], |shadow, at, _, out| value(&SHORT, Must::LookRandom, shadow, at, out)),
+    trigger(&["api", "secret", "access", "password"], |shadow, at, _, out| cell(shadow, at, out)),
+    trigger(&["ak:", "ak=", "ak :", "ak =", "sk:", "sk=", "sk :", "sk ="], |shadow, at, _, out| {
+        value(&PAIR_OF_KEYS, Must::LookRandom, shadow, at, out)
+    }),
+    trigger(&["login", "sshpass", "mysql"], |shadow, at, _, out| value(&OPTION, Must::Nothing, shadow, at, out)),
+    trigger(&["key", "token", "secret", "password"], tagged),
+    trigger(&["process.env.", "import.meta.env.", "environ", "getenv("], fallback),
+    trigger(&["key", "token", "密钥", "秘钥", "令牌", "密码", "口令"], |shadow, at, _, out| {
+        value(&BRACKETED, Must::LookRandom, shadow, at, out)
+    }),
+    trigger(&["name:"], pair),
 ];
 
+/// `Basic auth: admin / secret`.
+static LOGIN: Pattern =
+    LazyLock::new(|| at_place(r"(?i-u)(?:auth|login|credentials?)\b[^\n:]{0,12}: ?[a-z0-9_.@-]{1,32} ?/ ?(?P<v>[^\s,;]{6,128})"));
+static SHORT: Pattern = LazyLock::new(|| at_place(r#"(?i-u)(?:pass|passwd|pwd)=["']?(?P<v>[^\s;&,"']{6,128})"#));
+/// A table's cells.
+static CELL: Pattern =
+    LazyLock::new(|| at_place(r"(?i-u)(?:api[_-]?key|secret|access[_-]?token|password)[ \t]*[,|][ \t]*(?P<v>[a-z0-9_.~+/=-]{16,256})"));
+static PAIR_OF_KEYS: Pattern = LazyLock::new(|| at_place(r"(?i-u)[as]k ?[:=] ?(?P<v>[a-z0-9_~+/=-]{16,256})"));
+/// Only where `-p` is a password: elsewhere it is a port.
+static OPTION: Pattern = LazyLock::new(|| {
+    at_place(r#"(?i-u)(?:login\b[^\n]{0,120}?|sshpass|mysql(?:dump|admin)?\b[^\n]{0,80}?) -p ?["']?(?P<v>[^\s"']{4,128})"#)
+});
+static TAGGED: Pattern =
+    LazyLock::new(|| at_place(r#"(?i-u)(?:key|token|secret|password)["']?\s{0,8}:\s{0,8}!!?[a-z]+\s{1,8}["']?(?P<v>[^\s"',}]{8,256})"#));
+static FALLBACK: Pattern = LazyLock::new(|| {
+    at_place(
+        r#"(?i-u)(?:process\.env\.\w+|import\.meta\.env\.\w+|environ(?:\.get)?[(\[][^)\]\n]{1,60}|getenv\([^)\n]{1,60}\)?)\s*(?:\?\?|\|\||,|\bor\b|:)\s*["'`](?P<v>[^"'`\n]{12,256})["'`]"#,
+    )
+});
+static BRACKETED: Pattern = LazyLock::new(|| {
+    at_place(r"(?i)(?:key|token|密钥|秘钥|令牌|密码|口令)(?: ?#?[0-9]{1,3})? ?[【「『《〔（(\[] ?(?P<v>[A-Za-z0-9_.~+/=-]{12,256})")
+});
 /// `- name: OPENAI_API_KEY`, and the value on the next line.
-static PAIR: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    compile(r#"(?-u)\bname:[ \t]*["']?(?P<n>[A-Za-z0-9_.-]{2,64})["']?[ \t]*\r?\n[ \t]*-?[ \t]*value:[ \t]*["']?(?P<v>[^\s"']{4,512})"#)
+static PAIR: Pattern = LazyLock::new(|| {
+    at_place(r#"(?-u)name:[ \t]*["']?(?P<n>[A-Za-z0-9_.-]{2,64})["']?[ \t]*\r?\n[ \t]*-?[ \t]*value:[ \t]*["']?(?P<v>[^\s"']{4,512})"#)
 });
 
-pub(super) fn find(shadow: &Shadow<'_>, out: &mut Vec<Span>) {
-    let bytes = shadow.bytes();
-    for place in &PLACES {
-        let Some(pattern) = place.pattern.as_ref() else { continue };
-        for found in pattern.captures_iter(bytes).filter_map(|found| found.name("v")) {
-            let is_it = match place.must {
-                Must::Nothing => true,
-                Must::LookRandom => looks_random(found.as_bytes()),
-            };
-            hide(found, is_it, out);
-        }
-    }
-    let Some(pair) = PAIR.as_ref() else { return };
-    for found in pair.captures_iter(bytes) {
-        let (Some(name), Some(value)) = (found.name("n"), found.name("v")) else { continue };
-        let claims = std::str::from_utf8(name.as_bytes()).ok().and_then(claim_of);
-        hide(value, matches!(claims, Some(Claim::Strong(_))), out);
+fn value(pattern: &Pattern, must: Must, shadow: &Shadow<'_>, at: usize, out: &mut Vec<Span>) {
+    if begins_word(shadow.bytes(), at) {
+        inside(pattern, must, shadow, at, out);
     }
 }
 
-fn hide(value: regex::bytes::Match<'_>, is_it: bool, out: &mut Vec<Span>) {
+/// Also where the word is the end of a longer name.
+fn inside(pattern: &Pattern, must: Must, shadow: &Shadow<'_>, at: usize, out: &mut Vec<Span>) {
+    let here = window(shadow.bytes(), at, WINDOW_BYTES);
+    let Some(pattern) = pattern.as_ref().filter(|p| p.is_match(here)) else { return };
+    let Some(found) = pattern.captures(here).and_then(|found| found.name("v")) else { return };
+    let is_it = match must {
+        Must::Nothing => true,
+        Must::LookRandom => looks_random(found.as_bytes()),
+    };
+    hide(at, found, is_it, out);
+}
+
+fn cell(shadow: &Shadow<'_>, at: usize, out: &mut Vec<Span>) {
+    inside(&CELL, Must::LookRandom, shadow, at, out);
+}
+
+fn tagged(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
+    // A tag is rare and its words are not.
+    if window(shadow.bytes(), end, 20).contains(&b'!') {
+        inside(&TAGGED, Must::Nothing, shadow, at, out);
+    }
+}
+
+fn fallback(shadow: &Shadow<'_>, at: usize, _: usize, out: &mut Vec<Span>) {
+    inside(&FALLBACK, Must::LookRandom, shadow, at, out);
+}
+
+fn pair(shadow: &Shadow<'_>, at: usize, _: usize, out: &mut Vec<Span>) {
+    let bytes = shadow.bytes();
+    if !begins_word(bytes, at) {
+        return;
+    }
+    let Some(found) = PAIR.as_ref().and_then(|p| p.captures(window(bytes, at, WINDOW_BYTES))) else { return };
+    let (Some(name), Some(value)) = (found.name("n"), found.name("v")) else { return };
+    let claims = std::str::from_utf8(name.as_bytes()).ok().and_then(claim_of);
+    hide(at, value, matches!(claims, Some(Claim::Strong(_))), out);
+}
+
+fn hide(at: usize, value: Match<'_>, is_it: bool, out: &mut Vec<Span>) {
     let text = String::from_utf8_lossy(value.as_bytes());
     let is_harmless =
         is_placeholder(&text) || is_marker(&text) || text.starts_with("[REDACTED") || is_number_or_none(&text) || is_plain_word(&text);
     if is_it && !is_harmless {
-        out.push(Span::new(value.start(), value.end(), Kind::Auth));
+        out.push(Span::new(at + value.start(), at + value.end(), Kind::Auth));
     }
 }

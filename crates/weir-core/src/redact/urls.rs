@@ -1,13 +1,16 @@
 //! Secrets in addresses: name and password before the host, signed queries, webhook paths, hosts that are nobody's business.
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
-use regex::bytes::Regex;
+use memchr::memmem;
 
 use super::engine::{Kind, Span};
+use super::normalise::Shadow;
+use super::triggers::{Trigger, trigger};
 
-static URL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"(?-u)[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s"'`<>\\\x80-\xff]+"#).ok());
+/// Longest scheme of an address.
+const MAX_SCHEME_BYTES: usize = 21;
+const MAX_MEDIA_TYPE_BYTES: usize = 80;
 
 /// Hosts whose paths are the secret.
 const WEBHOOKS: &[&str] = &[
@@ -75,22 +78,46 @@ const PRIVATE_ENDS: &[&str] = &[
     ".priv",
 ];
 
-static EMBEDDED: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i-u)data:[a-z0-9.+/;=-]{0,80};base64,[A-Za-z0-9+/=_-]{4,}").ok());
+pub(super) const TRIGGERS: [Trigger; 2] = [
+    trigger(&["data:"], embedded),
+    trigger(
+        &[".internal", ".local", ".lan", ".corp", ".intranet", ".svc", ".localdomain", ".home", ".private", ".consul", ".cluster", ".priv"],
+        host,
+    ),
+];
 
-pub(super) fn find(bytes: &[u8], out: &mut Vec<Span>) {
-    hosts(bytes, out);
-    if let Some(embedded) = EMBEDDED.as_ref() {
-        out.extend(embedded.find_iter(bytes).map(|m| Span::new(m.start(), m.end(), Kind::Content)));
-    }
-    if !bytes.windows(3).any(|w| w == b"://") {
+/// `data:image/png;base64,…`.
+fn embedded(shadow: &Shadow<'_>, start: usize, end: usize, out: &mut Vec<Span>) {
+    let bytes = shadow.bytes();
+    let kind = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'/' | b';' | b'=' | b'-');
+    let comma = end + bytes[end..].iter().take(MAX_MEDIA_TYPE_BYTES + ";base64".len()).take_while(|b| kind(b)).count();
+    if !bytes[end..comma].to_ascii_lowercase().ends_with(b";base64") || bytes.get(comma) != Some(&b',') {
         return;
     }
-    let Some(url) = URL.as_ref() else { return };
-    for found in url.find_iter(bytes) {
-        let text = found.as_bytes();
-        let Some(scheme_end) = text.windows(3).position(|w| w == b"://").map(|i| i + 3) else { continue };
-        one(bytes, found.start(), scheme_end, found.end(), out);
+    let digit = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'_' | b'-');
+    let len = bytes[comma + 1..].iter().take_while(|b| digit(b)).count();
+    if len >= 4 {
+        out.push(Span::new(start, comma + 1 + len, Kind::Content));
+    }
+}
+
+/// Addresses, each to its end: one inside another is a part of it.
+pub(super) fn find(bytes: &[u8], out: &mut Vec<Span>) {
+    let scheme = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-');
+    let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | 0x0b) || *b >= 0x80;
+    let mut from = 0;
+    for sign in memmem::find_iter(bytes, b"://") {
+        if sign < from {
+            continue;
+        }
+        let begin = sign + 3;
+        let mut start = sign - bytes[from..sign].iter().rev().take(MAX_SCHEME_BYTES).take_while(|b| scheme(b)).count();
+        start += bytes[start..sign].iter().take_while(|b| !b.is_ascii_alphabetic()).count();
+        let end = begin + bytes[begin..].iter().take_while(|b| !ends(b)).count();
+        if sign >= start + 2 && end > begin {
+            from = end;
+            one(bytes, start, begin - start, end, out);
+        }
     }
 }
 
@@ -180,34 +207,29 @@ fn parameters(bytes: &[u8], from: usize, end: usize, out: &mut Vec<Span>) {
     }
 }
 
-static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let ends: Vec<String> = PRIVATE_ENDS.iter().map(|e| regex::escape(&e[1..])).collect();
-    Regex::new(&format!(r"(?i-u)\.(?:{}|svc\.cluster\.local)\b", ends.join("|"))).ok()
-});
-
 /// Names that only resolve inside somebody's network.
-fn hosts(bytes: &[u8], out: &mut Vec<Span>) {
-    let Some(host) = HOST.as_ref() else { return };
+fn host(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
+    let bytes = shadow.bytes();
     let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    for found in host.find_iter(bytes) {
-        let start = found.start() - bytes[..found.start()].iter().rev().take(253).take_while(|b| is_name(b)).count();
-        let more = bytes[found.end()..].iter().take(64).take_while(|b| is_name(b)).count();
-        let end = found.end() + more;
-        let name = &bytes[start..end];
-        // `config.local.toml`, `self.local`, `.local/share`, `a.internal()` are files and code.
-        let is_code = matches!(bytes.get(end), Some(b'(' | b'['))
-            || start > 0 && matches!(bytes[start - 1], b'/' | b'$' | b'~') && !bytes[..start].ends_with(b"//")
-            || name.starts_with(b".");
-        let trailing = name.iter().rev().take_while(|b| **b == b'.').count();
-        let whole = ends_privately(&name[..name.len() - trailing]);
-        let labels = name.split(|b| *b == b'.').filter(|l| !l.is_empty()).count();
-        let common = matches!(
-            name.split(|b| *b == b'.').next(),
-            Some(b"self" | b"this" | b"env" | b"pkg" | b"std" | b"crate" | b"threading" | b"http" | b"node")
-        );
-        if whole && labels >= 2 && !is_code && !common {
-            out.push(Span::new(start, end - trailing, Kind::Host));
-        }
+    if bytes.get(end).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_') {
+        return;
+    }
+    let start = at - bytes[..at].iter().rev().take(253).take_while(|b| is_name(b)).count();
+    let end = end + bytes[end..].iter().take(64).take_while(|b| is_name(b)).count();
+    let name = &bytes[start..end];
+    // `config.local.toml`, `self.local`, `.local/share`, `a.internal()` are files and code.
+    let is_code = matches!(bytes.get(end), Some(b'(' | b'['))
+        || start > 0 && matches!(bytes[start - 1], b'/' | b'$' | b'~') && !bytes[..start].ends_with(b"//")
+        || name.starts_with(b".");
+    let trailing = name.iter().rev().take_while(|b| **b == b'.').count();
+    let whole = ends_privately(&name[..name.len() - trailing]);
+    let labels = name.split(|b| *b == b'.').filter(|l| !l.is_empty()).count();
+    let common = matches!(
+        name.split(|b| *b == b'.').next(),
+        Some(b"self" | b"this" | b"env" | b"pkg" | b"std" | b"crate" | b"threading" | b"http" | b"node")
+    );
+    if whole && labels >= 2 && !is_code && !common {
+        out.push(Span::new(start, end - trailing, Kind::Host));
     }
 }
 
