@@ -12,6 +12,8 @@ mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unseen;
 mod vendor;
 mod verdict;
 

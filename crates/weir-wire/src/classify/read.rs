@@ -144,6 +144,9 @@ const TELLING: [&str; 29] = [
     "type",
 ];
 
+/// Fields that may repeat what was asked.
+const ECHOES: [&str; 7] = ["content", "input", "messages", "output", "prompt", "query", "text"];
+
 /// Where a message stands, the likelier first.
 const MESSAGE_PATHS: [&[&str]; 17] = [
     &["error", "message"],
@@ -200,6 +203,9 @@ impl UpstreamError {
             evidence.push('\n');
         }
         gather(&value, "error", DEPTH * 2, &mut evidence, &mut codes);
+        if evidence.is_empty() {
+            untold(&value, &mut evidence);
+        }
         if value.get("base_resp").is_some() {
             evidence.push_str("base_resp\n");
         }
@@ -225,7 +231,7 @@ impl UpstreamError {
     }
 
     fn of_text(status: u16, text: &str) -> Self {
-        let mut evidence = text.to_lowercase();
+        let mut evidence: String = text.to_lowercase().chars().map(plain).collect();
         evidence.truncate(evidence.floor_char_boundary(EVIDENCE_BYTES));
         let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>")).map(|(title, _)| title.trim());
         let message = bounded(title.unwrap_or(text)).to_owned();
@@ -287,6 +293,16 @@ fn bounded(text: &str) -> &str {
     text[..blank.map_or(tail, |at| tail + at)].trim_end()
 }
 
+/// A quote as every vendor would write it, so that rules need one: a quote inside a field is `'`, the quotes around it are `"`.
+fn plain(c: char) -> char {
+    match c {
+        '`' | '´' | '‘' | '’' | '「' | '」' | '『' | '』' => '\'',
+        '“' | '”' => '"',
+        '\u{a0}' | '\u{3000}' => ' ',
+        c => c,
+    }
+}
+
 /// Takes the first of a list, and reads JSON that was written into a string.
 fn unwrap(value: &Value, depth: usize) -> Value {
     match value {
@@ -342,7 +358,9 @@ fn gather(value: &Value, name: &str, depth: usize, evidence: &mut String, codes:
         Value::String(text) if is_telling() => match unwrap(value, DEPTH) {
             Value::String(_) => {
                 evidence.push('"');
-                evidence.push_str(&text.chars().take(MESSAGE_CHARS * 4).collect::<String>().to_lowercase());
+                evidence.extend(
+                    text.chars().take(MESSAGE_CHARS * 4).flat_map(char::to_lowercase).map(|c| if c == '"' { '\'' } else { plain(c) }),
+                );
                 evidence.push_str("\"\n");
                 // An error of another program, quoted in this one's words.
                 if let Some((_, inner)) = loose::first_object(text, &NAMES) {
@@ -353,6 +371,18 @@ fn gather(value: &Value, name: &str, depth: usize, evidence: &mut String, codes:
         },
         Value::Number(number) if is_telling() => evidence.push_str(&format!("\"{number}\"\n")),
         _ => {}
+    }
+}
+
+/// The sentences of an object that names none of its fields as others do. A prompt that it echoes stands under one of `ECHOES`.
+fn untold(value: &Value, evidence: &mut String) {
+    let Value::Object(fields) = value else { return };
+    for (_, text) in fields.iter().filter(|(name, _)| !ECHOES.contains(&name.to_ascii_lowercase().as_str())) {
+        if let Some(text) = text.as_str() {
+            evidence.push('"');
+            evidence.extend(text.chars().take(MESSAGE_CHARS).flat_map(char::to_lowercase).map(plain));
+            evidence.push_str("\"\n");
+        }
     }
 }
 

@@ -27,7 +27,14 @@ pub(super) struct Rule {
     pub(super) page: bool,
     pub(super) bare: bool,
     pub(super) over: bool,
+    pub(super) broad: bool,
     pub(super) sure: Option<Confidence>,
+}
+
+impl Rule {
+    fn means_the_same(&self, other: &Self) -> bool {
+        self.class == other.class && self.verdict == other.verdict
+    }
 }
 
 /// Why an error was sorted as it was.
@@ -51,10 +58,14 @@ static WORDS: LazyLock<Option<RegexSet>> = LazyLock::new(|| set(RULES.iter().map
 /// The most memory that a set of patterns may take, in bytes.
 const PATTERN_BYTES: usize = 16 << 20;
 
+/// The most memory that the states met while matching may take, in bytes, for each thread that sorts an error. With less they are
+/// forgotten and found again all the time, which is several times slower.
+const STATES_BYTES: usize = 6 << 20;
+
 /// Patterns as one set, in the order given; an empty one matches nothing of use. `.` matches a line end.
 pub(super) fn set(patterns: impl Iterator<Item = &'static str>) -> Option<RegexSet> {
     let patterns = patterns.map(|words| if words.is_empty() { "[^\\s\\S]" } else { words });
-    RegexSetBuilder::new(patterns).dot_matches_new_line(true).size_limit(PATTERN_BYTES).build().ok()
+    RegexSetBuilder::new(patterns).dot_matches_new_line(true).size_limit(PATTERN_BYTES).dfa_size_limit(STATES_BYTES).build().ok()
 }
 
 /// Sorts an error of `vendor`, for whom only the class counts.
@@ -65,28 +76,64 @@ pub fn class(error: &UpstreamError, vendor: Vendor) -> UpstreamClass {
 
 /// Sorts an error: by `vendor` where that is known, else by the vendor that its own words give away.
 pub(super) fn sort(error: &UpstreamError, vendor: Vendor) -> Sorted {
-    let (status, text, codes) = (error.effective_status(), error.evidence(), error.codes());
-    let vendor = vendor.or(Vendor::of_words(text));
-    let said = WORDS.as_ref().map(|words| words.matches(text));
+    let vendor = vendor.or(Vendor::of_words(error.evidence()));
+    let said = WORDS.as_ref().map(|words| words.matches(error.evidence()));
+    walk(error, vendor, |at, rule| Found {
+        code: rule.codes.iter().any(|code| error.codes().iter().any(|seen| seen == code)),
+        words: said.as_ref().is_some_and(|said| said.matched(at)),
+    })
+}
+
+/// What of a rule an error has.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    pub(super) code: bool,
+    pub(super) words: bool,
+}
+
+/// The first rule that holds, where `found` tells what an error of `vendor` has of each.
+pub(super) fn walk(error: &UpstreamError, vendor: Vendor, found: impl Fn(usize, &Rule) -> Found) -> Sorted {
+    let status = error.effective_status();
+    let mut first: Option<(&Rule, Confidence)> = None;
     for (at, rule) in RULES.iter().enumerate() {
         let is_about = (rule.statuses.is_empty() || rule.statuses.contains(&status))
             && rule.vendor.is_none_or(|name| vendor.name() == Some(name))
             && rule.page == error.is_page()
             && !(rule.bare && error.has_code());
-        if !is_about {
+        if !is_about || first.is_some() && rule.broad {
             continue;
         }
+        let has = found(at, rule);
         let by_status = rule.codes.is_empty() && rule.words.is_empty() && !rule.over;
-        let found = if rule.codes.iter().any(|code| codes.iter().any(|seen| seen == code)) {
-            Confidence::Certain
-        } else if by_status || said.as_ref().is_some_and(|said| said.matched(at)) || rule.over && asks_more_than_the_limit(text) {
-            Confidence::Likely
-        } else {
-            continue;
-        };
-        return Sorted { class: rule.class, verdict: rule.verdict, confidence: rule.sure.unwrap_or(found), why: rule.id, vendor };
+        let holds = has.code || has.words || rule.over && asks_more_than_the_limit(error.evidence());
+        match first {
+            Some((said, _)) if holds && !said.means_the_same(rule) => {
+                first = Some((said, Confidence::Guess));
+                break;
+            }
+            Some(_) => {}
+            None if has.code && !rule.broad => {
+                first = Some((rule, Confidence::Certain));
+                break;
+            }
+            None if holds || by_status => {
+                let fits = by_status || rule.class.goes_with(status) && !(rule.broad && status == 0);
+                first = Some((rule, if fits || has.code { Confidence::Likely } else { Confidence::Guess }));
+            }
+            None => {}
+        }
     }
-    Sorted { class: by_status(status), verdict: None, confidence: Confidence::Guess, why: "status", vendor }
+    let sorted = |rule: &Rule, found| Sorted {
+        class: rule.class,
+        verdict: rule.verdict,
+        confidence: rule.sure.unwrap_or(found),
+        why: rule.id,
+        vendor,
+    };
+    first.map_or(
+        Sorted { class: by_status(status), verdict: None, confidence: Confidence::Guess, why: "status", vendor },
+        |(rule, found)| sorted(rule, found),
+    )
 }
 
 fn by_status(status: u16) -> UpstreamClass {
