@@ -114,11 +114,11 @@ pub(crate) fn table(root: &Path, errors: &Errors, verdicts: &Catalogue) -> Outco
         let sure = rule.sure.as_deref().map_or_else(|| "None".to_owned(), |sure| format!("Some(Confidence::{})", sentence(sure)));
         let class: String = rule.class.split('_').map(sentence).collect();
         let Rule { id, vendor, statuses, codes, page, bare, over, broad, .. } = rule;
-        let words = pattern(&rule.words, &errors.lexicon);
+        let (words, joined) = (pattern(&rule.words, &errors.lexicon), names_in(&rule.words).next().is_some());
         writeln!(
             out,
             "Rule {{ id: {id:?}, class: UpstreamClass::{class}, verdict: {verdict}, vendor: {vendor:?}, statuses: &{statuses:?}, \
-             codes: &{codes:?}, words: r##\"{words}\"##, page: {page}, bare: {bare}, over: {over}, broad: {broad}, sure: {sure} }},"
+             codes: &{codes:?}, words: r##\"{words}\"##, page: {page}, bare: {bare}, over: {over}, broad: {broad}, joined: {joined}, sure: {sure} }},"
         )?;
     }
     out.push_str("];\n");

@@ -52,7 +52,7 @@ pub(super) fn every() -> Vec<Labelled> {
 }
 
 /// As a person who called directly would be told.
-fn seen(case: &Labelled, status: u16, body: &str) -> Classified {
+pub(super) fn seen(case: &Labelled, status: u16, body: &str) -> Classified {
     let error = UpstreamError::read(status, body.as_bytes());
     told_with(case, body, |around| classified(&error, around))
 }
@@ -132,7 +132,7 @@ fn at_least_95_of_100_known_errors_get_their_code_and_at_most_2_a_wrong_one_sure
 }
 
 /// How an error reaches a person who did not see it on the wire.
-fn wrappings(case: &Labelled) -> Vec<(&'static str, u16, String)> {
+pub(super) fn wrappings(case: &Labelled) -> Vec<(&'static str, u16, String)> {
     let (status, body) = (case.status, case.body.as_str());
     let cut: String = body.chars().take(200).collect();
     let python = serde_json::from_str::<serde_json::Value>(body).ok().map(|value| python(&value));
@@ -178,7 +178,7 @@ fn python(value: &serde_json::Value) -> String {
 }
 
 /// An error whose wrapping changes nothing about what it is: an object of an API that says its status.
-fn is_plain(case: &Labelled) -> bool {
+pub(super) fn is_plain(case: &Labelled) -> bool {
     case.status >= 400
         && case.headers.is_empty()
         && case.body.starts_with('{')

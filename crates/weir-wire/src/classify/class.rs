@@ -83,6 +83,12 @@ impl UpstreamClass {
         }
     }
 
+    /// Vendors give its machine words to errors of every kind.
+    #[must_use]
+    pub(super) fn is_catch_all(self) -> bool {
+        matches!(self, Self::BadRequest | Self::Upstream)
+    }
+
     /// The verdict for one who called this upstream directly and was told to wait until `told_wait`.
     #[must_use]
     pub fn verdict(self, status: u16, told_wait: Option<Timestamp>) -> Verdict {

@@ -50,6 +50,8 @@ pub struct UpstreamError {
     shape: Shape,
     /// The status that the text itself tells.
     told: Option<u16>,
+    /// It begins like an object and ends before that does: what tells it apart may be missing.
+    cut: bool,
 }
 
 /// What an error came in.
@@ -184,7 +186,8 @@ impl UpstreamError {
         match loose::first_object(text, &NAMES) {
             Some((at, value)) if !is_page(&text[..at]) => {
                 let from = text.ceil_char_boundary(at.saturating_sub(PREFIX_BYTES));
-                Self::of_json(status, &value, &text[from..at])
+                let cut = serde_json::from_str::<Value>(&text[at..]).is_err_and(|error| error.is_eof());
+                Self { cut, ..Self::of_json(status, &value, &text[from..at]) }
             }
             _ => Self::of_text(status, text),
         }
@@ -227,6 +230,7 @@ impl UpstreamError {
             codes,
             shape,
             told,
+            cut: false,
         }
     }
 
@@ -245,7 +249,17 @@ impl UpstreamError {
             codes.of_words(&evidence);
         }
         let told = told_status(&evidence);
-        Self { status, message: UpstreamText(message), code: None, kind: None, evidence: UpstreamText(evidence), codes, shape, told }
+        Self {
+            status,
+            message: UpstreamText(message),
+            code: None,
+            kind: None,
+            evidence: UpstreamText(evidence),
+            codes,
+            shape,
+            told,
+            cut: false,
+        }
     }
 
     /// The status that the rules go by: what the error itself tells where the answer was accepted before it failed, or where nobody
@@ -264,6 +278,10 @@ impl UpstreamError {
     /// It came as an object with an error's fields.
     pub(super) fn is_api(&self) -> bool {
         self.shape == Shape::Object
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -28,13 +28,9 @@ pub(super) struct Rule {
     pub(super) bare: bool,
     pub(super) over: bool,
     pub(super) broad: bool,
+    /// Its pattern joins words of the lexicon.
+    pub(super) joined: bool,
     pub(super) sure: Option<Confidence>,
-}
-
-impl Rule {
-    fn means_the_same(&self, other: &Self) -> bool {
-        self.class == other.class && self.verdict == other.verdict
-    }
 }
 
 /// Why an error was sorted as it was.
@@ -107,7 +103,7 @@ pub(super) fn walk(error: &UpstreamError, vendor: Vendor, found: impl Fn(usize, 
         let by_status = rule.codes.is_empty() && rule.words.is_empty() && !rule.over;
         let holds = has.code || has.words || rule.over && asks_more_than_the_limit(error.evidence());
         match first {
-            Some((said, _)) if holds && !said.means_the_same(rule) => {
+            Some((said, _)) if holds && said.class != rule.class => {
                 first = Some((said, Confidence::Guess));
                 break;
             }
@@ -117,8 +113,12 @@ pub(super) fn walk(error: &UpstreamError, vendor: Vendor, found: impl Fn(usize, 
                 break;
             }
             None if holds || by_status => {
-                let fits = by_status || rule.class.goes_with(status) && !(rule.broad && status == 0);
-                first = Some((rule, if fits || has.code { Confidence::Likely } else { Confidence::Guess }));
+                let says_little = rule.broad && (status == 0 || error.is_cut() || !has.words && rule.class.is_catch_all());
+                let fits = by_status || has.code || rule.verdict.is_some() || rule.class.goes_with(status);
+                first = Some((rule, if fits && !says_little { Confidence::Likely } else { Confidence::Guess }));
+                if !rule.joined {
+                    break;
+                }
             }
             None => {}
         }

@@ -138,7 +138,7 @@ pub(super) static VENDORS: [VendorRow; 23] = [
     VendorRow { name: "nginx", hosts: &[], headers: &[], words: r##"nginx|openresty|tengine"## },
 ];
 
-pub(super) static RULES: [Rule; 115] = [
+pub(super) static RULES: [Rule; 118] = [
     Rule {
         id: "cut-mid-body",
         class: UpstreamClass::StreamCut,
@@ -151,6 +151,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -165,6 +166,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -179,6 +181,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -193,6 +196,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -207,6 +211,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -221,6 +226,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -235,6 +241,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -249,6 +256,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -263,6 +271,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -277,6 +286,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -291,6 +301,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: Some(Confidence::Guess),
     },
     Rule {
@@ -305,6 +316,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: Some(Confidence::Guess),
     },
     Rule {
@@ -312,13 +324,14 @@ pub(super) static RULES: [Rule; 115] = [
         class: UpstreamClass::Timeout,
         verdict: Some(Verdict::ClientLeft),
         vendor: None,
-        statuses: &[0],
+        statuses: &[0, 499],
         codes: &[],
         words: r##"wait(ing)? [^"]{0,30}response time(d )?-?out|sockettimeoutexception|read ?timed ?out|readtimeout|apitimeouterror|apiconnectiontimeouterror|client\.timeout|exceeded while awaiting headers|operation timed out after|request (was )?aborted due to timeout|the operation was aborted due to timeout|timeout of [0-9]+ ?ms exceeded|econnaborted|httptimeoutexception|body timeout|headers timeout|und_err_(headers|body)_timeout|http 499|" 499 |client prematurely closed connection|客户端(已)?(主动)?(断开|取消|超时)"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -333,6 +346,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -347,6 +361,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -361,6 +376,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -375,6 +391,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -389,6 +406,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -403,6 +421,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -417,6 +436,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -431,6 +451,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -445,6 +466,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -459,6 +481,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: Some(Confidence::Likely),
     },
     Rule {
@@ -473,6 +496,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -487,6 +511,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -501,6 +526,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -515,6 +541,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -529,6 +556,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -543,6 +571,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -557,6 +586,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: Some(Confidence::Guess),
     },
     Rule {
@@ -571,6 +601,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -585,6 +616,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -599,6 +631,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -613,6 +646,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -627,6 +661,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -641,6 +676,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -655,6 +691,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -669,6 +706,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -683,6 +721,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -697,6 +736,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -711,6 +751,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -725,6 +766,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -739,6 +781,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -753,6 +796,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -767,6 +811,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -781,6 +826,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -795,6 +841,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -809,6 +856,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -823,6 +871,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -837,6 +886,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -872,6 +922,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -879,13 +930,14 @@ pub(super) static RULES: [Rule; 115] = [
         class: UpstreamClass::ContentFilter,
         verdict: None,
         vendor: None,
-        statuses: &[0, 200, 400, 403, 422, 424, 446, 451, 500],
+        statuses: &[0, 200, 400, 403, 422, 424, 446, 451, 498, 500],
         codes: &[],
-        words: r##"(violat|against|breach)[a-z0-9_]*[^"]{0,40}(polic|guideline|terms of|safety|rules|standards)|(safety|moderation|guardrail|content)s?[ _-]?(system|filter|check|review|polic|violation|management|moderation|guardrail|risk|inspection)|(harmful|unsafe|inappropriate|offensive|prohibited|disallowed|sensitive|illegal|explicit)[^"]{0,12}(content|information|input|output|text|material|word|prompt|image|language)|prompt injection|jailbreak|censor|guardrail|(content|prompt|input|output)[^"]{0,40}(?-u:\b)(is|was|been|be) (blocked|filtered|rejected)|(prompt|content) (blocked|rejected)|(prompt|content|input|output|request)[^"]{0,40}(was |been |is )(flagged|moderated|censored)|敏感(内容|词|信息|话题)|(违规|违禁|不安全|不当|有害|不良|涉黄|涉政)[^"]{0,12}(内容|词|信息|文本|输入|输出)?|(内容|安全|审核|风控|合规)[^"]{0,12}(审核|拦截|检测|过滤|不通过|未通过|风险|策略)|(提示|提示词|请求|输入|输出|prompt)(词)?(已)?被[^"]{0,12}(拦截|过滤|屏蔽|阻止)"##,
+        words: r##"(violat|against|breach)[a-z0-9_]*[^"]{0,40}(polic|guideline|terms of|safety|rules|standards)|(safety|moderation|guardrail|content)s?[ _-]?(system|filter|check|review|polic|violation|management|moderation|guardrail|risk|inspection)|(harmful|unsafe|inappropriate|offensive|prohibited|disallowed|sensitive|illegal|explicit)[^"]{0,12}(content|information|input|output|text|material|word|prompt|image|language)|prompt injection|jailbreak|censor|guardrail|blocked (input|output|prompt|content)|content[^"]{0,12}risk|(content|prompt|input|output)[^"]{0,40}(?-u:\b)(is|was|been|be) (blocked|filtered|rejected)|(prompt|content) (blocked|rejected)|(prompt|content|input|output|request)[^"]{0,40}(was |been |is )(flagged|moderated|censored)|敏感(内容|词|信息|话题)|(违规|违禁|不安全|不当|有害|不良|涉黄|涉政)[^"]{0,12}(内容|词|信息|文本|输入|输出)?|(内容|安全|审核|风控|合规)[^"]{0,12}(审核|拦截|检测|过滤|不通过|未通过|风险|策略)|(提示|提示词|请求|输入|输出|prompt)(词)?(已)?被[^"]{0,12}(拦截|过滤|屏蔽|阻止)"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -900,6 +952,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -928,6 +981,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: true,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -942,6 +996,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -951,11 +1006,12 @@ pub(super) static RULES: [Rule; 115] = [
         vendor: None,
         statuses: &[200, 400, 413, 414, 422, 500],
         codes: &[],
-        words: r##"((?-u:\b)tokens?|context (length|window|size)|prompt|input|sequence|messages?|conversation|payload|body|characters|上下文|输入|内容|文本|消息|长度|字数|字符)[^"]{0,12}(length|size|count|window|数|长度)?[^"]{0,40}(too (long|large|big)|exceed(s|ed|ing)?|longer than|larger than|greater than|over ?flow(s|ed)?|over the|过长|超长|太长|过大|超出|超过|超限)|(too (long|large|big)|exceed(s|ed|ing)?|longer than|larger than|greater than|over ?flow(s|ed)?|over the|过长|超长|太长|过大|超出|超过|超限)[^"]{0,40}(context|(maximum|max|allowed)[ _](input|prompt|sequence|context|model|number of tokens|tokens?|length|total)|token limit|length limit|window|characters|上下文|长度|字数|字符)|(maximum|max)[ _]?(context|prompt|input|sequence)?[ _]?(length|window|characters?|chars) (is|of|:)|maximum prompt length|too many (tokens|characters|messages)|(context|prompt)[ _](window|length|size)[^"]{0,40}(limit|full|exceed|larger)"##,
+        words: r##"((?-u:\b)tokens?|context (length|window|size)|prompt|input|sequence|messages? (array |list )?(is|are)|conversation|payload|body|characters|上下文|输入|内容|文本|消息|长度|字数|字符)[^"]{0,12}(length|size|count|window|数|长度)?[^"]{0,40}(too (long|large|big)|exceed(s|ed|ing)?|longer than|larger than|greater than|over ?flow(s|ed)?|over the|过长|超长|太长|过大|超出|超过|超限)|(too (long|large|big)|exceed(s|ed|ing)?|longer than|larger than|greater than|over ?flow(s|ed)?|over the|过长|超长|太长|过大|超出|超过|超限)[^"]{0,40}(context|(maximum|max|allowed)[ _](input|prompt|sequence|context|model|number of tokens|tokens?|length|total)|token limit|length limit|window|characters|上下文|长度|字数|字符)|(maximum|max)[ _]?(context|prompt|input|sequence)?[ _]?(length|window|characters?|chars) (is|of|:)|maximum prompt length|too many (tokens|characters|messages)|(content|context|prompt|input|message|request|body)[ _]?(size|length) limit|(prompt|input|context)[_ ]?(tokens|length)[^"]{0,40}(must|should) be[^"]{0,12}(less|smaller|at most|no more|<)|max_seq_len|max_model_len|(请求|内容|消息|输入)体?过大|(context|prompt)[ _](window|length|size)[^"]{0,40}(limit|full|exceed|larger)"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -970,6 +1026,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: Some(Confidence::Likely),
     },
     Rule {
@@ -984,6 +1041,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -998,6 +1056,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1012,6 +1071,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1026,6 +1086,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1040,6 +1101,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1054,6 +1116,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1068,6 +1131,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1082,6 +1146,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1096,6 +1161,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1117,6 +1183,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1126,11 +1193,12 @@ pub(super) static RULES: [Rule; 115] = [
         vendor: None,
         statuses: &[0, 200, 400, 402, 403, 429, 503],
         codes: &[],
-        words: r##"(daily|weekly|monthly|per[ _-]?(day|week|month)|/ ?(day|week|month)(?-u:\b)|(today|this (day|week|month))|a day|24[ -]?h|[0-9]+[ -]?(hour|day)s?|billing (cycle|period)|session|今日|当日|本日|今天|当天|每日|每天|单日|本周|每周|本月|当月|每月|[0-9] ?(小时|天))[^"]{0,40}(limits?|quotas?|caps?|allowances?|allocations?|allotments?|额度|配额|限额|次数|上限|用量|调用量)|(limits?|quotas?|caps?|allowances?|allocations?|allotments?|额度|配额|限额|次数|上限|用量|调用量)[^"]{0,40}(daily|weekly|monthly|per[ _-]?(day|week|month)|/ ?(day|week|month)(?-u:\b)|(today|this (day|week|month))|a day|24[ -]?h|[0-9]+[ -]?(hour|day)s?|billing (cycle|period)|session|今日|当日|本日|今天|当天|每日|每天|单日|本周|每周|本月|当月|每月|[0-9] ?(小时|天))|(daily|weekly|monthly|per[ _-]?(day|week|month)|/ ?(day|week|month)(?-u:\b)|(today|this (day|week|month))|a day|24[ -]?h|[0-9]+[ -]?(hour|day)s?|billing (cycle|period)|session|今日|当日|本日|今天|当天|每日|每天|单日|本周|每周|本月|当月|每月|[0-9] ?(小时|天))[^"]{0,40}(exceed(s|ed|ing)?|reach(ed|es)?|exhaust(ed|s)?|used up|use up|ran out|run out|hit|over|depleted|consumed|不足|不够|用尽|用完|耗尽|超出|超过|超限|达到|已达|已满)|(reached|hit)[^"]{0,40}usage limit(?-u:\b)|usage limit (has been |is |was )?(reached|exceeded|hit)|(limits?|quotas?|caps?|allowances?|allocations?|allotments?|额度|配额|限额|次数|上限|用量|调用量)[^"]{0,40}(replenish|renew|refresh|reset(s)? (at|on|after|in) [^"]{0,12}[0-9]+ ?(h|d)|重置|刷新)|(reached|hit|used up) (the|your) limit\.|(明天|明日|次日|下周|下月)(再|后|继续)|达到[^"]{0,12}上限|日流控|limited to [^"]{0,40}(daily|weekly|monthly|per[ _-]?(day|week|month)|/ ?(day|week|month)(?-u:\b)|(today|this (day|week|month))|a day|24[ -]?h|[0-9]+[ -]?(hour|day)s?|billing (cycle|period)|session|今日|当日|本日|今天|当天|每日|每天|单日|本周|每周|本月|当月|每月|[0-9] ?(小时|天))"##,
+        words: r##"(daily|weekly|monthly|per[ _-]?(day|week|month)|/ ?(day|week|month)(?-u:\b)|(today|this (day|week|month))|a day|24[ -]?h|[0-9]+[ -]?(hour|day)s?|/ ?[0-9]+ ?h(?-u:\b)|billing (cycle|period)|今日|当日|本日|今天|当天|每日|每天|单日|本周|每周|本月|当月|每月|[0-9] ?(小时|天))[^"]{0,40}(limits?|quotas?|caps?|allowances?|allocations?|allotments?|额度|配额|限额|次数|上限|用量|调用量)|(limits?|quotas?|caps?|allowances?|allocations?|allotments?|额度|配额|限额|次数|上限|用量|调用量)[^"]{0,40}(daily|weekly|monthly|per[ _-]?(day|week|month)|/ ?(day|week|month)(?-u:\b)|(today|this (day|week|month))|a day|24[ -]?h|[0-9]+[ -]?(hour|day)s?|/ ?[0-9]+ ?h(?-u:\b)|billing (cycle|period)|今日|当日|本日|今天|当天|每日|每天|单日|本周|每周|本月|当月|每月|[0-9] ?(小时|天))|(daily|weekly|monthly|per[ _-]?(day|week|month)|/ ?(day|week|month)(?-u:\b)|(today|this (day|week|month))|a day|24[ -]?h|[0-9]+[ -]?(hour|day)s?|/ ?[0-9]+ ?h(?-u:\b)|billing (cycle|period)|今日|当日|本日|今天|当天|每日|每天|单日|本周|每周|本月|当月|每月|[0-9] ?(小时|天))[^"]{0,40}(exceed(s|ed|ing)?|reach(ed|es)?|exhaust(ed|s)?|used up|use up|ran out|run out|hit|over|depleted|consumed|不足|不够|用尽|用完|耗尽|超出|超过|超限|达到|已达|已满)|(reached|hit)[^"]{0,40}usage limits?(?-u:\b)|regain access|(每日|每天|今日|本月|每月)[^"]{0,12}(费用|消费|成本)|(daily|weekly|monthly) cost|usage limit (has been |is |was )?(reached|exceeded|hit)|(limits?|quotas?|caps?|allowances?|allocations?|allotments?|额度|配额|限额|次数|上限|用量|调用量)[^"]{0,40}(replenish|renew|refresh|reset(s)? (at|on|after|in) [^"]{0,12}[0-9]+ ?(h|d)|重置|刷新)|(reached|hit|used up) (the|your) limit\.|(明天|明日|次日|下周|下月)(再|后|继续)|达到[^"]{0,12}上限|日流控|limited to [^"]{0,40}(daily|weekly|monthly|per[ _-]?(day|week|month)|/ ?(day|week|month)(?-u:\b)|(today|this (day|week|month))|a day|24[ -]?h|[0-9]+[ -]?(hour|day)s?|/ ?[0-9]+ ?h(?-u:\b)|billing (cycle|period)|今日|当日|本日|今天|当天|每日|每天|单日|本周|每周|本月|当月|每月|[0-9] ?(小时|天))"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1144,8 +1212,9 @@ pub(super) static RULES: [Rule; 115] = [
         page: false,
         bare: false,
         over: false,
-        broad: false,
-        sure: Some(Confidence::Likely),
+        broad: true,
+        joined: false,
+        sure: None,
     },
     Rule {
         id: "gemini-quota-relayed",
@@ -1159,6 +1228,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1173,6 +1243,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1187,6 +1258,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1201,6 +1273,22 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
+        sure: None,
+    },
+    Rule {
+        id: "group-ended",
+        class: UpstreamClass::Group,
+        verdict: None,
+        vendor: None,
+        statuses: &[],
+        codes: &[],
+        words: r##"分组.{0,8}(停用|禁用|删除|不存在|弃用)|(?-u:\b)group (is |has been |was )?(disabled|deleted|not found|inactive|removed)|group_(disabled|deleted|not_found|inactive)"##,
+        page: false,
+        bare: false,
+        over: false,
+        broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1210,11 +1298,12 @@ pub(super) static RULES: [Rule; 115] = [
         vendor: None,
         statuses: &[0, 200, 400, 401, 403, 451],
         codes: &[],
-        words: r##"(?-u:\b)(country|countries|region|territory|territories|geography)[^"]{0,12}(is |are )?(not|un|isn.t)[^"]{0,12}(supported|available|allowed|permitted|served)|(not|un|isn.t|n.t) ?(be )?(supported|available|allowed|permitted|accessible|offered) (in|from|for) (your|this|the current|certain) ?(country|region|location|territory|area)|(approved|allowed|permitted|whitelisted|authori[sz]ed) ip|(?-u:\b)ip(?-u:\b)[^"]{0,40}(not (allowed|permitted|in|authori[sz]ed)|denied|blocked|forbidden|restrict|allow ?-?list|white ?-?list|black ?-?list|白名单|黑名单|网段|(public|network|external) access[^"]{0,12}(is )?(disabled|denied|restricted|not allowed)|private endpoint|限制|拒绝)|网段|(public|network|external) access[^"]{0,12}(is )?(disabled|denied|restricted|not allowed)|private endpoint|(地区|国家|区域)[^"]{0,12}(不支持|不可用|受限|限制|未开放)|(不支持|限制|未开放)[^"]{0,12}(地区|国家|区域)"##,
+        words: r##"(?-u:\b)(country|countries|region|territory|territories|geography)[^"]{0,12}(is |are )?(not|un|isn.t)[^"]{0,12}(supported|available|allowed|permitted|served)|(not|un|isn.t|n.t) ?(be )?(supported|available|allowed|permitted|accessible|offered) (in|from|for) (your|this|the current|certain) ?(country|region|location|territory|area)|(approved|allowed|permitted|whitelisted|authori[sz]ed) ip|(?-u:\b)ip(?-u:\b)[^"]{0,40}(not (allowed|permitted|in|authori[sz]ed)|denied|blocked|forbidden|restrict|allow ?-?list|white ?-?list|black ?-?list|白名单|黑名单|网段|(public|network|external) access[^"]{0,12}(is )?(disabled|denied|restricted|not allowed)|private endpoint|network settings|限制|拒绝)|网段|(public|network|external) access[^"]{0,12}(is )?(disabled|denied|restricted|not allowed)|private endpoint|network settings|(地区|国家|区域)[^"]{0,12}(不支持|不可用|受限|限制|未开放)|(不支持|限制|未开放)[^"]{0,12}(地区|国家|区域)"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1239,6 +1328,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1253,6 +1343,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: Some(Confidence::Guess),
     },
     Rule {
@@ -1284,6 +1375,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1293,11 +1385,12 @@ pub(super) static RULES: [Rule; 115] = [
         vendor: None,
         statuses: &[0, 200, 400, 401, 403, 412],
         codes: &[],
-        words: r##"((api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(account|user|organi[sz]ation|project|team|tenant|workspace|subscription|consumer|账号|账户|帐号|用户|组织|租户))[^"]{0,40}(?-u:\b)(expired|disabled|revoked|deactivated|suspended|banned|locked|frozen|terminated|inactive|(has been|is|was) (restricted|blocked)|过期|禁用|停用|失效|吊销|冻结|封禁|封停|注销|锁定)|(expired|disabled|revoked|deactivated|suspended|banned|frozen)[^"]{0,12}((api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(account|user|organi[sz]ation|project|team|tenant|workspace|subscription|consumer|账号|账户|帐号|用户|组织|租户))|(过期|禁用|停用|失效|吊销|冻结|封禁)的?((api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(account|user|organi[sz]ation|project|team|tenant|workspace|subscription|consumer|账号|账户|帐号|用户|组织|租户))"##,
+        words: r##"((api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(account|user|organi[sz]ation|project|team|tenant|workspace|subscription|consumer|账号|账户|帐号|用户|组织|租户))[^"]{0,40}(?-u:\b)(expired|disabled|revoked|deactivated|suspended|banned|locked|frozen|terminated|inactive|(has been|is|was) (restricted|blocked)|过期|禁用|停用|失效|吊销|冻结|封禁|封停|注销|锁定)|(expired|disabled|revoked|deactivated|suspended|banned|frozen)[^"]{0,12}((api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(account|user|organi[sz]ation|project|team|tenant|workspace|subscription|consumer|账号|账户|帐号|用户|组织|租户))|(?-u:\b)leaked(?-u:\b)|compromised|(has|have) been denied access|泄露|(过期|禁用|停用|失效|吊销|冻结|封禁)的?((api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(account|user|organi[sz]ation|project|team|tenant|workspace|subscription|consumer|账号|账户|帐号|用户|组织|租户))"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1312,6 +1405,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1321,11 +1415,12 @@ pub(super) static RULES: [Rule; 115] = [
         vendor: None,
         statuses: &[0, 200, 400, 401, 403],
         codes: &[],
-        words: r##"(invalid|incorrect|wrong|missing|unknown|malformed|unrecogni[sz]ed|no|not a valid|illegal|bad) (the |your |or missing |an? )?(api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)[^"]{0,40}(?-u:\b)(is |was |are |has |be |or )*(invalid|incorrect|wrong|missing|not (valid|found|recogni[sz]ed|provided|correct|supplied|passed)|unknown|malformed|does not exist|required|unauthori[sz]ed|未|无效|错误|不正确|不存在|有误|缺失|为空|不合法|非法|失败)|(api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)[^"]{0,12}(无效|错误|不正确|不存在|有误|缺失|为空|不合法|非法|未找到|失败)|(无效|错误|非法|缺少|缺失|未提供|请提供|不正确)的?[^"]{0,12}(api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(鉴权|认证|身份验证|授权|签名|登录)[^"]{0,12}(失败|错误|不通过|无效|过期)|(authori[sz]ation|authentication|signature|login)[^"]{0,40}(fail|error|missing|required|invalid|not found|incorrect)|(invalid|missing|no|failed to get the|bad) (authori[sz]ation|authentication|signature|login)|not (authenticated|logged in)|请(先)?登录|未登录|((api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息))[^"]{0,40}not be (validated|verified|authenticated|found|decoded)|unknown client|noauth"##,
+        words: r##"(invalid|incorrect|wrong|missing|unknown|malformed|unrecogni[sz]ed|no|not a valid|illegal|bad) (the |your |or missing |an? )?(api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)[^"]{0,40}(?-u:\b)(is |was |are |has |be |or )*(invalid|incorrect|wrong|missing|not (valid|found|recogni[sz]ed|provided|correct|supplied|passed)|unknown|malformed|does not exist|required|unauthori[sz]ed|未|无效|错误|不正确|不存在|有误|缺失|为空|不合法|非法|失败)|(api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)[^"]{0,12}(无效|错误|不正确|不存在|有误|缺失|为空|不合法|非法|未找到|失败)|(无效|错误|非法|缺少|缺失|未提供|请提供|不正确)的?[^"]{0,12}(api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息)|(鉴权|认证|身份验证|授权|签名|登录)[^"]{0,12}(失败|错误|不通过|无效|过期)|(authori[sz]ation|authentication|signature|login)[^"]{0,40}(fail|error|missing|required|invalid|not found|incorrect)|(invalid|missing|no|failed to get the|bad) (authori[sz]ation|authentication|signature|login)|not (authenticated|logged in)|unregistered callers|established identity|请(先)?登录|未登录|((api[ _-]?keys?|access[ _-]?keys?|secret[ _-]?keys?|subscription[ _-]?keys?|(?-u:\b)(bearer|auth|access|api|security|session)[ _-]?tokens?|(?-u:\b)keys?(?-u:\b)|(?-u:\b)token(?-u:\b)|credentials?|密钥|秘钥|令牌|鉴权信息))[^"]{0,40}not be (validated|verified|authenticated|found|decoded)|unknown client|noauth"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1362,6 +1457,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1376,6 +1472,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1423,6 +1520,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1437,6 +1535,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1444,13 +1543,14 @@ pub(super) static RULES: [Rule; 115] = [
         class: UpstreamClass::Model,
         verdict: None,
         vendor: None,
-        statuses: &[0, 200, 400, 403, 404, 503],
+        statuses: &[0, 200, 400, 403, 404, 422, 503],
         codes: &[],
-        words: r##"((not found|(does ?n[o']t|does not|do not|did not) exist|not exist|no longer (available|exists|supported)|not (recogni[sz]ed|registered|loaded|deployed)|unknown|不存在|未找到|找不到|查无)|incorrect|invalid|wrong|不正确|错误)[^"]{0,80}(, | or |或|，)[^"]{0,60}(access|permission|authori[sz]ed|权限)"##,
+        words: r##"((not found|(does ?n[o']t|does not|do not|did not) exist|not exist|no longer (available|exists|supported)|not (recogni[sz]ed|registered|loaded|deployed)|unknown|不存在|未找到|找不到|查无)|incorrect|invalid|wrong|不正确|错误)[^"]{0,80}(, | or |\(or |或|，)[^"]{0,60}(access|permission|authori[sz]ed|权限)"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1479,6 +1579,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1488,11 +1589,12 @@ pub(super) static RULES: [Rule; 115] = [
         vendor: None,
         statuses: &[0, 200, 400, 401, 403, 404],
         codes: &[],
-        words: r##"(not|n.t) have (the |sufficient |enough |any |required )?(access|permission|privilege|right)s? (to|for) (the |this |that |access |use |call |invoke |any )*(requested |specified )?((models?|deployments?|engines?|模型)|resource|service|endpoint|feature|api|data|operation)|(not|n.t|un) ?(authori[sz]ed|allowed|permitted|entitled|eligible|granted|subscribed|activated) (to |for |the |access |use |call |invoke |this |requested )*((models?|deployments?|engines?|模型)|resource|service|endpoint|feature|publisher)|no (access|permission) (to|for)|(lacks?|insufficient|sufficient|missing|without|n.t have|not have|need)( the| a| any)?( required| sufficient| enough| necessary| proper| correct| appropriate)? (data |access |api )?(permission|privilege|right|scope|role|action)s?(?-u:\b)|not (authori[sz]ed|allowed|permitted|entitled) to (perform|invoke|access|use|call|execute|make)|requested resource not granted|(requires?|need) [^"]{0,40}(subscription|plan|tier|verification|verified|paid)|must be verified|not included in your (plan|subscription)|upgrade your (plan|subscription) to (use|access)|无权|(无|没有|缺少)[^"]{0,12}权限|未(开通|授权|订阅|购买|激活)|权限[^"]{0,12}(不足|拒绝)|(分组|套餐)[^"]{0,12}(不支持|不包含|无)|not (available|supported|included) (for|on|in) (your|this) (plan|tier|subscription|group)|仅限|request(s)? to this (api|method)[^"]{0,40}blocked"##,
+        words: r##"(not|n.t) have (the |sufficient |enough |any |required )?(access|permission|privilege|right)s? (to|for) (the |this |that |access |use |call |invoke |any )*(requested |specified )?((models?|deployments?|engines?|模型)|resource|service|endpoint|feature|api|data|operation)|(not|n.t|un) ?(authori[sz]ed|allowed|permitted|entitled|eligible|granted|subscribed|activated) (to |for |the |access |use |call |invoke |this |requested )*((models?|deployments?|engines?|模型)|resource|service|endpoint|feature|publisher)|no (access|permission) (to|for)|(lacks?|insufficient|sufficient|missing|without|n.t have|not have|need)( the| a| any)?( required| sufficient| enough| necessary| proper| correct| appropriate)? (data |access |api )?(permission|privilege|right|scope|role|action)s?(?-u:\b)|not (authori[sz]ed|allowed|permitted|entitled) to (perform|invoke|access|use|call|execute|make)|requested resource not granted|(requires?|need) [^"]{0,40}(subscription|plan|tier|verification|verified|paid)|must be verified|(operation|action|request) (is )?not allowed|(accept|agree to) (the |its )?(model |license )?terms|terms[ _](acceptance|required)|(has been |is )?blocked at the|(please |admin )enable (this|the) model|access to (the )?(models?|deployments?|engines?|模型)[^"]{0,80}(restricted|denied|gated)|not in the authori[sz]ed list|(ask|apply|request) for access|only available (to|for|on|in)|only allows|client[^"]{0,12}not allowed|不在允许|not included in your (plan|subscription)|upgrade your (plan|subscription) to (use|access)|无权|(无|没有|缺少)[^"]{0,12}权限|未(开通|授权|订阅|购买|激活)|权限[^"]{0,12}(不足|拒绝)|(分组|套餐)[^"]{0,12}(不支持|不包含|无)|not (available|supported|included) (for|on|in) (your|this) (plan|tier|subscription|group)|仅限|request(s)? to this (api|method)[^"]{0,40}blocked"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1502,11 +1604,12 @@ pub(super) static RULES: [Rule; 115] = [
         vendor: None,
         statuses: &[],
         codes: &[],
-        words: r##"(function|model|deployment)[^"]{0,80}not found for"##,
+        words: r##"(function|model|deployment)[^"]{0,80}not found"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1521,6 +1624,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1535,6 +1639,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1568,6 +1673,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1575,13 +1681,14 @@ pub(super) static RULES: [Rule; 115] = [
         class: UpstreamClass::Model,
         verdict: None,
         vendor: None,
-        statuses: &[0, 200, 400, 404, 410, 422, 503],
+        statuses: &[0, 200, 400, 403, 404, 410, 422, 503],
         codes: &[],
-        words: r##"(models?|deployments?|engines?|模型)(?-u:\b)[^"]{0,100}((not found|(does ?n[o']t|does not|do not|did not) exist|not exist|no longer (available|exists|supported)|not (recogni[sz]ed|registered|loaded|deployed)|unknown|不存在|未找到|找不到|查无)|unavailable|not (available|a valid|valid|exist)|decommissioned|retired|deprecated|discontinued|sunset|end of life|removed|offline|isn.t (supported|available)|无效|下线|未上架|不可用|不可使用)|(models?|deployments?|engines?|模型)( |:)[^" ]{1,60} (is |are )?(not supported|unsupported|invalid)|(unknown|invalid|incorrect|wrong|unrecogni[sz]ed|unsupported|no such|not a valid|could not find|cannot find|can.t find) (the )?(models?|deployments?|engines?|模型)(?-u:\b)|(不存在|无效|未知|不支持|错误)的?[^"]{0,12}模型|模型[^"]{0,40}(不存在|未找到|找不到|不支持|错误|停用)|(endpoint|publisher)( with name)? [^" ]{1,80} (does not exist|was not found|is not running)|(could not|cannot|unable to|failed to) (resolve|find|locate) [^"]{0,40}(model|deployment)|allowed now, your model|invocation of model id"##,
+        words: r##"(models?|deployments?|engines?|模型)(?-u:\b)[^"]{0,100}((not found|(does ?n[o']t|does not|do not|did not) exist|not exist|no longer (available|exists|supported)|not (recogni[sz]ed|registered|loaded|deployed)|unknown|不存在|未找到|找不到|查无)|unavailable|not (available|a valid|valid|exist)|decommissioned|disabled|too large to be loaded|retired|deprecated|discontinued|sunset|end of life|removed|offline|isn.t (supported|available)|无效|下线|未上架|不可用|不可使用)|(models?|deployments?|engines?|模型)( |:)[^" ]{1,60} (is |are )?(not supported|unsupported|invalid)|(unknown|invalid|incorrect|wrong|unrecogni[sz]ed|unsupported|no such|not a valid|could not find|cannot find|can.t find) (the )?(models?|deployments?|engines?|模型)(?-u:\b)|(不存在|无效|未知|不支持|错误)的?[^"]{0,12}模型|模型[^"]{0,40}(不存在|未找到|找不到|不支持|错误|停用)|(endpoint|publisher)( with name)? [^" ]{1,80} (does not exist|was not found|is not running)|(could not|cannot|unable to|failed to) (resolve|find|locate) [^"]{0,40}(model|deployment)|allowed now, your model|invocation of model id"##,
         page: false,
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1602,6 +1709,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1616,6 +1724,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1630,6 +1739,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1644,6 +1754,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1658,6 +1769,22 @@ pub(super) static RULES: [Rule; 115] = [
         bare: true,
         over: false,
         broad: false,
+        joined: false,
+        sure: None,
+    },
+    Rule {
+        id: "server-flag",
+        class: UpstreamClass::BadRequest,
+        verdict: None,
+        vendor: None,
+        statuses: &[400, 500, 501],
+        codes: &[],
+        words: r##"requires? --[a-z]|--[a-z-]+ (flag|option|to be set)|does not support (tools|tool|thinking|images?|vision|streaming|function|embeddings|chat|this)|仅支持(流式|非流式)"##,
+        page: false,
+        bare: false,
+        over: false,
+        broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1672,6 +1799,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1706,6 +1834,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1720,6 +1849,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1734,6 +1864,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: Some(Confidence::Guess),
     },
     Rule {
@@ -1761,6 +1892,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1775,6 +1907,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1789,6 +1922,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1803,6 +1937,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1833,11 +1968,12 @@ pub(super) static RULES: [Rule; 115] = [
             "dynamic_request_limited",
             "upstream_throttled",
         ],
-        words: r##"qps ?over ?flow|rate.?limit|too many (requests|tokens)|throttl|requestlimitexceeded|请求数限制|频率(过高|超限|限制)|请求频率|速率限制|请求(过于|太)频繁|触发限流|限流|resource has been exhausted|try again in (about )?[~[0-9]]|retry after [0-9]|reached .{0,24}(rpm|tpm|qps|rps|rph)|(rpm|tpm|qps) (limit|exceeded|超限)|qps request limit|quota exceeded|requests per (minute|second|hour)|tokens per min|exceeded (the |your )?(request|call) (limit|rate|quota)"##,
+        words: r##"qps ?over ?flow|rate.?limit|too many (requests|tokens)|throttl|requestlimitexceeded|请求数限制|频率(过高|超限|限制)|请求频率|速率限制|请求(过于|太)频繁|触发限流|限流|resource has been exhausted|try again in (about )?[~[0-9]]|retry after [0-9]|reached .{0,24}(rpm|tpm|qps|rps|rph)|(rpm|tpm|qps) (limit|exceeded|超限)|qps request limit|requests per (minute|second|hour)|tokens per min|exceeded (the |your )?(request|call) (limit|rate|quota)"##,
         page: false,
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1852,6 +1988,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: true,
         sure: None,
     },
     Rule {
@@ -1866,6 +2003,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1880,6 +2018,22 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
+        sure: Some(Confidence::Guess),
+    },
+    Rule {
+        id: "quota-bare",
+        class: UpstreamClass::DailyQuota,
+        verdict: None,
+        vendor: None,
+        statuses: &[0, 200, 403, 429],
+        codes: &["quota_exceeded", "quota_error"],
+        words: r##"quota|配额|额度"##,
+        page: false,
+        bare: false,
+        over: false,
+        broad: true,
+        joined: false,
         sure: Some(Confidence::Guess),
     },
     Rule {
@@ -1894,6 +2048,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1926,6 +2081,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: Some(Confidence::Likely),
     },
     Rule {
@@ -1940,6 +2096,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -1954,6 +2111,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: false,
+        joined: false,
         sure: Some(Confidence::Guess),
     },
     Rule {
@@ -1968,6 +2126,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: None,
     },
     Rule {
@@ -2003,6 +2162,7 @@ pub(super) static RULES: [Rule; 115] = [
         bare: false,
         over: false,
         broad: true,
+        joined: false,
         sure: Some(Confidence::Likely),
     },
 ];
