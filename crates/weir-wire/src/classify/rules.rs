@@ -90,9 +90,10 @@ pub(super) struct Found {
 /// The first rule that holds, where `found` tells what an error of `vendor` has of each.
 pub(super) fn walk(error: &UpstreamError, vendor: Vendor, found: impl Fn(usize, &Rule) -> Found) -> Sorted {
     let status = error.effective_status();
+    let plain = plain_status(status);
     let mut first: Option<(&Rule, Confidence)> = None;
     for (at, rule) in RULES.iter().enumerate() {
-        let is_about = (rule.statuses.is_empty() || rule.statuses.contains(&status))
+        let is_about = (rule.statuses.is_empty() || rule.statuses.contains(&status) || rule.statuses.contains(&plain))
             && rule.vendor.is_none_or(|name| vendor.name() == Some(name))
             && rule.page == error.is_page()
             && !(rule.bare && error.has_code());
@@ -114,7 +115,7 @@ pub(super) fn walk(error: &UpstreamError, vendor: Vendor, found: impl Fn(usize, 
             }
             None if holds || by_status => {
                 let says_little = rule.broad && (status == 0 || error.is_cut() || !has.words && rule.class.is_catch_all());
-                let fits = by_status || has.code || rule.verdict.is_some() || rule.class.goes_with(status);
+                let fits = by_status || has.code || rule.verdict.is_some() || rule.class.goes_with(plain);
                 first = Some((rule, if fits && !says_little { Confidence::Likely } else { Confidence::Guess }));
                 if !rule.joined {
                     break;
@@ -134,6 +135,17 @@ pub(super) fn walk(error: &UpstreamError, vendor: Vendor, found: impl Fn(usize, 
         Sorted { class: by_status(status), verdict: None, confidence: Confidence::Guess, why: "status", vendor },
         |(rule, found)| sorted(rule, found),
     )
+}
+
+/// The status that says as much as one on whose meaning vendors do not agree; others are themselves.
+fn plain_status(status: u16) -> u16 {
+    match status {
+        400..=405 | 407..=410 | 413..=415 | 422 | 429 | 451 | 499 => status,
+        400..=499 => 400,
+        500..=504 | 520..=530 => status,
+        500..=599 => 500,
+        _ => status,
+    }
 }
 
 fn by_status(status: u16) -> UpstreamClass {
