@@ -11,8 +11,8 @@ use super::{
     Classified, UpstreamError, Vendor,
     accuracy::{Labelled, Mark, every, mark, told_in},
     classified,
-    rules::{Found, set, sort, walk},
-    table::{RULES, VENDORS},
+    rules::{Found, set, walk},
+    table::RULES,
     verdict::told_of,
 };
 
