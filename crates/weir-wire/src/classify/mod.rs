@@ -6,6 +6,7 @@
 mod accuracy;
 mod class;
 mod codes;
+mod fields;
 mod loose;
 mod read;
 mod rules;

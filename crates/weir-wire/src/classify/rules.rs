@@ -72,9 +72,11 @@ pub fn class(error: &UpstreamError, vendor: Vendor) -> UpstreamClass {
 
 /// Sorts an error: by `vendor` where that is known, else by the vendor that its own words give away.
 pub(super) fn sort(error: &UpstreamError, vendor: Vendor) -> Sorted {
-    let vendor = vendor.or(Vendor::of_words(error.evidence()));
+    let known = vendor;
+    let vendor = known.or(Vendor::of_words(error.evidence()));
     let said = WORDS.as_ref().map(|words| words.matches(error.evidence()));
     walk(error, vendor, |at, rule| Found {
+        hearsay: rule.vendor.is_some() && known == Vendor::UNKNOWN,
         code: rule.codes.iter().any(|code| error.codes().iter().any(|seen| seen == code)),
         words: said.as_ref().is_some_and(|said| said.matched(at)),
     })
@@ -85,6 +87,8 @@ pub(super) fn sort(error: &UpstreamError, vendor: Vendor) -> Sorted {
 pub(super) struct Found {
     pub(super) code: bool,
     pub(super) words: bool,
+    /// It is a vendor's rule, and only the error's own words say that it is that vendor.
+    pub(super) hearsay: bool,
 }
 
 /// The first rule that holds, where `found` tells what an error of `vendor` has of each.
@@ -109,13 +113,13 @@ pub(super) fn walk(error: &UpstreamError, vendor: Vendor, found: impl Fn(usize, 
                 break;
             }
             Some(_) => {}
-            None if has.code && !rule.broad => {
+            None if has.code && !rule.broad && !has.hearsay => {
                 first = Some((rule, Confidence::Certain));
                 break;
             }
             None if holds || by_status => {
                 let says_little = rule.broad && (status == 0 || error.is_cut() || !has.words && rule.class.is_catch_all());
-                let fits = by_status || has.code || rule.verdict.is_some() || rule.class.goes_with(plain);
+                let fits = by_status || has.code && !has.hearsay || rule.verdict.is_some() || rule.class.goes_with(plain);
                 first = Some((rule, if fits && !says_little { Confidence::Likely } else { Confidence::Guess }));
                 if !rule.joined {
                     break;

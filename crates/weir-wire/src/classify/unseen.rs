@@ -107,7 +107,7 @@ pub(super) fn unseen_told() -> Vec<(Labelled, Classified)> {
             let is_own = row.vendor == Some(&*one.case.vendor);
             let mut has = one.has.iter().map(|at| (*at, &atoms[*at])).filter(|(at, atom)| atom.rule == rule && !own(*at) && !is_own);
             let has: Vec<&Atom> = has.by_ref().map(|(_, atom)| atom).collect();
-            Found { code: has.iter().any(|atom| atom.code.is_some()), words: has.iter().any(|atom| atom.code.is_none()) }
+            Found { code: has.iter().any(|atom| atom.code.is_some()), words: has.iter().any(|atom| atom.code.is_none()), hearsay: false }
         });
         told_in(&one.case, |around| told_of(&one.error, around, &sorted))
     });
