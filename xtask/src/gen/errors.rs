@@ -1,6 +1,10 @@
 //! The table of how upstreams' errors are recognised, from `catalog/errors.toml`.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::Path,
+};
 
 use serde::Deserialize;
 
@@ -13,6 +17,8 @@ use crate::{
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Errors {
+    /// What many vendors say in many ways, by a name.
+    lexicon: BTreeMap<String, String>,
     vendor: Vec<Vendor>,
     rule: Vec<Rule>,
 }
@@ -40,6 +46,7 @@ struct Rule {
     page: bool,
     bare: bool,
     over: bool,
+    broad: bool,
     sure: Option<String>,
     source: String,
 }
@@ -78,6 +85,9 @@ fn faults(errors: &Errors, verdicts: &Catalogue) -> Vec<String> {
         if rule.sure.as_deref().is_some_and(|sure| !["certain", "likely", "guess"].contains(&sure)) {
             fault("`sure` is certain, likely or guess");
         }
+        if let Some(name) = names_in(&plain_of(&rule.words, &errors.lexicon)).next() {
+            fault(&format!("{{{name}}} is not in the lexicon"));
+        }
         if rule.codes.is_empty() && rule.words.is_empty() && rule.statuses.is_empty() {
             fault("has nothing to go by");
         }
@@ -94,7 +104,7 @@ pub(crate) fn table(root: &Path, errors: &Errors, verdicts: &Catalogue) -> Outco
     writeln!(out, "pub(super) static VENDORS: [VendorRow; {}] = [", errors.vendor.len())?;
     for vendor in &errors.vendor {
         let Vendor { name, hosts, headers, .. } = vendor;
-        let words = plain_classes(&vendor.words);
+        let words = pattern(&vendor.words, &errors.lexicon);
         writeln!(out, "VendorRow {{ name: {name:?}, hosts: &{hosts:?}, headers: &{headers:?}, words: r##\"{words}\"## }},")?;
     }
     writeln!(out, "];\n\npub(super) static RULES: [Rule; {}] = [", errors.rule.len())?;
@@ -103,16 +113,33 @@ pub(crate) fn table(root: &Path, errors: &Errors, verdicts: &Catalogue) -> Outco
         let verdict = verdict.map_or_else(|| "None".to_owned(), |row| format!("Some(Verdict::{})", row.name));
         let sure = rule.sure.as_deref().map_or_else(|| "None".to_owned(), |sure| format!("Some(Confidence::{})", sentence(sure)));
         let class: String = rule.class.split('_').map(sentence).collect();
-        let Rule { id, vendor, statuses, codes, page, bare, over, .. } = rule;
-        let words = plain_classes(&rule.words);
+        let Rule { id, vendor, statuses, codes, page, bare, over, broad, .. } = rule;
+        let (words, joined) = (pattern(&rule.words, &errors.lexicon), names_in(&rule.words).next().is_some());
         writeln!(
             out,
             "Rule {{ id: {id:?}, class: UpstreamClass::{class}, verdict: {verdict}, vendor: {vendor:?}, statuses: &{statuses:?}, \
-             codes: &{codes:?}, words: r##\"{words}\"##, page: {page}, bare: {bare}, over: {over}, sure: {sure} }},"
+             codes: &{codes:?}, words: r##\"{words}\"##, page: {page}, bare: {bare}, over: {over}, broad: {broad}, joined: {joined}, sure: {sure} }},"
         )?;
     }
     out.push_str("];\n");
     formatted(root, &out)
+}
+
+/// A pattern as the matcher takes it.
+fn pattern(words: &str, lexicon: &BTreeMap<String, String>) -> String {
+    plain_classes(&plain_of(words, lexicon))
+}
+
+/// A pattern with the lexicon's names replaced; an entry may name others, one level deep.
+fn plain_of(words: &str, lexicon: &BTreeMap<String, String>) -> String {
+    let replaced = |text: String| lexicon.iter().fold(text, |text, (name, says)| text.replace(&format!("{{{name}}}"), says));
+    replaced(replaced(words.to_owned()))
+}
+
+/// Names in braces; a count in braces begins with a digit.
+fn names_in(words: &str) -> impl Iterator<Item = &str> {
+    let inside = words.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name));
+    inside.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
 }
 
 /// Digits, letters and borders of ASCII only: the evidence is in lower case, and all of Unicode's make the set five times as dear.

@@ -63,6 +63,32 @@ impl UpstreamClass {
         }
     }
 
+    /// Whether vendors usually give `status` with this class. 0, for no status told, goes with every class.
+    #[must_use]
+    pub(super) fn goes_with(self, status: u16) -> bool {
+        match (self, status) {
+            (_, 0) | (Self::StreamCut, 200) | (Self::BadRequest, 400..=499) | (Self::Upstream, 500..=599) => true,
+            (Self::StreamCut, _) => false,
+            (_, 200) => true,
+            (Self::ContentFilter, _) => matches!(status, 400 | 403 | 422 | 451),
+            (Self::ContextLength, _) => matches!(status, 400 | 413 | 414 | 422),
+            (Self::RateLimit | Self::DailyQuota, _) => matches!(status, 402 | 403 | 429),
+            (Self::Auth, _) => matches!(status, 400 | 401 | 403),
+            (Self::Balance, _) => matches!(status, 400..=403 | 412 | 429),
+            (Self::Group, _) => matches!(status, 400 | 401 | 403 | 404),
+            (Self::Model, _) => matches!(status, 400 | 404 | 405 | 410 | 422),
+            (Self::Overloaded, _) => matches!(status, 429 | 500 | 502 | 503 | 529),
+            (Self::Timeout, _) => matches!(status, 408 | 500..=504 | 522 | 524),
+            (Self::BadRequest | Self::Upstream, _) => false,
+        }
+    }
+
+    /// Vendors give its machine words to errors of every kind.
+    #[must_use]
+    pub(super) fn is_catch_all(self) -> bool {
+        matches!(self, Self::BadRequest | Self::Upstream)
+    }
+
     /// The verdict for one who called this upstream directly and was told to wait until `told_wait`.
     #[must_use]
     pub fn verdict(self, status: u16, told_wait: Option<Timestamp>) -> Verdict {

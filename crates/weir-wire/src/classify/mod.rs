@@ -6,12 +6,15 @@
 mod accuracy;
 mod class;
 mod codes;
+mod fields;
 mod loose;
 mod read;
 mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unseen;
 mod vendor;
 mod verdict;
 

@@ -6,7 +6,8 @@ use serde_json::Value;
 use weir_core::key::MAX_KEY_BYTES;
 
 use super::{
-    codes::{Codes, spelled, told_status},
+    codes::{Codes, told_status},
+    fields::{gather, message_of, plain, untold, unwrap},
     loose,
 };
 use crate::sse::FrameParts;
@@ -50,6 +51,8 @@ pub struct UpstreamError {
     shape: Shape,
     /// The status that the text itself tells.
     told: Option<u16>,
+    /// It begins like an object and ends before that does: what tells it apart may be missing.
+    cut: bool,
 }
 
 /// What an error came in.
@@ -63,39 +66,19 @@ enum Shape {
 }
 
 /// Longest message kept, in characters.
-const MESSAGE_CHARS: usize = 1024;
+pub(super) const MESSAGE_CHARS: usize = 1024;
 /// Longest body looked at, in bytes; what tells an error apart stands at its beginning.
 const BODY_BYTES: usize = 64 * 1024;
 /// Longest evidence, in bytes.
-const EVIDENCE_BYTES: usize = 16 * 1024;
+pub(super) const EVIDENCE_BYTES: usize = 16 * 1024;
 /// How deep errors are wrapped in each other before weir stops to unwrap them.
-const DEPTH: usize = 8;
+pub(super) const DEPTH: usize = 8;
 
 /// How much of what stands before an object is looked at, in bytes: there a library says its own name for the error.
 const PREFIX_BYTES: usize = 600;
 
-/// Fields whose values are machine words.
-const CODED: [&str; 16] = [
-    "code",
-    "errcode",
-    "error",
-    "error_code",
-    "error_type",
-    "errorcode",
-    "http_code",
-    "kind",
-    "name",
-    "provider_code",
-    "quotaid",
-    "reason",
-    "status",
-    "status_code",
-    "statuscode",
-    "type",
-];
-
 /// Keys by which an object is known for an error.
-const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 13] = [
     "error",
     "message",
     "code",
@@ -109,60 +92,6 @@ const NAMES: [&str; 13] = [
     "err",
     "fault",
     "error_code",
-];
-
-/// Fields that tell what happened. Others may echo a prompt.
-const TELLING: [&str; 29] = [
-    "code",
-    "description",
-    "detail",
-    "err",
-    "error",
-    "error_code",
-    "error_description",
-    "error_message",
-    "error_msg",
-    "error_type",
-    "errorcode",
-    "errordescription",
-    "errormessage",
-    "faultstring",
-    "http_code",
-    "kind",
-    "message",
-    "msg",
-    "provider_code",
-    "quotaid",
-    "quotametric",
-    "raw",
-    "reason",
-    "status",
-    "status_code",
-    "status_message",
-    "status_msg",
-    "title",
-    "type",
-];
-
-/// Where a message stands, the likelier first.
-const MESSAGE_PATHS: [&[&str]; 17] = [
-    &["error", "message"],
-    &["message"],
-    &["msg"],
-    &["err"],
-    &["error_msg"],
-    &["error_message"],
-    &["detail"],
-    &["header", "message"],
-    &["response", "error", "message"],
-    &["base_resp", "status_msg"],
-    &["error", "msg"],
-    &["error", "error_msg"],
-    &["errors", "0", "message"],
-    &["detail", "0", "msg"],
-    &["error_description"],
-    &["title"],
-    &["error"],
 ];
 
 impl UpstreamError {
@@ -181,7 +110,8 @@ impl UpstreamError {
         match loose::first_object(text, &NAMES) {
             Some((at, value)) if !is_page(&text[..at]) => {
                 let from = text.ceil_char_boundary(at.saturating_sub(PREFIX_BYTES));
-                Self::of_json(status, &value, &text[from..at])
+                let cut = serde_json::from_str::<Value>(&text[at..]).is_err_and(|error| error.is_eof());
+                Self { cut, ..Self::of_json(status, &value, &text[from..at]) }
             }
             _ => Self::of_text(status, text),
         }
@@ -200,6 +130,9 @@ impl UpstreamError {
             evidence.push('\n');
         }
         gather(&value, "error", DEPTH * 2, &mut evidence, &mut codes);
+        if evidence.is_empty() {
+            untold(&value, &mut evidence);
+        }
         if value.get("base_resp").is_some() {
             evidence.push_str("base_resp\n");
         }
@@ -221,11 +154,12 @@ impl UpstreamError {
             codes,
             shape,
             told,
+            cut: false,
         }
     }
 
     fn of_text(status: u16, text: &str) -> Self {
-        let mut evidence = text.to_lowercase();
+        let mut evidence: String = text.to_lowercase().chars().map(plain).collect();
         evidence.truncate(evidence.floor_char_boundary(EVIDENCE_BYTES));
         let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>")).map(|(title, _)| title.trim());
         let message = bounded(title.unwrap_or(text)).to_owned();
@@ -239,7 +173,17 @@ impl UpstreamError {
             codes.of_words(&evidence);
         }
         let told = told_status(&evidence);
-        Self { status, message: UpstreamText(message), code: None, kind: None, evidence: UpstreamText(evidence), codes, shape, told }
+        Self {
+            status,
+            message: UpstreamText(message),
+            code: None,
+            kind: None,
+            evidence: UpstreamText(evidence),
+            codes,
+            shape,
+            told,
+            cut: false,
+        }
     }
 
     /// The status that the rules go by: what the error itself tells where the answer was accepted before it failed, or where nobody
@@ -258,6 +202,10 @@ impl UpstreamError {
     /// It came as an object with an error's fields.
     pub(super) fn is_api(&self) -> bool {
         self.shape == Shape::Object
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -287,91 +235,10 @@ fn bounded(text: &str) -> &str {
     text[..blank.map_or(tail, |at| tail + at)].trim_end()
 }
 
-/// Takes the first of a list, and reads JSON that was written into a string.
-fn unwrap(value: &Value, depth: usize) -> Value {
-    match value {
-        Value::Array(items) if depth > 0 && items.first().is_some_and(Value::is_object) => unwrap(&items[0], depth - 1),
-        Value::String(text) if depth > 0 && text.trim_start().starts_with(['{', '[']) => {
-            serde_json::from_str(text).map_or_else(|_| value.clone(), |inner| unwrap(&inner, depth - 1))
-        }
-        _ => value.clone(),
-    }
-}
-
 /// Whether a text is a page for people, at once or right behind a few words.
 fn is_page(text: &str) -> bool {
     let head = text[..text.floor_char_boundary(2048)].to_ascii_lowercase();
     ["<!doctype html", "<html", "<head>", "<title>"].iter().any(|tag| head.contains(tag))
-}
-
-/// Adds the telling fields of `value`, which stands under `name`, each in quotes on a line of its own, and its machine words.
-fn gather(value: &Value, name: &str, depth: usize, evidence: &mut String, codes: &mut Codes) {
-    if depth == 0 || evidence.len() > EVIDENCE_BYTES {
-        return;
-    }
-    let lower = name.to_ascii_lowercase();
-    let is_telling = || TELLING.contains(&lower.as_str());
-    // One family of gateways tells the upstream's status as the parameter.
-    if lower == "param" && value.as_str().is_some_and(|text| text.len() == 3 && text.parse::<u16>().is_ok()) {
-        codes.push(value.as_str().unwrap_or_default());
-    }
-    if CODED.contains(&lower.as_str()) {
-        match value {
-            // What was only spelled out has no quotes: rules about a whole field must not take it for one.
-            Value::String(text) => {
-                codes.push(text);
-                if let Some(words) = spelled(text) {
-                    evidence.push_str(&format!("({words})\n"));
-                }
-            }
-            Value::Number(number) => codes.push(&number.to_string()),
-            _ => {}
-        }
-    }
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                gather(field, name, depth - 1, evidence, codes);
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                gather(item, name, depth - 1, evidence, codes);
-            }
-        }
-        Value::String(text) if is_telling() => match unwrap(value, DEPTH) {
-            Value::String(_) => {
-                evidence.push('"');
-                evidence.push_str(&text.chars().take(MESSAGE_CHARS * 4).collect::<String>().to_lowercase());
-                evidence.push_str("\"\n");
-                // An error of another program, quoted in this one's words.
-                if let Some((_, inner)) = loose::first_object(text, &NAMES) {
-                    gather(&inner, name, depth.saturating_sub(4), evidence, codes);
-                }
-            }
-            inner => gather(&inner, name, depth - 1, evidence, codes),
-        },
-        Value::Number(number) if is_telling() => evidence.push_str(&format!("\"{number}\"\n")),
-        _ => {}
-    }
-}
-
-fn message_of(value: &Value) -> String {
-    let at = |path: &&[&str]| {
-        let found = path.iter().try_fold(value, |value, step| match value {
-            Value::Array(items) => step.parse::<usize>().ok().and_then(|n| items.get(n)),
-            _ => value.get(step),
-        });
-        found.and_then(Value::as_str).filter(|text| !text.trim().is_empty())
-    };
-    let Some(text) = MESSAGE_PATHS.iter().find_map(at).or_else(|| value.as_str()) else { return String::new() };
-    match unwrap(&Value::String(text.to_owned()), DEPTH) {
-        Value::String(text) => text,
-        inner => match message_of(&inner) {
-            found if found.is_empty() => text.to_owned(),
-            found => found,
-        },
-    }
 }
 
 /// A short machine word, or nothing: what is longer or has other characters is prose.

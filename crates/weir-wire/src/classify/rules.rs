@@ -27,6 +27,9 @@ pub(super) struct Rule {
     pub(super) page: bool,
     pub(super) bare: bool,
     pub(super) over: bool,
+    pub(super) broad: bool,
+    /// Its pattern joins words of the lexicon.
+    pub(super) joined: bool,
     pub(super) sure: Option<Confidence>,
 }
 
@@ -51,10 +54,14 @@ static WORDS: LazyLock<Option<RegexSet>> = LazyLock::new(|| set(RULES.iter().map
 /// The most memory that a set of patterns may take, in bytes.
 const PATTERN_BYTES: usize = 16 << 20;
 
+/// The most memory that the states met while matching may take, in bytes, for each thread that sorts an error. With less they are
+/// forgotten and found again all the time, which is several times slower.
+const STATES_BYTES: usize = 6 << 20;
+
 /// Patterns as one set, in the order given; an empty one matches nothing of use. `.` matches a line end.
 pub(super) fn set(patterns: impl Iterator<Item = &'static str>) -> Option<RegexSet> {
     let patterns = patterns.map(|words| if words.is_empty() { "[^\\s\\S]" } else { words });
-    RegexSetBuilder::new(patterns).dot_matches_new_line(true).size_limit(PATTERN_BYTES).build().ok()
+    RegexSetBuilder::new(patterns).dot_matches_new_line(true).size_limit(PATTERN_BYTES).dfa_size_limit(STATES_BYTES).build().ok()
 }
 
 /// Sorts an error of `vendor`, for whom only the class counts.
@@ -65,28 +72,84 @@ pub fn class(error: &UpstreamError, vendor: Vendor) -> UpstreamClass {
 
 /// Sorts an error: by `vendor` where that is known, else by the vendor that its own words give away.
 pub(super) fn sort(error: &UpstreamError, vendor: Vendor) -> Sorted {
-    let (status, text, codes) = (error.effective_status(), error.evidence(), error.codes());
-    let vendor = vendor.or(Vendor::of_words(text));
-    let said = WORDS.as_ref().map(|words| words.matches(text));
+    let known = vendor;
+    let vendor = known.or(Vendor::of_words(error.evidence()));
+    let said = WORDS.as_ref().map(|words| words.matches(error.evidence()));
+    walk(error, vendor, |at, rule| Found {
+        hearsay: rule.vendor.is_some() && known == Vendor::UNKNOWN,
+        code: rule.codes.iter().any(|code| error.codes().iter().any(|seen| seen == code)),
+        words: said.as_ref().is_some_and(|said| said.matched(at)),
+    })
+}
+
+/// What of a rule an error has.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    pub(super) code: bool,
+    pub(super) words: bool,
+    /// It is a vendor's rule, and only the error's own words say that it is that vendor.
+    pub(super) hearsay: bool,
+}
+
+/// The first rule that holds, where `found` tells what an error of `vendor` has of each.
+pub(super) fn walk(error: &UpstreamError, vendor: Vendor, found: impl Fn(usize, &Rule) -> Found) -> Sorted {
+    let status = error.effective_status();
+    let plain = plain_status(status);
+    let mut first: Option<(&Rule, Confidence)> = None;
     for (at, rule) in RULES.iter().enumerate() {
-        let is_about = (rule.statuses.is_empty() || rule.statuses.contains(&status))
+        let is_about = (rule.statuses.is_empty() || rule.statuses.contains(&status) || rule.statuses.contains(&plain))
             && rule.vendor.is_none_or(|name| vendor.name() == Some(name))
             && rule.page == error.is_page()
             && !(rule.bare && error.has_code());
-        if !is_about {
+        if !is_about || first.is_some() && rule.broad {
             continue;
         }
+        let has = found(at, rule);
         let by_status = rule.codes.is_empty() && rule.words.is_empty() && !rule.over;
-        let found = if rule.codes.iter().any(|code| codes.iter().any(|seen| seen == code)) {
-            Confidence::Certain
-        } else if by_status || said.as_ref().is_some_and(|said| said.matched(at)) || rule.over && asks_more_than_the_limit(text) {
-            Confidence::Likely
-        } else {
-            continue;
-        };
-        return Sorted { class: rule.class, verdict: rule.verdict, confidence: rule.sure.unwrap_or(found), why: rule.id, vendor };
+        let holds = has.code || has.words || rule.over && asks_more_than_the_limit(error.evidence());
+        match first {
+            Some((said, _)) if holds && said.class != rule.class => {
+                first = Some((said, Confidence::Guess));
+                break;
+            }
+            Some(_) => {}
+            None if has.code && !rule.broad && !has.hearsay => {
+                first = Some((rule, Confidence::Certain));
+                break;
+            }
+            None if holds || by_status => {
+                let says_little = rule.broad && (status == 0 || error.is_cut() || !has.words && rule.class.is_catch_all());
+                let fits = by_status || has.code && !has.hearsay || rule.verdict.is_some() || rule.class.goes_with(plain);
+                first = Some((rule, if fits && !says_little { Confidence::Likely } else { Confidence::Guess }));
+                if !rule.joined {
+                    break;
+                }
+            }
+            None => {}
+        }
     }
-    Sorted { class: by_status(status), verdict: None, confidence: Confidence::Guess, why: "status", vendor }
+    let sorted = |rule: &Rule, found| Sorted {
+        class: rule.class,
+        verdict: rule.verdict,
+        confidence: rule.sure.unwrap_or(found),
+        why: rule.id,
+        vendor,
+    };
+    first.map_or(
+        Sorted { class: by_status(status), verdict: None, confidence: Confidence::Guess, why: "status", vendor },
+        |(rule, found)| sorted(rule, found),
+    )
+}
+
+/// The status that says as much as one on whose meaning vendors do not agree; others are themselves.
+fn plain_status(status: u16) -> u16 {
+    match status {
+        400..=405 | 407..=410 | 413..=415 | 422 | 429 | 451 | 499 => status,
+        400..=499 => 400,
+        500..=504 | 520..=530 => status,
+        500..=599 => 500,
+        _ => status,
+    }
 }
 
 fn by_status(status: u16) -> UpstreamClass {

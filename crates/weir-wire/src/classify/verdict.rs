@@ -46,8 +46,12 @@ const ID_HEADERS: [&str; 9] = [
 #[must_use]
 pub fn classified(error: &UpstreamError, around: &Around<'_>) -> Classified {
     let known = around.host.map_or(Vendor::UNKNOWN, Vendor::of_host).or(Vendor::of_headers(around.headers.iter().copied()));
-    let sorted = sort(error, known);
-    let (verdict, confidence, why) = told(error, around, &sorted);
+    told_of(error, around, &sort(error, known))
+}
+
+/// What a sorted error is told as.
+pub(super) fn told_of(error: &UpstreamError, around: &Around<'_>, sorted: &Sorted) -> Classified {
+    let (verdict, confidence, why) = told(error, around, sorted);
     Classified { class: sorted.class, verdict, confidence, vendor: sorted.vendor, why }
 }
 
@@ -75,7 +79,7 @@ fn told(error: &UpstreamError, around: &Around<'_>, sorted: &Sorted) -> (Verdict
     };
     // The status alone says enough where every vendor means the same by it.
     let confidence = match (fell_back, status) {
-        (true, 401 | 402 | 413 | 429 | 500 | 529) if error.is_api() => Confidence::Likely,
+        (true, 402 | 413) if error.is_api() => Confidence::Likely,
         _ => sorted.confidence,
     };
     (verdict, confidence, sorted.why)
@@ -89,7 +93,8 @@ fn lookalike(error: &UpstreamError, around: &Around<'_>, status: u16) -> Option<
         429 if error.is_page() || !error.is_api() && !around.headers.is_empty() && !has_id => {
             Some((Verdict::MiddleBoxThrottled, Confidence::Likely))
         }
-        404 | 405 if no_api || error.is_empty() => Some((Verdict::NotTheApi, Confidence::Likely)),
+        404 | 405 if error.is_page() || error.is_empty() => Some((Verdict::NotTheApi, Confidence::Likely)),
+        404 | 405 if no_api => Some((Verdict::NotTheApi, Confidence::Guess)),
         401 | 403 if no_api => Some((Verdict::NotTheApi, if error.is_page() { Confidence::Likely } else { Confidence::Guess })),
         502 | 504 if !error.is_api() => Some((Verdict::ProxyCut, Confidence::Likely)),
         200..=399 if error.is_page() => Some((Verdict::NotTheApi, Confidence::Likely)),
