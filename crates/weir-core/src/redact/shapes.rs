@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use memchr::memchr_iter;
 use regex::bytes::Regex;
 
 use super::engine::{Kind, Span};
@@ -331,9 +332,11 @@ fn pem(bytes: &[u8], at: usize) -> Option<usize> {
 /// `<32 hex>.<16 letters and digits>`, as one vendor writes its keys.
 fn zhipu(bytes: &[u8], out: &mut Vec<Span>) {
     let mut from = 0;
-    while let Some(dot) = bytes[from..].iter().position(|b| *b == b'.').map(|i| from + i) {
-        from = dot + 1;
-        if dot < 32 || !bytes[dot - 32..dot].iter().all(u8::is_ascii_hexdigit) || dot > 32 && bytes[dot - 33].is_ascii_alphanumeric() {
+    for dot in memchr_iter(b'.', bytes) {
+        if dot < from.max(32)
+            || !bytes[dot - 32..dot].iter().all(u8::is_ascii_hexdigit)
+            || dot > 32 && bytes[dot - 33].is_ascii_alphanumeric()
+        {
             continue;
         }
         let end = run(bytes, dot + 1, b"");
@@ -347,12 +350,9 @@ fn zhipu(bytes: &[u8], out: &mut Vec<Span>) {
 /// Runs of base64 or hex that decode to something with a key in it.
 fn encoded(bytes: &[u8], out: &mut Vec<Span>) {
     let mut at = 0;
-    while at < bytes.len() {
-        if !is_base64(bytes[at]) {
-            at += 1;
-            continue;
-        }
-        let len = bytes[at..].iter().take_while(|b| is_base64(**b)).count();
+    while let Some(next) = bytes[at..].iter().position(|b| IS_BASE64[usize::from(*b)]) {
+        at += next;
+        let len = bytes[at..].iter().position(|b| !IS_BASE64[usize::from(*b)]).unwrap_or(bytes.len() - at);
         let token = &bytes[at..at + len];
         if (MIN_ENCODED_BYTES..=MAX_ENCODED_BYTES).contains(&len) && hides_key(token) {
             out.push(Span::new(at, at + len, Kind::Key));
@@ -361,9 +361,15 @@ fn encoded(bytes: &[u8], out: &mut Vec<Span>) {
     }
 }
 
-fn is_base64(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_' | b'=')
-}
+const IS_BASE64: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 128u8 {
+        table[b as usize] = b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_' | b'=');
+        b += 1;
+    }
+    table
+};
 
 fn hides_key(token: &[u8]) -> bool {
     let holds = |plain: &[u8]| {
