@@ -12,6 +12,8 @@ use crate::secret::Secret;
 const CORPUS: &str = include_str!("../../tests/fixtures/redaction-corpus.jsonl");
 /// Shapes that were written down without looking at the rules: files, tools, languages, chats; and what must survive.
 const ADVERSARIAL: &str = include_str!("../../tests/fixtures/redaction-adversarial.jsonl");
+/// A second such list, written before its author had read the first.
+const UNSEEN: &str = include_str!("../../tests/fixtures/redaction-unseen.jsonl");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +25,7 @@ struct Line {
 }
 
 fn corpus() -> Vec<Line> {
-    CORPUS.lines().chain(ADVERSARIAL.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
+    CORPUS.lines().chain(ADVERSARIAL.lines()).chain(UNSEEN.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]

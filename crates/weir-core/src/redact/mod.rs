@@ -5,8 +5,11 @@
 pub mod canary;
 mod content;
 mod credential;
+mod dumps;
+mod encoded;
 mod engine;
 mod judge;
+mod layouts;
 mod names;
 mod normalise;
 mod numbers;
