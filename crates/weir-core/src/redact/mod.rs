@@ -28,6 +28,8 @@ mod words;
 mod fuzz;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod pieces;
 
 pub use engine::{Audience, Kind, Leak, RULESET, Redacted, Redactor};
 pub use stream::RedactStream;
