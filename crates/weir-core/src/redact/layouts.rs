@@ -13,7 +13,7 @@ pub(super) const TRIGGERS: [Trigger; 3] =
 /// The headers of a part, the columns of a table.
 const MAX_HEAD_BYTES: usize = 1024;
 /// A row in SQL.
-const MAX_ROW_BYTES: usize = 4096;
+const MAX_ROW_BYTES: usize = 2048;
 /// Shorter strings in a row are states and names.
 const MIN_CELL_BYTES: usize = 12;
 
@@ -42,6 +42,10 @@ fn part(shadow: &Shadow<'_>, _: usize, end: usize, out: &mut Vec<Span>) {
     let next =
         memchr::memmem::find_iter(rest, b"\n").find(|at| rest[at + 1..].starts_with(b"--") || rest[at + 1..].starts_with(b"Content-Disp"));
     let value = &text[start..start + next.unwrap_or(rest.len())];
+    if !shadow.walk(value.len()) {
+        out.push(Span::new(start, bytes.len(), Kind::Content));
+        return;
+    }
     let value = value.trim_end_matches(['\r', '\n']);
     if !value.is_empty() && !is_marker(value) && !is_placeholder(value) {
         out.push(Span::new(start, start + value.len(), kind));
