@@ -48,9 +48,9 @@ enum Chore {
     },
     /// Throw random texts with planted keys at the redactor; a failure names the seed that repeats it
     Fuzz {
-        /// How many texts
-        #[arg(long, default_value_t = 20_000)]
-        rounds: u32,
+        /// For how long; the batch that runs then is finished
+        #[arg(long, default_value_t = 1)]
+        minutes: u32,
         /// The first seed
         #[arg(long, default_value_t = 1)]
         seed: u32,
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         Chore::Test => chores::test(&root),
         Chore::Ci => chores::ci(&root),
         Chore::Sim { seeds } => chores::sim(&root, seeds),
-        Chore::Fuzz { rounds, seed } => chores::fuzz(&root, rounds, seed),
+        Chore::Fuzz { minutes, seed } => chores::fuzz(&root, minutes, seed),
         Chore::BenchRedact => chores::bench_redact(&root),
         Chore::Nightly => chores::nightly(&root),
         Chore::Bench(arguments) => bench::run(&root, &arguments),

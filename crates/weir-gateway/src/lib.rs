@@ -25,6 +25,7 @@ mod models;
 mod outlet;
 mod own;
 mod patience;
+mod patterns;
 mod private;
 #[cfg(test)]
 mod promises;

@@ -9,6 +9,7 @@ use weir_wire::{Scope, UpstreamClass, UpstreamError, Vendor, classify, limits::t
 use crate::{
     Gateway, attempt,
     attempts::Failed,
+    patterns,
     private::Private,
     refusal::Refusal,
     vigil::{Limit, Vigil, Wake},
@@ -16,6 +17,9 @@ use crate::{
 
 /// Reads the rest of an answer behind `start`.
 pub(crate) async fn collect(answer: &mut Answer, start: Bytes, vigil: &mut Vigil, limit: usize) -> Result<Bytes, Failed> {
+    if !answer.head.status.is_success() {
+        patterns::ready().await;
+    }
     let mut whole = BytesMut::new();
     let mut first = Some(start).filter(|start| !start.is_empty());
     loop {

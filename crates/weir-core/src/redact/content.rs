@@ -67,16 +67,21 @@ fn is_speech(text: &str, at: usize) -> bool {
     line.split_whitespace().count() >= 3 || line.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c))
 }
 
-pub(super) const TRIGGERS: [Trigger; 1] = [trigger(&["human", "assistant", "user", "ai", "用户", "助手", "模型", "问", "答"], dialogue)];
+pub(super) const TRIGGERS: [Trigger; 1] =
+    [trigger(&["human", "assistant", "user", "ai", "用户", "客户", "助手", "模型", "问", "答"], dialogue)];
 
 /// What may stand between a line's beginning and its speaker.
 const MAX_INDENT_BYTES: usize = 8;
 /// A line shorter than this says nothing.
 const MIN_SPEECH_CHARS: usize = 4;
 
+/// `用户问：`, `助手回答：`.
+const SPEAKS: [&str; 9] = ["提问", "回答", "回复", "输入", "输出", "问", "答", "说", "发送"];
+
 /// A dialogue pasted as people see it, one speaker a line.
 fn dialogue(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
     let (text, bytes) = (shadow.text(), shadow.bytes());
+    let end = end + SPEAKS.iter().find(|verb| text[end..].starts_with(**verb)).map_or(0, |verb| verb.len());
     let colon = end + usize::from(matches!(bytes.get(end), Some(b' ' | b'\t')));
     let speech = match bytes.get(colon) {
         Some(b':') => colon + 1,

@@ -8,9 +8,9 @@ use super::engine::{Kind, Span};
 use super::judge::{complains, han_value, is_dated_name, is_number_or_none, is_placeholder, is_plain_word, starts_han};
 use super::names::{Name, text_of};
 use super::normalise::Shadow;
-use super::shapes::{is_dense, is_known_id, looks_random};
+use super::shapes::{continued, is_dense, is_known_id, looks_random};
 use super::triggers::{Trigger, at_place, begins_word, trigger, window};
-use super::value::{Form, Separator, is_quote, line_end, read, skip_blanks};
+use super::value::{Form, Separator, Value, is_quote, line_end, read, skip_blanks};
 use super::words::{Claim, claim_of};
 
 const SCHEMES: &[&str] = &["bearer", "basic", "token", "apikey", "api-key", "negotiate", "key", "ntlm"];
@@ -27,6 +27,10 @@ const WHOLE_LINE_SCHEMES: &[&str] = &[
     "bce-auth-v1",
     "q-sign-algorithm",
 ];
+
+/// A literal in pieces has at most so many, each so long.
+const MAX_LITERALS: usize = 8;
+const MAX_LITERAL_BYTES: usize = 512;
 
 type Range = std::ops::Range<usize>;
 
@@ -45,7 +49,9 @@ pub(super) fn secret(shadow: &Shadow<'_>, name: &Name, separator: Separator, at:
     if text.len() > 1 && value.form == Form::Quoted && line_value && kind == Kind::Auth {
         return scheme_skipped(bytes, value.range.clone()).map(|r| Span::new(r.start, r.end, kind));
     }
-    if is_placeholder(text) || value.form == Form::List && bytes[value.range.start] == b'(' {
+    if is_placeholder(text)
+        || value.form == Form::List && bytes[value.range.start] == b'(' && !is_literal_in_brackets(bytes, value.range.start, separator)
+    {
         return None;
     }
     if separator == Separator::Pair && (value.form != Form::Quoted || claim_of(text).is_some() && !text.bytes().any(|b| b.is_ascii_digit()))
@@ -67,7 +73,37 @@ pub(super) fn secret(shadow: &Shadow<'_>, name: &Name, separator: Separator, at:
     } else if value.form == Form::Bare && shadow.text()[name.start..name.end].to_ascii_lowercase().ends_with("phrase") {
         range.end = line_end(shadow, range.start);
     }
+    range.end = whole_end(bytes, &value, range.end);
     accepted.then(|| Span::new(range.start, range.end, kind))
+}
+
+/// `api_key=("abc" "def")`: one literal in pieces, not the arguments of a call.
+fn is_literal_in_brackets(bytes: &[u8], open: usize, separator: Separator) -> bool {
+    separator == Separator::Equals && bytes.get(skip_blanks(bytes, open + 1, true)).is_some_and(|b| is_quote(*b))
+}
+
+/// The end of a value that goes on behind its line or its quote: `"abc" + "def"`, a line that was folded.
+fn whole_end(bytes: &[u8], value: &Value, end: usize) -> usize {
+    match value.form {
+        Form::Quoted => next_literals(bytes, end),
+        Form::Bare if bytes[..end].ends_with(b"=") || bytes[end..].starts_with(b"\\\n") => continued(bytes, end),
+        _ => end,
+    }
+}
+
+/// The end of the last string literal that is glued by `+` to the one that ends at `end`.
+fn next_literals(bytes: &[u8], mut end: usize) -> usize {
+    for _ in 0..MAX_LITERALS {
+        let plus = skip_blanks(bytes, end + 1, true);
+        let open = skip_blanks(bytes, plus + 1, true);
+        if !matches!(bytes.get(plus), Some(b'+' | b'.')) || bytes.get(open) != bytes.get(end) {
+            return end;
+        }
+        let rest = window(bytes, open + 1, MAX_LITERAL_BYTES);
+        let Some(len) = rest.iter().position(|b| *b == bytes[end] || *b == b'\n').filter(|len| rest[*len] != b'\n') else { return end };
+        end = open + 1 + len;
+    }
+    end
 }
 
 /// The rest of a header: to the end of the line, or of the string that holds the header. A known scheme stays readable.
@@ -161,7 +197,9 @@ pub(super) fn weak(shadow: &Shadow<'_>, name: &Name, separator: Separator, at: u
                     && !is_dated_name(text)
         }
     };
-    (sure || dense).then(|| Span::new(value.range.start, value.range.end, Kind::Key))
+    let whole = whole_end(shadow.bytes(), &value, value.range.end);
+    let in_pieces = whole > value.range.end && written && text.len() >= 6 && looks_random(text.as_bytes());
+    (sure || dense || in_pieces).then(|| Span::new(value.range.start, whole, Kind::Key))
 }
 
 pub(super) const TRIGGERS: [Trigger; 4] = [

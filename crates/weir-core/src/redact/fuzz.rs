@@ -1,7 +1,7 @@
 //! Texts that nobody wrote: pieces of files, logs and chats thrown together, with a planted key in one of them. Whatever comes, nothing
 //! panics, the key is gone, a second pass changes nothing, and pieces of any size give no more away than the whole.
 //!
-//! `cargo xtask fuzz --rounds N --seed S` runs it for longer; a failure names the seed that repeats it.
+//! `cargo xtask fuzz --minutes M --seed S` runs it for longer; a failure names the seed that repeats it.
 
 use std::env;
 

@@ -5,8 +5,11 @@
 pub mod canary;
 mod content;
 mod credential;
+mod dumps;
+mod encoded;
 mod engine;
 mod judge;
+mod layouts;
 mod names;
 mod normalise;
 mod numbers;
@@ -25,6 +28,8 @@ mod words;
 mod fuzz;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod pieces;
 
 pub use engine::{Audience, Kind, Leak, RULESET, Redacted, Redactor};
 pub use stream::RedactStream;

@@ -1,5 +1,6 @@
 //! Values known by the name before them: headers, JSON, HAR, curl, shell, environment, logs, prose in two languages.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use regex::bytes::Regex;
@@ -11,6 +12,9 @@ use super::judge::{complains, is_marker, is_number_or_none, is_placeholder, is_p
 use super::normalise::Shadow;
 use super::value::{Form, Separator, Value, is_quote, line_end, read, skip_blanks};
 use super::words::{Claim, MAX_NAME_BYTES, claim_of, claim_of_han};
+
+/// Names whose claims are kept in mind.
+const MAX_KNOWN_NAMES: usize = 4096;
 
 /// Parts of names that may claim something; everything else is skipped at the speed of the automaton.
 static PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -33,15 +37,33 @@ pub(super) struct Name {
     pub(super) han: bool,
 }
 
+/// Logs repeat their names in every line, so what each claims is worked out once.
+#[derive(Default)]
+struct Claims<'a>(HashMap<&'a str, Option<Claim>>);
+
+impl<'a> Claims<'a> {
+    fn of(&mut self, name: &'a str) -> Option<Claim> {
+        if let Some(known) = self.0.get(name) {
+            return *known;
+        }
+        let claim = claim_of(name);
+        if self.0.len() < MAX_KNOWN_NAMES {
+            self.0.insert(name, claim);
+        }
+        claim
+    }
+}
+
 pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>) {
     let bytes = shadow.bytes();
     let Some(parts) = PARTS.as_ref() else { return };
+    let mut claims = Claims::default();
     let mut from = 0;
     // A value that was hidden whole needs no second look inside; nested content would cost its depth squared. A text that
     // is built to be walked again and again is hidden from there on.
     while let Some(found) = parts.find_at(bytes, from) {
         from = found.end();
-        let Some(name) = name_at(shadow, found.start(), found.end()) else { continue };
+        let Some(name) = name_at(shadow, &mut claims, found.start(), found.end()) else { continue };
         from = from.max(name.end);
         if let Some(span) = claimed(shadow, &name, audience) {
             from = from.max(span.end);
@@ -55,7 +77,7 @@ pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>)
 }
 
 /// Widens a part to the whole name and asks what it claims.
-fn name_at(shadow: &Shadow<'_>, start: usize, end: usize) -> Option<Name> {
+fn name_at<'a>(shadow: &'a Shadow<'_>, claims: &mut Claims<'a>, start: usize, end: usize) -> Option<Name> {
     let bytes = shadow.bytes();
     if bytes[start] >= 0x80 {
         let claim = claim_of_han(&shadow.text()[start..end])?;
@@ -76,7 +98,7 @@ fn name_at(shadow: &Shadow<'_>, start: usize, end: usize) -> Option<Name> {
         .flatten();
     let (left, claim) = match spaced {
         Some((from, claim)) => (from, claim?),
-        None => (left, claim_of(text)?),
+        None => (left, claims.of(text)?),
     };
     Some(Name { start: left, end: right, claim, han: false })
 }
@@ -175,8 +197,41 @@ fn opens_a_field(rest: &[u8]) -> bool {
 /// `--name value`, `name is value`, `名称是value`, `name provided: value`.
 fn prose(shadow: &Shadow<'_>, name: &Name, at: usize, blanks: usize) -> Option<(Separator, usize)> {
     const FILLERS: &[&str] = &[
-        "is", "was", "are", "provided", "used", "value", "given", "be", "=", ":", "to", "with", "starting", "是", "为", "叫", "如下",
-        "发你", "给你", "就是", "改成", "填", "(", "header",
+        "is",
+        "was",
+        "are",
+        "provided",
+        "used",
+        "value",
+        "given",
+        "be",
+        "=",
+        ":",
+        "to",
+        "with",
+        "starting",
+        "是",
+        "为",
+        "叫",
+        "如下",
+        "发你",
+        "给你",
+        "就是",
+        "改成",
+        "填",
+        "(",
+        "header",
+        "填的是",
+        "用的是",
+        "写的是",
+        "传的是",
+        "给的是",
+        "配的是",
+        "设的是",
+        "设为",
+        "设成",
+        "换成",
+        "→",
     ];
     let text = shadow.text();
     let bytes = shadow.bytes();

@@ -38,8 +38,11 @@ fn is_word(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_'
 }
 
-static DOMAIN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| at_place(r"(?i-u)(?:@| ?[\[(]at[\])] ?)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9-]{1,63}){0,6}\.[a-z]{2,18}"));
+static DOMAIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    at_place(
+        r"(?i-u)(?:@| ?[\[(]at[\])] ?)[a-z0-9](?:[a-z0-9-]{0,62})(?:(?:\.| ?[\[(]dot[\])] ?)[a-z0-9-]{1,63}){0,6}(?:\.| ?[\[(]dot[\])] ?)[a-z]{2,18}",
+    )
+});
 
 /// Mail addresses, `lin [at] example.com` too; not the `password@host` of an address that is hidden already.
 pub(super) fn find(bytes: &[u8], out: &mut Vec<Span>) {

@@ -27,7 +27,7 @@ type Pattern = LazyLock<Option<Regex>>;
 const WINDOW_BYTES: usize = 768;
 
 /// In each pattern the group `v` is the value.
-pub(super) const TRIGGERS: [Trigger; 9] = [
+pub(super) const TRIGGERS: [Trigger; 14] = [
     trigger(&["auth", "login", "credential"], |shadow, at, _, out| value(&LOGIN, Must::LookRandom, shadow, at, out)),
     trigger(&["pass=", "passwd=", "pwd="], |shadow, at, _, out| value(&SHORT, Must::LookRandom, shadow, at, out)),
     trigger(&["api", "secret", "access", "password"], |shadow, at, _, out| cell(shadow, at, out)),
@@ -41,6 +41,16 @@ pub(super) const TRIGGERS: [Trigger; 9] = [
         value(&BRACKETED, Must::LookRandom, shadow, at, out)
     }),
     trigger(&["name:"], pair),
+    trigger(&["login"], |shadow, at, _, out| value(&NETRC, Must::Nothing, shadow, at, out)),
+    trigger(&["basicauth"], |shadow, at, _, out| inside(&BASIC_CALL, Must::Nothing, shadow, at, out)),
+    trigger(&["auth"], |shadow, at, _, out| value(&AUTH_PAIR, Must::Nothing, shadow, at, out)),
+    trigger(&["后台", "账号", "帐号", "账户", "用户名", "登录", "登陆"], |shadow, at, _, out| {
+        inside(&ACCOUNT, Must::LookRandom, shadow, at, out)
+    }),
+    trigger(
+        &["前半", "后半", "上半", "下半", "第一段", "第二段", "另一半", "first half", "second half"],
+        |shadow, at, _, out| inside(&HALF, Must::LookRandom, shadow, at, out),
+    ),
 ];
 
 /// `Basic auth: admin / secret`.
@@ -68,6 +78,25 @@ static BRACKETED: Pattern = LazyLock::new(|| {
 /// `- name: OPENAI_API_KEY`, and the value on the next line.
 static PAIR: Pattern = LazyLock::new(|| {
     at_place(r#"(?-u)name:[ \t]*["']?(?P<n>[A-Za-z0-9_.-]{2,64})["']?[ \t]*\r?\n[ \t]*-?[ \t]*value:[ \t]*["']?(?P<v>[^\s"']{4,512})"#)
+});
+
+static NETRC: Pattern = LazyLock::new(|| at_place(r"(?i-u)login\s{1,8}[^\s]{1,64}\s{1,8}password\s{1,8}(?P<v>[^\s]{4,128})"));
+/// `HTTPBasicAuth('name', 'password')`, `SetBasicAuth("name", "password")`.
+static BASIC_CALL: Pattern =
+    LazyLock::new(|| at_place(r#"(?i-u)basicauth\(\s{0,8}["'][^"'\n]{0,64}["']\s{0,8},\s{0,8}["'](?P<v>[^"'\s]{4,256})["']"#));
+/// `auth=('name', 'password')`.
+static AUTH_PAIR: Pattern = LazyLock::new(|| {
+    at_place(r#"(?i-u)auth["']?\s?[=:]\s?(?:\w{1,20})?[(\[]\s{0,8}["'][^"'\n]{0,64}["']\s{0,8},\s{0,8}["'](?P<v>[^"'\s]{4,256})["']"#)
+});
+/// `后台 admin/…`.
+static ACCOUNT: Pattern = LazyLock::new(|| {
+    at_place(r"(?:后台|账号|帐号|账户|用户名|登录|登陆)[^\n/]{0,8}?[A-Za-z0-9_.@-]{1,32} ?/ ?(?P<v>[!-~&&[^/,;.]]{6,64})")
+});
+/// A key that is told in two halves.
+static HALF: Pattern = LazyLock::new(|| {
+    at_place(
+        r"(?i)(?:[前后上下]半|第[一二]段|另一半|(?:first|second) half)[段截部]?分?[ ]?(?:是|为|:|=|is)?[ ]?(?P<v>[A-Za-z0-9_+/=-]{8,256})",
+    )
 });
 
 fn value(pattern: &Pattern, must: Must, shadow: &Shadow<'_>, at: usize, out: &mut Vec<Span>) {

@@ -1,19 +1,21 @@
-//! Secrets known by their shape: vendor keys, tokens, JSON web tokens, PEM blocks, and the same once more inside base64 or hex.
+//! Secrets known by their shape: vendor keys, tokens, JSON web tokens, PEM blocks.
 //!
 //! A regex finds the fixed start of a shape; everything after it is walked by hand, once, so the time stays linear. The
 //! boundary before a shape is ASCII: a Han character before `sk-` is no part of a word, a letter (`task-…`, `disk-…`) is.
 
 use std::sync::LazyLock;
 
+use memchr::memchr_iter;
 use regex::bytes::Regex;
 
 use super::engine::{Kind, Span};
 use super::normalise::Shadow;
 
-/// Base64 and hex runs shorter than this hold no whole key.
-const MIN_ENCODED_BYTES: usize = 24;
-/// Encoded runs are looked into up to this many bytes; a file in base64 is content, not a key.
-const MAX_ENCODED_BYTES: usize = 16 * 1024;
+/// Between the parts of a folded key.
+const MAX_GAP_BYTES: usize = 40;
+/// A line that was folded is no longer than this, and begins with at most so many signs.
+const MAX_LINE_BYTES: usize = 400;
+const MAX_QUOTING_BYTES: usize = 16;
 
 /// A known start, the characters that may follow, and how many of them make a secret.
 struct Shape {
@@ -108,19 +110,18 @@ pub(super) fn is_ready() -> bool {
 
 pub(super) fn find(shadow: &Shadow<'_>, out: &mut Vec<Span>) {
     find_in(shadow.bytes(), Border::Needed, out);
-    encoded(shadow.bytes(), out);
     zhipu(shadow.bytes(), out);
 }
 
 /// Whether a letter right before a shape makes it part of a word. In decoded bytes there are no words.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Border {
+pub(super) enum Border {
     Needed,
     Free,
 }
 
 /// Shapes in plain bytes.
-fn find_in(bytes: &[u8], border: Border, out: &mut Vec<Span>) {
+pub(super) fn find_in(bytes: &[u8], border: Border, out: &mut Vec<Span>) {
     let Some(starts) = STARTS.as_ref() else { return };
     let mut from = 0;
     while let Some(found) = starts.find_at(bytes, from) {
@@ -170,6 +171,11 @@ fn key(bytes: &[u8], at: usize) -> Result<usize, usize> {
         end -= 1;
     }
     let secret = &bytes[body..end];
+    if !secret.is_empty() && secret.len() < shape.min {
+        // Folded so early that its first line alone is no key.
+        let whole = continued(bytes, end);
+        return if whole > end { Ok(whole) } else { Err(end) };
+    }
     if secret.len() < shape.min || shape.wordy && !looks_random(secret) {
         return Err(end);
     }
@@ -193,14 +199,15 @@ fn is_own_mask(bytes: &[u8], at: usize, end: usize) -> bool {
 }
 
 /// A key that goes on behind a line break or in the next string literal: `"sk-abc" + "def"`, or folded by a terminal.
-fn continued(bytes: &[u8], mut end: usize) -> usize {
+pub(super) fn continued(bytes: &[u8], mut end: usize) -> usize {
+    let quoting = quoting(bytes, end);
     for _ in 0..8 {
         let mut at = end;
         let quoted = bytes.get(at).is_some_and(|b| matches!(b, b'"' | b'\''));
         at += usize::from(quoted);
-        let gap = bytes[at..].iter().take(40).take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'\\' | b'+' | b'.')).count();
-        let glued = bytes[at..at + gap].iter().any(|b| matches!(b, b'\n' | b'+' | b'\\'));
-        at += gap;
+        let (next, glued) = gap(bytes, at, quoting);
+        let gap = next - at;
+        at = next;
         if quoted {
             if !bytes.get(at).is_some_and(|b| matches!(b, b'"' | b'\'')) {
                 return end;
@@ -217,6 +224,39 @@ fn continued(bytes: &[u8], mut end: usize) -> usize {
         end = next;
     }
     end
+}
+
+/// The blanks, line breaks and signs from `at` on, and whether they glue what follows. A line break in a mail or a comment is followed
+/// by what begins every line there; in a mail's own encoding `=` stands before it.
+fn gap(bytes: &[u8], from: usize, quoting: &[u8]) -> (usize, bool) {
+    let mut at = from;
+    let mut glued = false;
+    while at < from + MAX_GAP_BYTES {
+        match bytes.get(at) {
+            Some(b'\n') => {
+                glued = true;
+                at += 1;
+                at += if quoting.is_empty() || !bytes[at..].starts_with(quoting) { 0 } else { quoting.len() };
+            }
+            Some(b'=') if bytes[at + 1..].starts_with(b"\n") || bytes[at + 1..].starts_with(b"\r\n") => at += 1,
+            Some(b'+' | b'\\') => {
+                glued = true;
+                at += 1;
+            }
+            Some(b' ' | b'\t' | b'\r' | b'.') => at += 1,
+            _ => break,
+        }
+    }
+    (at, glued)
+}
+
+/// What the line of `at` begins with before its first letter: `> > `, `# `, `// `, a frame.
+fn quoting(bytes: &[u8], at: usize) -> &[u8] {
+    let before = &bytes[at.saturating_sub(MAX_LINE_BYTES)..at];
+    let line = before.iter().rposition(|b| *b == b'\n').map_or(if before.len() == at { before } else { b"" }, |i| &before[i + 1..]);
+    let signs = line.iter().take(MAX_QUOTING_BYTES).take_while(|b| b.is_ascii_punctuation() || matches!(b, b' ' | b'\t' | 0x80..)).count();
+    let signs = &line[..signs];
+    if signs.iter().all(u8::is_ascii_whitespace) { b"" } else { signs }
 }
 
 fn starts_time(part: &[u8]) -> bool {
@@ -331,9 +371,11 @@ fn pem(bytes: &[u8], at: usize) -> Option<usize> {
 /// `<32 hex>.<16 letters and digits>`, as one vendor writes its keys.
 fn zhipu(bytes: &[u8], out: &mut Vec<Span>) {
     let mut from = 0;
-    while let Some(dot) = bytes[from..].iter().position(|b| *b == b'.').map(|i| from + i) {
-        from = dot + 1;
-        if dot < 32 || !bytes[dot - 32..dot].iter().all(u8::is_ascii_hexdigit) || dot > 32 && bytes[dot - 33].is_ascii_alphanumeric() {
+    for dot in memchr_iter(b'.', bytes) {
+        if dot < from.max(32)
+            || !bytes[dot - 32..dot].iter().all(u8::is_ascii_hexdigit)
+            || dot > 32 && bytes[dot - 33].is_ascii_alphanumeric()
+        {
             continue;
         }
         let end = run(bytes, dot + 1, b"");
@@ -342,68 +384,4 @@ fn zhipu(bytes: &[u8], out: &mut Vec<Span>) {
             from = end;
         }
     }
-}
-
-/// Runs of base64 or hex that decode to something with a key in it.
-fn encoded(bytes: &[u8], out: &mut Vec<Span>) {
-    let mut at = 0;
-    while at < bytes.len() {
-        if !is_base64(bytes[at]) {
-            at += 1;
-            continue;
-        }
-        let len = bytes[at..].iter().take_while(|b| is_base64(**b)).count();
-        let token = &bytes[at..at + len];
-        if (MIN_ENCODED_BYTES..=MAX_ENCODED_BYTES).contains(&len) && hides_key(token) {
-            out.push(Span::new(at, at + len, Kind::Key));
-        }
-        at += len;
-    }
-}
-
-fn is_base64(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_' | b'=')
-}
-
-fn hides_key(token: &[u8]) -> bool {
-    let holds = |plain: &[u8]| {
-        let mut spans = Vec::new();
-        find_in(plain, Border::Free, &mut spans);
-        !spans.is_empty()
-    };
-    if token.len().is_multiple_of(2) && token.iter().all(u8::is_ascii_hexdigit) {
-        let plain: Vec<u8> = token.chunks(2).map(|two| nibble(two[0]) << 4 | nibble(two[1])).collect();
-        return holds(&plain);
-    }
-    // A key may start at any of four places inside a group of four.
-    (0..4).any(|skip| holds(&decode_base64(token.get(skip..).unwrap_or_default())))
-}
-
-fn nibble(b: u8) -> u8 {
-    match b {
-        b'0'..=b'9' => b - b'0',
-        b'a'..=b'f' => b - b'a' + 10,
-        _ => b.wrapping_sub(b'A').wrapping_add(10) & 15,
-    }
-}
-
-fn decode_base64(token: &[u8]) -> Vec<u8> {
-    let (mut bits, mut count, mut out) = (0u32, 0, Vec::with_capacity(token.len() * 3 / 4));
-    for b in token {
-        let six = match b {
-            b'A'..=b'Z' => b - b'A',
-            b'a'..=b'z' => b - b'a' + 26,
-            b'0'..=b'9' => b - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => continue,
-        };
-        bits = bits << 6 | u32::from(six);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count & 255) as u8);
-        }
-    }
-    out
 }

@@ -10,6 +10,8 @@ use super::triggers::{Trigger, at_place, begins_word, trigger, window};
 
 /// Longer than a word for money, what people say behind it, and the sum.
 const WINDOW_BYTES: usize = 512;
+/// As far as a number begins behind its word at the most: the word and twelve others.
+const NEAR_BYTES: usize = 160;
 
 pub(super) const TRIGGERS: [Trigger; 4] = [
     trigger(
@@ -78,7 +80,7 @@ static SUM_WITH_UNIT: Pattern = LazyLock::new(|| {
 fn captures<'a>(pattern: &Pattern, shadow: &'a Shadow<'_>, at: usize) -> Option<Captures<'a>> {
     let here = window(shadow.bytes(), at, WINDOW_BYTES);
     // Most words for money have no number behind them.
-    let pattern = pattern.as_ref().filter(|_| here.iter().any(u8::is_ascii_digit))?;
+    let pattern = pattern.as_ref().filter(|_| here.iter().take(NEAR_BYTES).any(u8::is_ascii_digit))?;
     pattern.is_match(here).then(|| pattern.captures(here)).flatten()
 }
 

@@ -8,7 +8,7 @@ use regex::bytes::Regex;
 
 use super::engine::{Audience, Span};
 use super::normalise::Shadow;
-use super::{content, credential, personal, places, sums, urls};
+use super::{content, credential, layouts, personal, places, sums, urls};
 
 /// Asked with the place of one of its words, start and end. What it finds may overlap: the engine joins spans.
 pub(super) type Rule = fn(&Shadow<'_>, usize, usize, &mut Vec<Span>);
@@ -24,17 +24,24 @@ pub(super) const fn trigger(words: &'static [&'static str], rule: Rule) -> Trigg
     Trigger { words, rule, audience: None }
 }
 
-const TRIGGERS: [&[Trigger]; 6] =
-    [&credential::TRIGGERS, &content::TRIGGERS, &places::TRIGGERS, &personal::TRIGGERS, &sums::TRIGGERS, &urls::TRIGGERS];
+const TRIGGERS: [&[Trigger]; 7] = [
+    &credential::TRIGGERS,
+    &content::TRIGGERS,
+    &layouts::TRIGGERS,
+    &places::TRIGGERS,
+    &personal::TRIGGERS,
+    &sums::TRIGGERS,
+    &urls::TRIGGERS,
+];
 
 /// The automaton over all words, and the trigger of each.
 struct Words {
     automaton: AhoCorasick,
-    owners: Vec<&'static Trigger>,
+    owners: Vec<(usize, &'static Trigger)>,
 }
 
 static WORDS: LazyLock<Option<Words>> = LazyLock::new(|| {
-    let all = || TRIGGERS.iter().flat_map(|some| some.iter()).flat_map(|t| t.words.iter().map(move |word| (*word, t)));
+    let all = || TRIGGERS.iter().flat_map(|some| some.iter()).enumerate().flat_map(|t| t.1.words.iter().map(move |word| (*word, t)));
     let automaton =
         AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(all().map(|(word, _)| word)).ok()?;
     Some(Words { automaton, owners: all().map(|(_, owner)| owner).collect() })
@@ -47,11 +54,16 @@ pub(super) fn is_ready() -> bool {
 
 pub(super) fn find(shadow: &Shadow<'_>, audience: Audience, out: &mut Vec<Span>) {
     let Some(words) = WORDS.as_ref() else { return };
+    // A word inside what its own rule has hidden is a part of it; to look again would cost a long value its length squared.
+    let mut hidden = vec![0; TRIGGERS.iter().map(|some| some.len()).sum()];
     for found in words.automaton.find_overlapping_iter(shadow.bytes()) {
-        let owner = words.owners[found.pattern().as_usize()];
-        if owner.audience.is_none_or(|whom| whom == audience) {
-            (owner.rule)(shadow, found.start(), found.end(), out);
+        let (number, owner) = words.owners[found.pattern().as_usize()];
+        if found.start() < hidden[number] || owner.audience.is_some_and(|whom| whom != audience) {
+            continue;
         }
+        let before = out.len();
+        (owner.rule)(shadow, found.start(), found.end(), out);
+        hidden[number] = out[before..].iter().map(|span| span.end).fold(hidden[number], usize::max);
     }
 }
 
