@@ -222,8 +222,7 @@ impl Doctor {
             shell.print(&list::list(shell))?;
             return Ok(Exit::Done);
         }
-        let (base_url, is_own) = self.address(shell)?;
-        let order = self.order(shell, base_url, is_own)?;
+        let order = self.order(shell, self.address(shell)?)?;
         if self.dry_run {
             return list::dry_run(shell, &order);
         }
@@ -235,12 +234,11 @@ impl Doctor {
         self.examine(shell, order)
     }
 
-    /// The address, and whether it is that of the `weir up` of this data directory.
-    fn address(&self, shell: &Shell) -> Result<(String, bool), Fault> {
+    fn address(&self, shell: &Shell) -> Result<String, Fault> {
         if let Some(url) = self.base_url.as_deref().or_else(|| shell.variable("OPENAI_BASE_URL")) {
-            return Ok((url.to_owned(), running(shell).is_some_and(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))));
+            return Ok(url.to_owned());
         }
-        running(shell).map(|url| (url, true)).ok_or_else(|| {
+        running(shell).ok_or_else(|| {
             let weir = &shell.called;
             Fault::usage(
                 text!("不知道诊断哪个地址", "there is no address to probe"),

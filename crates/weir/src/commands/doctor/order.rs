@@ -10,8 +10,8 @@ use super::{ApiName, Doctor, HttpName, SymptomName, key};
 use crate::{fault::Fault, lang::text, shell::Shell};
 
 impl Doctor {
-    pub(super) fn order(&self, shell: &Shell, base_url: String, is_own: bool) -> Result<Order, Fault> {
-        let found = key::find(self, shell, is_own)?;
+    pub(super) fn order(&self, shell: &Shell, base_url: String) -> Result<Order, Fault> {
+        let found = key::find(self, shell, &base_url)?;
         self.look_at_names()?;
         Ok(Order {
             key_from: found.from,
@@ -56,7 +56,7 @@ impl Doctor {
             parse_proxy(address).map_err(|why| {
                 Fault::usage(
                     text!("--via 的代理地址不能用", "--via: failed to {why}"),
-                    text!("写成 http://主机:端口", "write http://host:port"),
+                    text!("写成 http://主机:端口 或 socks5://主机:端口", "write http://host:port or socks5://host:port"),
                 )
             })?;
         }
