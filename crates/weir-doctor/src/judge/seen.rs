@@ -52,7 +52,7 @@ pub struct Local {
     pub suggestion: Option<String>,
     /// The variable or option that names the proxy in use.
     pub proxy_from: Option<String>,
-    /// It is one that the doctor cannot go through, such as SOCKS: the probes went straight.
+    /// It is one that the doctor cannot go through, such as SOCKS 4: the probes went straight.
     pub proxy_is_foreign: bool,
     /// The same address with the `/v1` that it lacks.
     pub with_version: Option<String>,

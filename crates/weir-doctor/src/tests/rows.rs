@@ -406,9 +406,9 @@ async fn an_answer_that_the_doctors_own_limit_ended_is_well() {
 
 #[tokio::test(start_paused = true)]
 async fn a_proxy_that_the_doctor_cannot_go_through_is_not_claimed_as_its_way() {
-    let variables = [("ALL_PROXY".to_owned(), "socks5://proxy.test:1080".to_owned())];
+    let variables = [("ALL_PROXY".to_owned(), "socks4://proxy.test:1080".to_owned())];
     let report = Bench::new().report(Order { proxies: Proxies::of(&variables), ..order("sim:ok") }).await;
-    agrees(&report, "socks");
+    agrees(&report, "socks4");
     assert_eq!(report.primary, Verdict::LocalProxyOn);
     assert!(zh(&report).contains("直连"), "{}", zh(&report));
     assert_eq!(report.evidence.unwrap().request.via_proxy, ViaProxy::NotSeen);

@@ -151,7 +151,7 @@ fn a_typing_mistake_is_told_before_anything_is_sent() {
     let home = Home::new();
     for arguments in [
         &["--direct", "example"][..],
-        &["--via", "socks5://127.0.0.1:1"],
+        &["--via", "socks4://127.0.0.1:1"],
         &["--request-id", "../calls"],
         &["--only", "P99"],
         &["--probe-429", "21"],
