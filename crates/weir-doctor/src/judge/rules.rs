@@ -63,8 +63,8 @@ fn local(seen: &Seen) -> Vec<Found> {
     if let Some(name) = &seen.local.proxy_from {
         let detail = if seen.local.proxy_is_foreign {
             both!(
-                "{name} 指定的不是 HTTP 代理,诊断走的是直连,和客户端的路可能不同",
-                "{name} names no HTTP proxy; the doctor went straight, which may not be your client's way"
+                "{name} 指定的代理诊断走不了(能走 http、https、socks5、socks5h),走的是直连,和客户端的路可能不同",
+                "the doctor cannot go through the proxy that {name} names (it can through http, https, socks5, socks5h); it went straight, which may not be your client's way"
             )
         } else {
             both!("由 {name} 指定", "named by {name}")
@@ -265,8 +265,11 @@ fn weigh(seen: &Seen, plain: &mut Judged) {
     }
 }
 
+/// The gateway writes its echo event by event and names the time of each: no slow model explains that all of it came at once.
 fn echo_is_stored(seen: &Seen, echo: &Trace) -> bool {
-    stream::judge(echo, None, seen.vendor, &seen.bounds).arriving == Some(Arriving::Buffered)
+    let judged = stream::judge(echo, None, seen.vendor, &seen.bounds);
+    let is_late = matches!(judged.arriving, Some(Arriving::Buffered | Arriving::Unclear));
+    is_late && judged.measures.is_some_and(|measures| measures.clusters.len() <= 2)
 }
 
 fn of_other_way(seen: &Seen, other: &OtherWay, main_is_bad: bool) -> Option<Finding> {
