@@ -58,8 +58,8 @@ pub fn judge(trace: &Trace, control: Option<&Trace>, vendor: Vendor, bounds: &Bo
             "the answer was too short to tell whether anything buffers; all other checks count"
         ))),
         Some(Arriving::Unclear) => findings.push(Finding::likely(Verdict::EvidenceMissing).as_note().because(both!(
-            "全部内容在最后一次到达:可能是缓冲,也可能是模型先慢后快;用 --direct 换一条路对照",
-            "everything came at once at the end: a hop may buffer, or the model began late and was fast; compare with --direct"
+            "内容都在最后才到达:可能是缓冲,也可能是模型先慢后快;用 --direct 换一条路对照",
+            "everything came at the very end: a hop may buffer, or the model began late and was fast; compare with --direct"
         ))),
         Some(Arriving::Spread) | None => {}
     }
