@@ -150,7 +150,7 @@ fn control(seen: &Seen) -> Option<Finding> {
         return Some(finding);
     }
     let delivered = seen.stream.as_ref().and_then(Trace::stream).is_some_and(|stream| stream.content_events > 0);
-    let seconds = seen.bounds.first_byte.as_secs();
+    let seconds = seen.bounds.first_byte_s();
     Some(if delivered {
         Finding::likely(Verdict::LongTaskSync).because(both!(
             "stream=false 等了 {seconds} 秒没有结果,stream=true 能陆续输出:用流式或任务接口",

@@ -18,8 +18,8 @@ pub struct Layout {
 
 /// Widest column of what a probe is called, in cells.
 const NAME_CELLS: usize = 14;
-/// Widest line of fields, behind the column of names, in cells.
-const LINE_CELLS: usize = 90;
+/// Widest line of fields, behind the column of names, in cells: both fit on the narrowest usual terminal.
+const LINE_CELLS: usize = 62;
 /// Of what the other side said; the record has more.
 const SAID_CHARS: usize = 300;
 /// Reads that `--verbose` shows of one stream.

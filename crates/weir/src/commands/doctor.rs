@@ -134,9 +134,9 @@ pub(crate) struct Doctor {
     /// How long an answer is waited for, such as the client's own timeout: 2, 30s
     #[arg(long, value_name = "SPAN", value_parser = seconds)]
     timeout: Option<Duration>,
-    /// How long the whole run may take
-    #[arg(long, value_name = "SPAN", value_parser = seconds, default_value = "120s")]
-    budget: Duration,
+    /// How long the whole run may take; 30s, or what --timeout needs
+    #[arg(long, value_name = "SPAN", value_parser = seconds)]
+    budget: Option<Duration>,
     /// Output tokens of each call
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(TOKENS_MAX)), default_value_t = 64)]
     max_tokens: u32,
@@ -306,7 +306,11 @@ impl Doctor {
         if let Some(file) = &self.html {
             write(file, report.html(shell.lang, &engine, audience).map_err(|_| unsafe_report())?)?;
         }
-        shell.print(&shown)?;
+        if shell.flags.json {
+            shell.print(&shown)?
+        } else {
+            shell.print_for_people(&shown)?
+        }
         Ok(match report.exit_code {
             0 => Exit::Done,
             1 => Exit::NotWell,

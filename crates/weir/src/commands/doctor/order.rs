@@ -3,7 +3,7 @@
 use weir_client::{Target, probe::Speak};
 use weir_doctor::{
     judge::seen::Symptom,
-    probe::{Api, Order, Proxies, parse_proxy},
+    probe::{Api, BUDGET, Order, Proxies, parse_proxy},
 };
 
 use super::{ApiName, Doctor, HttpName, SymptomName, key};
@@ -33,7 +33,8 @@ impl Doctor {
             is_cheap: self.cheap,
             no_models: self.no_models,
             timeout: self.timeout,
-            budget: self.budget,
+            // A control that takes all of --timeout, and a stream that does.
+            budget: self.budget.unwrap_or_else(|| BUDGET.max(self.timeout.unwrap_or_default() * 2 + BUDGET / 3)),
             max_tokens: self.max_tokens,
             request_id: self.request_id.clone(),
             task_id: self.task_id.clone(),
