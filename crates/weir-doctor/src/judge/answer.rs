@@ -100,7 +100,16 @@ fn of_page(trace: &Trace, status: u16, whole: &Whole) -> Finding {
 pub fn of_fault(fault: Fault, after: Duration) -> Finding {
     match fault {
         Fault::NoAddress | Fault::DnsTimeout => Finding::certain(Verdict::DnsFailed),
-        Fault::Refused | Fault::ConnectTimeout | Fault::Unreachable => Finding::certain(Verdict::ConnectFailed),
+        Fault::Refused => Finding::certain(Verdict::ConnectFailed).because(both!(
+            "主机在,但这个端口上没有程序在听:服务启动了吗,端口写对了吗",
+            "the host is there and nothing listens on this port: is the server started, is the port right?"
+        )),
+        Fault::ConnectTimeout => Finding::certain(Verdict::ConnectFailed).because(both!(
+            "5 秒内没有任何回应:多半是防火墙丢弃了连接,或主机没开",
+            "nothing came back within 5 s: most likely a firewall drops the connection, or the host is off"
+        )),
+        Fault::Unreachable => Finding::certain(Verdict::ConnectFailed)
+            .because(both!("没有通向它的路:看网络或 VPN 是否连着", "no way leads there: see that the network or VPN is up")),
         Fault::Unsent => Finding::likely(Verdict::ConnectFailed),
         Fault::Tls(why) => Finding::certain(Verdict::TlsFailed).because(tls_words(why)),
         Fault::TlsTimeout => Finding::likely(Verdict::TlsFailed).because(both!("TLS 握手超时", "the TLS handshake took too long")),

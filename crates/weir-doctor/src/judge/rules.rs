@@ -50,7 +50,9 @@ pub fn judge(seen: &Seen) -> Judgement {
 fn local(seen: &Seen) -> Vec<Found> {
     let mut found = Vec::new();
     if !seen.local.key.is_empty() {
-        found.push(Finding::certain(Verdict::KeyMalformed).at(ProbeId::P0));
+        let words = |lang, comma: &str| seen.local.key.iter().map(|flaw| flaw.words(lang)).collect::<Vec<_>>().join(comma);
+        let (zh, en) = (words(weir_core::Lang::Zh, "、"), words(weir_core::Lang::En, ", "));
+        found.push(Finding::certain(Verdict::KeyMalformed).because(both!("Key {zh}", "the key holds {en}")).at(ProbeId::P0));
     }
     if let Some(flaw) = seen.local.url {
         let (zh, en) = (flaw.words(weir_core::Lang::Zh), flaw.words(weir_core::Lang::En));
@@ -77,7 +79,14 @@ fn local(seen: &Seen) -> Vec<Found> {
 fn network(seen: &Seen) -> Vec<Found> {
     let Some(opening) = &seen.opened else { return Vec::new() };
     if let Some(fault) = opening.fault {
-        let finding = of_fault(fault, opening.took);
+        let mut finding = of_fault(fault, opening.took);
+        let proxy = seen.local.proxy_from.as_ref().filter(|_| !seen.local.proxy_is_foreign && opening.phases.connect.is_none());
+        if let Some(name) = proxy.filter(|_| finding.verdict == Verdict::ConnectFailed) {
+            finding = finding.because(both!(
+                "连不上的是 {name} 指定的代理,还没到接口:看代理程序是否在运行,不用代理就取消 {name}",
+                "it is the proxy named by {name} that does not answer, not the API: see that it runs, or unset {name}"
+            ));
+        }
         let probe = if finding.verdict == Verdict::DnsFailed { ProbeId::P1 } else { ProbeId::P2 };
         return vec![finding.at(probe)];
     }

@@ -26,9 +26,9 @@ use crate::{
 };
 
 /// After so long without an answer to the control the stream is asked beside it: both need their time, and the run has half a minute.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(6);
 /// A wait that the run's time cut to less than this proves nothing about the other side.
-const TELLING: Duration = Duration::from_secs(12);
+const TELLING: Duration = Duration::from_secs(10);
 /// What the comparison with compression takes beside the stream that it repeats.
 const GZIP_MARGIN: Duration = Duration::from_secs(2);
 
@@ -48,16 +48,21 @@ impl Examined {
             let began = Self::begin(tools, ProbeId::P5);
             let waits = self.waits();
             let trace = self.call(tools, ProbeId::P5, way, model, true, false).await;
-            self.keep_stream(trace, waits);
-            self.end(tools, ProbeId::P5, began);
+            self.keep_stream(tools, trace, waits, began);
         }
         let plain_is_good = self.stream_is_good(self.seen.stream.as_ref());
         let mut suspect_gzip = false;
         if self.plans(ProbeId::P6) && plain_is_good && !timed_out && self.has_time_for_gzip() {
             let began = Self::begin(tools, ProbeId::P6);
-            self.seen.gzip = Some(self.call(tools, ProbeId::P6, way, model, true, true).await);
-            suspect_gzip = !self.stream_is_good(self.seen.gzip.as_ref());
-            self.end(tools, ProbeId::P6, began);
+            let is_cut = self.waits().first < self.seen.bounds.first_byte;
+            let trace = self.call(tools, ProbeId::P6, way, model, true, true).await;
+            if is_cut && is_silent(&trace) && trace.timed_out() {
+                self.seen.no_time_for_gzip = true;
+            } else {
+                self.seen.gzip = Some(trace);
+                suspect_gzip = !self.stream_is_good(self.seen.gzip.as_ref());
+                self.end(tools, ProbeId::P6, began);
+            }
         }
         if self.plans(ProbeId::P7) {
             self.other_way(tools, way, model, suspect_gzip).await;
@@ -83,9 +88,9 @@ impl Examined {
         };
         if is_cut && waits.first < TELLING && trace.timed_out() {
             self.seen.out_of_budget = true;
-        } else {
-            self.seen.control = Some(trace);
+            return;
         }
+        self.seen.control = Some(trace);
         self.end(tools, ProbeId::P4, began);
     }
 
@@ -125,18 +130,17 @@ impl Examined {
         self.seen.control = whole;
         self.end(tools, ProbeId::P4, control_began);
         if let Some(trace) = streamed {
-            self.keep_stream(trace, waits);
-            self.end(tools, ProbeId::P5, began);
+            self.keep_stream(tools, trace, waits, began);
         }
     }
 
     /// A stream that said nothing while the run's time ran out shows nothing.
-    fn keep_stream(&mut self, trace: Trace, waits: Waits) {
-        let is_silent = trace.stream().is_none_or(|stream| stream.events == 0);
-        if waits.total < TELLING && is_silent && trace.timed_out() {
+    fn keep_stream(&mut self, tools: &Tools<'_>, trace: Trace, waits: Waits, began: Instant) {
+        if waits.total < TELLING && is_silent(&trace) && trace.timed_out() {
             self.seen.out_of_budget = true;
         } else {
             self.seen.stream = Some(trace);
+            self.end(tools, ProbeId::P5, began);
         }
     }
 
@@ -210,6 +214,11 @@ impl Examined {
         body["stream"] = is_stream.into();
         body
     }
+}
+
+/// Not one event came.
+fn is_silent(trace: &Trace) -> bool {
+    trace.stream().is_none_or(|stream| stream.events == 0)
 }
 
 /// The model wants `max_completion_tokens`.

@@ -66,7 +66,8 @@ impl Report {
         let mut out = format!("{code}  {}   {}\n", words.title, words::confidence(sure, lang));
         let mut row = |name: &str, text: &str| out.push_str(&format!("  {}{text}\n", padded(name, NAME_CELLS)));
         let detail = check.and_then(|check| check.detail.as_ref());
-        row(say("原因", "cause"), words.cause);
+        let is_well = self.primary == weir_core::Verdict::Ok;
+        row(if is_well { say("结果", "result") } else { say("原因", "cause") }, words.cause);
         if let Some(detail) = detail {
             row(say("具体", "in this case"), detail.in_lang(lang));
         }
@@ -74,7 +75,8 @@ impl Report {
             row(say("错误原文", "it said"), &cut(text));
         }
         for (n, step) in words.check_first.iter().enumerate() {
-            row(if n == 0 { say("先查", "check first") } else { "" }, &format!("{} {step}", n + 1));
+            let label = if is_well { say("接下来", "next") } else { say("先查", "check first") };
+            row(if n == 0 { label } else { "" }, &format!("{} {step}", n + 1));
         }
         row(say("不要", "do NOT"), bare_never(words.never));
         let retry = self.primary.retry(Scenario::ShortChat);

@@ -90,9 +90,10 @@ fn pieces(line: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut start = 0;
     let mut before: Option<char> = None;
-    let mut in_colour = false;
+    let (mut in_colour, mut in_command) = (false, false);
     for (at, c) in line.char_indices() {
-        let is_break = !in_colour && c != '\u{1b}' && before.is_some_and(|before| may_break(before, c));
+        // A command that is copied out of the middle of a fold would not run.
+        let is_break = !in_colour && !in_command && c != '\u{1b}' && before.is_some_and(|before| may_break(before, c));
         if is_break {
             pieces.push(Piece { text: &line[start..at], width: cells(&line[start..at]) });
             start = at;
@@ -102,6 +103,7 @@ fn pieces(line: &str) -> Vec<Piece<'_>> {
         } else if in_colour {
             in_colour = c != 'm';
         } else {
+            in_command ^= c == '`';
             before = Some(c);
         }
     }

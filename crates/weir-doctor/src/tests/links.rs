@@ -189,14 +189,18 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn a_healthy_loaded_api_behind_any_honest_link_is_never_called_broken() {
-    let mut wrong = Vec::new();
+    let (mut wrong, mut undecided) = (Vec::new(), 0);
     for seed in seeds() {
         let world = World::of(&mut Dice(seed));
         let report = examined(seed, &world.model, world.link, "sim:ok").await;
-        if report.primary != Verdict::Ok {
+        // Half a minute is not enough for every link; then it says so.
+        if report.primary == Verdict::EvidenceMissing && !report.complete {
+            undecided += 1usize;
+        } else if report.primary != Verdict::Ok {
             wrong.push(format!("SEED={seed}: {world:?}\n{}", report.text(Lang::En, Layout { is_verbose: true, ..Layout::default() })));
         }
     }
+    assert!(undecided * 100 <= seeds().count(), "{undecided} of {:?} were left undecided", seeds());
     assert!(wrong.is_empty(), "{} of {:?}:\n{}", wrong.len(), seeds(), wrong.join("\n"));
 }
 
