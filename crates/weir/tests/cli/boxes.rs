@@ -27,6 +27,7 @@ pub(crate) struct MiddleBox {
 pub(crate) struct StoringBox(String);
 
 impl StoringBox {
+    #[expect(clippy::disallowed_methods, reason = "a server of the test's own, which ends with its process")]
     pub(crate) fn before(base_url: &str) -> Self {
         let upstream = base_url.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -46,6 +47,7 @@ impl StoringBox {
 }
 
 /// The request as it comes, asking the other side to close behind its answer; then the answer in one piece.
+#[expect(clippy::disallowed_methods, reason = "both directions flow at once; it is joined below")]
 fn stored(mut near: TcpStream, mut far: TcpStream) -> std::io::Result<()> {
     let (mut asks, mut tells) = (near.try_clone()?, far.try_clone()?);
     let passing = thread::spawn(move || {
