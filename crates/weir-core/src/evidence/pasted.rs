@@ -1,7 +1,7 @@
 //! A record that comes back as text: pasted into a ticket, indented, quoted, fenced, wrapped by a mail program. What is compared are its
 //! letters and not its white space, which every program on the way changes.
 
-use super::text::MAX_TEXT_LINES;
+use super::{EvidenceId, text::MAX_TEXT_LINES};
 use crate::{RequestId, Verdict};
 
 /// Longer pastes are read this far, in lines: a record, the report around it and the mail around that.
@@ -77,6 +77,13 @@ impl Pasted {
         }
         let stated = COMPARED.iter().filter_map(|(path, labels)| Some((*path, stated(&lines, labels)?))).collect();
         Some(Self { kind, requests, stated, lines })
+    }
+
+    /// Whether it bears this id.
+    #[must_use]
+    pub fn bears(&self, id: EvidenceId) -> bool {
+        let id = id.to_string();
+        self.lines.iter().any(|line| words(line).any(|word| word == id))
     }
 
     /// Where a block differs from what it must say, one of `ours`; empty if it is one of them, whatever stands around it.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     probe::ProbeId,
     report::{Bilingual, both},
-    trace::{Body, End, Trace},
+    trace::{Body, End, Shape, Trace},
 };
 
 /// A clock that is off by more makes instants wrong, in seconds.
@@ -133,6 +133,10 @@ fn of_models(seen: &Seen, models: &Models) -> Option<Finding> {
         End::Body(_) => {}
     }
     let finding = of_answer(trace, seen.vendor)?;
+    // Nobody can be asked, and what answered is a page: it is the address that is wrong, not the model that is missing.
+    if seen.no_model && finding.verdict == Verdict::NotTheApi && trace.whole().is_some_and(|whole| whole.shape == Shape::Html) {
+        return Some(finding.because_of(other_address(seen)));
+    }
     if matches!(trace.status, Some(404 | 405 | 501)) || (answered && finding.verdict == Verdict::NotTheApi) {
         let works = seen.control.as_ref().is_none_or(|trace| of_answer(trace, seen.vendor).is_none());
         return works.then(|| Finding::likely(Verdict::CheckUnsupported).as_note());
@@ -320,7 +324,8 @@ fn verdict_of_all(seen: &Seen, found: &[Found]) -> Option<Found> {
         return None;
     }
     if let Some(why) = missing(seen) {
-        return Some(why.at(ProbeId::P0));
+        let asked = if seen.no_model && seen.models.is_some() { ProbeId::P3 } else { ProbeId::P0 };
+        return Some(why.at(asked));
     }
     Some(match seen.symptom {
         Some(Symptom::Spinner) => Finding::likely(Verdict::ClientSpinner).at(ProbeId::P5),

@@ -67,7 +67,9 @@ impl Report {
         let mut row = |name: &str, text: &str| out.push_str(&format!("  {}{text}\n", padded(name, NAME_CELLS)));
         let detail = check.and_then(|check| check.detail.as_ref());
         let is_well = self.primary == weir_core::Verdict::Ok;
-        row(if is_well { say("结果", "result") } else { say("原因", "cause") }, words.cause);
+        if words.cause != words.title {
+            row(if is_well { say("结果", "result") } else { say("原因", "cause") }, words.cause);
+        }
         if let Some(detail) = detail {
             row(say("具体", "in this case"), detail.in_lang(lang));
         }

@@ -445,3 +445,13 @@ async fn a_proxy_that_the_doctor_cannot_go_through_is_not_claimed_as_its_way() {
     assert!(zh(&report).contains("直连"), "{}", zh(&report));
     assert_eq!(report.evidence.unwrap().request.via_proxy, ViaProxy::NotSeen);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_page_in_place_of_the_list_of_models_is_the_wrong_address_also_when_no_model_was_named() {
+    let always = weir_sim::Scenario::parse("sim:404_html").unwrap();
+    let bench = Bench::with(weir_sim::SimSettings { always, ..weir_sim::SimSettings::default() });
+    let report = bench.report(Order { model: None, base_url: "http://api.example.com".to_owned(), ..order("") }).await;
+    agrees(&report, "a page");
+    assert_eq!(report.primary, Verdict::NotTheApi, "{}", zh(&report));
+    assert!(zh(&report).contains("http://api.example.com/v1"), "it says where the API may be: {}", zh(&report));
+}

@@ -223,6 +223,6 @@ fn a_box_before_the_gateway_that_stores_streams_is_told_by_the_gateways_echo() {
         let ran = up.home.run_with(&[("WEIR_KEY", up.key())], &["doctor", storing.base_url(), "--model", MODEL, "--cheap", "--lang", lang]);
         let verdict = ran.out.lines().find(|line| line.starts_with("W-")).unwrap_or_default();
         assert!(ran.exit == 1 && verdict.starts_with("W-STREAM-002") && ran.out.contains("P13"), "{ran:?}");
-        assert!(verdict.contains(if lang == "zh" { "是" } else { "certain" }), "the gateway's own echo says so: {verdict}");
+        assert!(verdict.contains(if lang == "zh" { "确定" } else { "certain" }), "the gateway's own echo says so: {verdict}");
     }
 }

@@ -108,6 +108,8 @@ fn pasted_text_of_a_cut(home: &Home, id: &str) {
             assert_eq!(found(&pasted), (0, "matches".to_owned(), json!([])), "{pasted}");
         }
         assert_eq!(found(&text.replacen("200", "500", 1)), (1, "edited".to_owned(), json!(["status"])), "{text}");
+        let by_other_eyes = text.replacen("WEV-", "WEV-0", 1).replacen("   ", " extra   ", 1);
+        assert_eq!(found(&by_other_eyes), (0, "matches".to_owned(), json!([])), "the doctor's record of our call: {by_other_eyes}");
         let other = text.replace(id, "wr_01j2w8k3q4zp7m01j2w8k3q4zp");
         assert_eq!(found(&other).1, "unknown_id", "{other}");
     }

@@ -2,7 +2,7 @@
 
 use weir_core::{
     RequestId,
-    evidence::{self, Evidence, Pasted, PastedKind, VerdictWords},
+    evidence::{self, Evidence, EvidenceId, Pasted, PastedKind, VerdictWords},
     redact::{Audience, Redactor},
 };
 use weir_store::StoredCall;
@@ -32,11 +32,13 @@ pub(super) fn look(shell: &Shell, text: &str) -> Result<Option<Found>, Fault> {
         }));
     }
     let Some(call) = known(shell, &pasted.requests)? else { return Ok(Some(Found::Unknown)) };
-    let differs = if pasted.kind == PastedKind::Block { of_block(shell, &call, &pasted)? } else { of_facts(shell, &call, &pasted)? };
-    Ok(Some(match (differs.is_empty(), pasted.kind) {
+    // A block under another id was made by other eyes, such as the doctor's: what both see is compared.
+    let is_ours = pasted.kind == PastedKind::Block && pasted.bears(EvidenceId::of_call(call.record.id));
+    let differs = if is_ours { of_block(shell, &call, &pasted)? } else { of_facts(shell, &call, &pasted)? };
+    Ok(Some(match (differs.is_empty(), is_ours) {
         (false, _) => Found::Edited(differs),
-        (true, PastedKind::Block) => Found::Ours,
-        (true, _) => Found::Agrees(call.record.id),
+        (true, true) => Found::Ours,
+        (true, false) => Found::Agrees(call.record.id),
     }))
 }
 
