@@ -113,11 +113,7 @@ impl Report {
         if !self.complete {
             row(say("未完成", "incomplete"), say("这次诊断没有做完,以上是已经看到的", "this run did not finish; the above is what it saw"));
         }
-        let exit = self.exit_code;
-        out.push_str(&match lang {
-            Lang::Zh => format!("退出码 {exit}\n"),
-            Lang::En => format!("exit {exit}\n"),
-        });
+        out.push_str(&exit_line(self.exit_code, lang));
         out
     }
 
@@ -128,6 +124,10 @@ impl Report {
         // weir's own errors say what the catalogue says; once is enough.
         (self.primary.level() > Level::Ok && !text.contains("[W-")).then_some(text)
     }
+}
+
+fn exit_line(exit: u8, lang: Lang) -> String {
+    if lang == Lang::Zh { format!("退出码 {exit}\n") } else { format!("exit {exit}\n") }
 }
 
 /// What a run costs at most.
