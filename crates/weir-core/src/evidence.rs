@@ -4,6 +4,7 @@
 mod field;
 mod limits;
 mod make;
+mod pasted;
 mod record;
 mod text;
 
@@ -13,6 +14,7 @@ mod laws;
 pub(crate) use field::{CROCKFORD, crockford};
 pub use field::{EvidenceId, Fact, Label, Moment, NotAnEvidenceId, Text};
 pub use make::{EvidenceContext, MAX_EVIDENCE_BYTES, is_kept_header};
+pub use pasted::{Pasted, PastedKind};
 pub use record::{
     AttemptFacts, BatchFacts, CallerFacts, ChargeEvidence, Client, Confidence, EndMarkerSeen, Evidence, Gzip, Level, LimitKind, Limits,
     Redaction, RequestFacts, Retry, Scenario, SchemaName, Source, Status, StreamObserved, Surface, TaskFacts, TaskState, TimingFacts,

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -138,6 +138,15 @@ impl Shell {
             out.write_all(b"\n")?;
         }
         Ok(out.flush()?)
+    }
+
+    /// Text for people: on a terminal its lines are as wide as that is.
+    pub(crate) fn print_for_people(&self, text: &str) -> Result<(), Fault> {
+        let size = io::stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
+        match size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0) {
+            Some(columns) => self.print(&weir_doctor::report::wrapped(text, columns)),
+            None => self.print(text),
+        }
     }
 
     /// Data for stdout, byte for byte.

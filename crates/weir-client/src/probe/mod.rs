@@ -7,6 +7,7 @@ mod der;
 mod link;
 mod reach;
 mod seen;
+mod socks;
 #[cfg(test)]
 mod tests;
 mod way;
@@ -15,4 +16,5 @@ pub use decode::{Decoding, Undecodable};
 pub use link::{Answered, Link, Piece};
 pub use reach::{Network, Reach, Reaching, Secured, Speak};
 pub use seen::{BodyEnd, Fault, HttpVersion, Issuer, Limit, Phases, TlsFault, TlsSeen};
-pub use way::{OpenLimits, Opened, Proxy, Way};
+pub use socks::{Names, Socks, SocksLogin};
+pub use way::{OpenLimits, Opened, Proxy, ProxySpeech, Way};

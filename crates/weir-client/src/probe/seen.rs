@@ -100,7 +100,11 @@ pub enum Fault {
     TlsTimeout,
     /// The proxy answered `CONNECT` with this status; 407 wants a login.
     ProxyRefused(u16),
-    /// The proxy did not answer in HTTP, or too late.
+    /// A SOCKS proxy wants a login, or refused the one that it got.
+    ProxyLogin,
+    /// A SOCKS proxy did not open the tunnel; this is its reply.
+    SocksRefused(u8),
+    /// The proxy did not answer as such a proxy does, or too late.
     ProxyBroken,
     /// The connection closed before a byte of the request left.
     Unsent,

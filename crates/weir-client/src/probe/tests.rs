@@ -34,7 +34,7 @@ impl Reach for Pipe {
 }
 
 fn way(url: &str, proxy: Option<&str>) -> Way {
-    let proxy = proxy.map(|url| Proxy { target: Target::parse(url).unwrap(), login: None });
+    let proxy = proxy.map(|url| Proxy::http(Target::parse(url).unwrap()));
     Way { target: Target::parse(url).unwrap(), proxy, speak: Speak::Http1 }
 }
 
@@ -121,5 +121,70 @@ async fn a_proxy_that_wants_a_login_is_told_with_its_status() {
         let (opened, asked) = tokio::join!(way.open(&pipe, &LIMITS), far);
         assert_eq!(asked, "CONNECT api.test:443 HTTP/1.1\r\nhost: api.test:443\r\n\r\n");
         assert_eq!(opened.link.err(), expected, "{answer}");
+    }
+}
+
+/// A way through a SOCKS proxy to `url`.
+fn socks_way(url: &str, names: Names, login: Option<SocksLogin>) -> Way {
+    let target = Target::parse("http://proxy.test:1080").unwrap();
+    let spoken = ProxySpeech::Socks5(Socks { names, login });
+    Way { target: Target::parse(url).unwrap(), proxy: Some(Proxy { target, spoken }), speak: Speak::Http1 }
+}
+
+/// What such a proxy is told, answer by answer, and what comes of it.
+async fn through(way: Way, answers: &[&[u8]]) -> (Vec<Vec<u8>>, Option<Fault>) {
+    let (near, mut far) = duplex(4096);
+    let pipe = Pipe(Mutex::new(Some(near)));
+    let far = async {
+        let mut told = Vec::new();
+        for answer in answers {
+            let mut asked = vec![0; 512];
+            let n = far.read(&mut asked).await.unwrap();
+            asked.truncate(n);
+            told.push(asked);
+            far.write_all(answer).await.unwrap();
+        }
+        told
+    };
+    let (opened, told) = tokio::join!(way.open(&pipe, &LIMITS), far);
+    (told, opened.link.err())
+}
+
+const GRANTED: &[u8] = &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+#[tokio::test(start_paused = true)]
+async fn a_socks_proxy_is_told_the_name_or_the_address_as_its_scheme_says() {
+    let (told, fault) = through(socks_way("http://api.test/v1", Names::There, None), &[&[5, 0], GRANTED]).await;
+    assert_eq!((told, fault), (vec![vec![5, 1, 0], b"\x05\x01\x00\x03\x08api.test\x00\x50".to_vec()], None));
+    let (told, fault) = through(socks_way("https://api.test/v1", Names::Here, None), &[&[5, 0], GRANTED]).await;
+    assert_eq!((told[1].as_slice(), fault), (&[5, 1, 0, 1, 127, 0, 0, 1, 1, 187][..], None));
+    let (told, fault) = through(socks_way("http://[::1]:8080/v1", Names::There, None), &[&[5, 0], &[5, 0, 0, 3, 1, b'x', 0, 0]]).await;
+    assert_eq!((told[1][3], told[1].len(), fault), (4, 22, None));
+    let (_, fault) = through(socks_way("http://nowhere.test/v1", Names::Here, None), &[]).await;
+    assert_eq!(fault, Some(Fault::NoAddress), "a name that this machine must look up and cannot");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socks_proxy_gets_a_login_only_when_it_asks_for_one() {
+    let login = || SocksLogin::new("user", "pass12345678");
+    let way = |login| socks_way("http://api.test/v1", Names::There, login);
+    let (told, fault) = through(way(login()), &[&[5, 2], &[1, 0], GRANTED]).await;
+    assert_eq!((&told[0][..], &told[1][..], fault), (&[5, 2, 0, 2][..], &b"\x01\x04user\x0cpass12345678"[..], None));
+    let (told, fault) = through(way(login()), &[&[5, 0], GRANTED]).await;
+    assert_eq!((told.len(), fault), (2, None), "not sent to one that wants none");
+    assert_eq!(through(way(login()), &[&[5, 2], &[1, 1]]).await.1, Some(Fault::ProxyLogin), "a wrong password");
+    assert_eq!(through(way(None), &[&[5, 0xFF]]).await.1, Some(Fault::ProxyLogin), "it wants one");
+    assert!(!format!("{:?}", way(login())).contains("pass12345678"));
+    assert!(SocksLogin::new("", "x").is_none() && SocksLogin::new(&"x".repeat(256), "x").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_is_refused_and_a_proxy_that_speaks_otherwise_are_told_apart() {
+    let way = || socks_way("http://api.test/v1", Names::There, None);
+    for reply in 1..=8 {
+        assert_eq!(through(way(), &[&[5, 0], &[5, reply, 0, 1, 0, 0, 0, 0, 0, 0]]).await.1, Some(Fault::SocksRefused(reply)));
+    }
+    for answers in [&[&b"HTTP/1.1 400 Bad Request"[..]][..], &[&[4, 0]], &[&[5, 0], &[5, 0, 0, 9]], &[&[5, 0], &[5]]] {
+        assert_eq!(through(way(), answers).await.1, Some(Fault::ProxyBroken), "{answers:?}");
     }
 }

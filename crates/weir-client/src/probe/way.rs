@@ -10,8 +10,9 @@ use tokio::{
 
 use super::{
     link::Link,
-    reach::{Reach, Speak},
+    reach::{Reach, Reaching, Speak},
     seen::{Fault, HttpVersion, Phases, TlsSeen},
+    socks::{self, Names, Place, Socks},
 };
 use crate::{Io, Target};
 
@@ -20,17 +21,41 @@ const PROXY_HEAD_BYTES: usize = 16 * 1024;
 /// Addresses that are tried at most, in the resolver's order.
 const ADDRESSES_MAX: usize = 4;
 
-/// An HTTP proxy.
+/// A proxy.
 #[derive(Clone)]
 pub struct Proxy {
     pub target: Target,
-    /// `Proxy-Authorization`, where its address names a user.
-    pub login: Option<HeaderValue>,
+    pub spoken: ProxySpeech,
+}
+
+/// What a proxy is spoken to in.
+#[derive(Debug, Clone)]
+pub enum ProxySpeech {
+    Http {
+        /// `Proxy-Authorization`, where its address names a user.
+        login: Option<HeaderValue>,
+    },
+    Socks5(Socks),
+}
+
+impl Proxy {
+    /// An HTTP proxy without a login.
+    #[must_use]
+    pub fn http(target: Target) -> Self {
+        Self { target, spoken: ProxySpeech::Http { login: None } }
+    }
+
+    fn has_login(&self) -> bool {
+        match &self.spoken {
+            ProxySpeech::Http { login } => login.is_some(),
+            ProxySpeech::Socks5(socks) => socks.login.is_some(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Proxy").field("host", &self.target.host).field("login", &self.login.is_some()).finish()
+        f.debug_struct("Proxy").field("host", &self.target.host).field("login", &self.has_login()).finish_non_exhaustive()
     }
 }
 
@@ -65,13 +90,16 @@ impl Way {
     /// Whether requests name the whole address because a proxy reads it.
     #[must_use]
     pub fn is_absolute(&self) -> bool {
-        self.proxy.is_some() && !self.target.tls
+        self.proxy.as_ref().is_some_and(|proxy| matches!(proxy.spoken, ProxySpeech::Http { .. })) && !self.target.tls
     }
 
     /// The proxy's login, where each request must bear it.
     #[must_use]
     pub fn login(&self) -> Option<&HeaderValue> {
-        self.proxy.as_ref().filter(|_| !self.target.tls)?.login.as_ref()
+        match &self.proxy.as_ref().filter(|_| !self.target.tls)?.spoken {
+            ProxySpeech::Http { login } => login.as_ref(),
+            ProxySpeech::Socks5(_) => None,
+        }
     }
 
     /// Opens it. Everything that was seen is told, whether it stands in the end or not.
@@ -102,9 +130,9 @@ impl Way {
             if proxy.target.tls {
                 io = self.secured(reach, io, &proxy.target.host, Speak::Http1, limits, &mut None).await?;
             }
-            if self.target.tls {
-                let began = Instant::now();
-                timeout(limits.proxy, tunnel(&mut io, &self.target, proxy.login.as_ref())).await.map_err(|_| Fault::ProxyBroken)??;
+            let began = Instant::now();
+            if let Some(opening) = self.tunnel(reach, &mut io, proxy) {
+                timeout(limits.proxy, opening).await.map_err(|_| Fault::ProxyBroken)??;
                 phases.proxy = Some(began.elapsed());
             }
         }
@@ -116,6 +144,27 @@ impl Way {
             version = tls.and_then(|seen| seen.alpn).unwrap_or(HttpVersion::Http11);
         }
         Link::start(io, version).await
+    }
+
+    /// What opens a tunnel through the proxy; `None` where it forwards each request.
+    fn tunnel<'a>(&'a self, reach: &'a dyn Reach, io: &'a mut Box<dyn Io>, proxy: &'a Proxy) -> Option<Reaching<'a, Result<(), Fault>>> {
+        match &proxy.spoken {
+            ProxySpeech::Http { login } => {
+                self.target.tls.then(|| -> Reaching<'a, _> { Box::pin(tunnel(io, &self.target, login.as_ref())) })
+            }
+            ProxySpeech::Socks5(spoken) => Some(Box::pin(async move {
+                let place = match spoken.names {
+                    Names::There => Place::Name(&self.target),
+                    Names::Here => {
+                        let found = reach.resolve(&self.target.host, self.target.port).await.map_err(|_| Fault::NoAddress)?;
+                        // What a proxy reaches of IPv6 is seldom more than nothing; curl and the SDKs take the first, which is IPv4 mostly.
+                        let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+                        Place::Address(*first.ok_or(Fault::NoAddress)?)
+                    }
+                };
+                socks::tunnel(io, &place, spoken.login.as_ref()).await
+            })),
+        }
     }
 
     async fn secured(

@@ -78,6 +78,7 @@ macro_rules! words {
         pub enum $name { $($(#[$inner])* $variant),+ }
     };
 }
+// `Client` is the caller's own side: weir's client, or a log or description from there that triage read.
 words!(/// What made the record.
     Source { Doctor, Gateway, Client, Batch, Sim });
 words!(/// How bad it is.

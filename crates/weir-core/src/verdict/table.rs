@@ -1951,7 +1951,7 @@ pub(super) static FACTS: [Facts; 76] = [
         retry: [RetryWord::Fix, RetryWord::Fix, RetryWord::Fix, RetryWord::Fix],
         api: None,
         source: Source::Simulated("sim:gzip_buffered"),
-        evidence: "strz vs str",
+        evidence: "stream_obs.gzip",
         zh: Words {
             title: "仅在压缩时被缓冲",
             cause: "仅在 gzip 时被缓冲(浏览器必带)",

@@ -100,16 +100,31 @@ fn of_page(trace: &Trace, status: u16, whole: &Whole) -> Finding {
 pub fn of_fault(fault: Fault, after: Duration) -> Finding {
     match fault {
         Fault::NoAddress | Fault::DnsTimeout => Finding::certain(Verdict::DnsFailed),
-        Fault::Refused | Fault::ConnectTimeout | Fault::Unreachable => Finding::certain(Verdict::ConnectFailed),
+        Fault::Refused => Finding::certain(Verdict::ConnectFailed).because(both!(
+            "主机在,但这个端口上没有程序在听:服务启动了吗,端口写对了吗",
+            "the host is there and nothing listens on this port: is the server started, is the port right?"
+        )),
+        Fault::ConnectTimeout => Finding::certain(Verdict::ConnectFailed).because(both!(
+            "5 秒内没有任何回应:多半是防火墙丢弃了连接,或主机没开",
+            "nothing came back within 5 s: most likely a firewall drops the connection, or the host is off"
+        )),
+        Fault::Unreachable => Finding::certain(Verdict::ConnectFailed)
+            .because(both!("没有通向它的路:看网络或 VPN 是否连着", "no way leads there: see that the network or VPN is up")),
         Fault::Unsent => Finding::likely(Verdict::ConnectFailed),
         Fault::Tls(why) => Finding::certain(Verdict::TlsFailed).because(tls_words(why)),
         Fault::TlsTimeout => Finding::likely(Verdict::TlsFailed).because(both!("TLS 握手超时", "the TLS handshake took too long")),
         Fault::ProxyRefused(407) => Finding::certain(Verdict::ProxyLoginNeeded),
         Fault::ProxyRefused(status) => Finding::likely(Verdict::ConnectFailed)
             .because(both!("代理拒绝建立隧道(状态 {status})", "the proxy refused the tunnel (status {status})")),
-        Fault::ProxyBroken => {
-            Finding::likely(Verdict::ConnectFailed).because(both!("代理没有按 HTTP 回答", "the proxy did not answer in HTTP"))
-        }
+        Fault::ProxyLogin => Finding::certain(Verdict::ProxyLoginNeeded).because(both!(
+            "SOCKS 代理要求登录,或不接受这个账号:写成 socks5://用户:密码@主机:端口",
+            "the SOCKS proxy wants a login, or refused the one it got: write socks5://user:password@host:port"
+        )),
+        Fault::SocksRefused(reply) => Finding::likely(Verdict::ConnectFailed).because(socks_words(reply)),
+        Fault::ProxyBroken => Finding::likely(Verdict::ConnectFailed).because(both!(
+            "代理没有按它的协议回答:核对代理地址的 http:// 或 socks5:// 和端口",
+            "the proxy did not answer in its protocol: look at the http:// or socks5:// and the port of its address"
+        )),
         Fault::NotHttp => Finding::likely(Verdict::NotTheApi).because(both!("对方说的不是 HTTP", "what answered does not speak HTTP")),
         Fault::HeadTooLong => {
             Finding::likely(Verdict::UpstreamError).because(both!("响应头超过 64 KiB", "the response's head is longer than 64 KiB"))
@@ -135,6 +150,17 @@ pub fn of_end(end: BodyEnd, after: Duration) -> Option<Finding> {
             Some(hop) => Finding::guess(Verdict::ProxyCut).because(hop),
             None => Finding::likely(Verdict::OutcomeUnknown),
         }),
+    }
+}
+
+/// What a SOCKS proxy says of the way behind it (RFC 1928).
+fn socks_words(reply: u8) -> Bilingual {
+    match reply {
+        2 => both!("SOCKS 代理的规则不允许连这个接口", "the SOCKS proxy's rules do not allow this API"),
+        3 | 4 => both!("SOCKS 代理到不了这个接口,或解析不了它的域名", "the SOCKS proxy cannot reach this API, or cannot resolve its name"),
+        5 => both!("SOCKS 代理连接口被拒绝", "the API refused the SOCKS proxy's connection"),
+        6 => both!("SOCKS 代理连接口超时", "the SOCKS proxy's connection to the API timed out"),
+        _ => both!("SOCKS 代理没有打开隧道(回复 {reply})", "the SOCKS proxy did not open the tunnel (reply {reply})"),
     }
 }
 

@@ -42,21 +42,30 @@ pub fn arriving(seen: &Measures, control: Option<Duration>) -> Arriving {
     if seen.events < EVENTS_MIN || seen.total < TOTAL_MIN {
         return Arriving::TooShort;
     }
-    let is_burst = seen.clusters.len() <= 2 && seen.span() < BURST.max(seen.total / 10) && seen.first > seen.total.mul_f64(0.8);
+    let is_burst = seen.clusters.len() <= 2 && seen.span() < BURST.max(seen.total / 10) && is_late(seen);
+    let few_pieces = seen.aligned <= seen.events / EVENTS_A_PIECE && seen.pieces <= seen.events / 2;
+    // The same answer took as long in one piece: the time went into making it, not into waiting for its beginning.
+    let took_as_long = control.is_none_or(|whole| whole.abs_diff(seen.total) < seen.total.mul_f64(0.4));
     if is_burst {
         // Heartbeats that came through alone were not stored, so events would not have been.
         if seen.beats_first {
             return Arriving::Spread;
         }
-        let few_pieces = seen.aligned <= seen.events / EVENTS_A_PIECE && seen.pieces <= seen.events / 2;
-        // The same answer took as long in one piece: the time went into making it, not into waiting for its beginning.
-        let took_as_long = control.is_none_or(|whole| whole.abs_diff(seen.total) < seen.total.mul_f64(0.4));
         return match (seen.is_framed, few_pieces && took_as_long) {
             (true, true) => Arriving::Buffered,
             _ => Arriving::Unclear,
         };
     }
+    // A narrow link draws a stored stream out: nothing until the end, and then pieces that no server wrote.
+    if is_late(seen) && few_pieces && took_as_long && seen.is_framed && !seen.beats_first {
+        return Arriving::Unclear;
+    }
     if is_blocks(seen) { Arriving::Blocks } else { Arriving::Spread }
+}
+
+/// Nothing came until most of the time was over.
+fn is_late(seen: &Measures) -> bool {
+    seen.first > seen.total.mul_f64(0.8)
 }
 
 /// Few groups, and all but the last as large as a buffer. The first may be smaller: nginx puts the head into the same buffer.

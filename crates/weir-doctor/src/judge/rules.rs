@@ -15,7 +15,7 @@ use super::{
 use crate::{
     probe::ProbeId,
     report::{Bilingual, both},
-    trace::{Body, End, Trace},
+    trace::{Body, End, Shape, Trace},
 };
 
 /// A clock that is off by more makes instants wrong, in seconds.
@@ -50,7 +50,9 @@ pub fn judge(seen: &Seen) -> Judgement {
 fn local(seen: &Seen) -> Vec<Found> {
     let mut found = Vec::new();
     if !seen.local.key.is_empty() {
-        found.push(Finding::certain(Verdict::KeyMalformed).at(ProbeId::P0));
+        let words = |lang, comma: &str| seen.local.key.iter().map(|flaw| flaw.words(lang)).collect::<Vec<_>>().join(comma);
+        let (zh, en) = (words(weir_core::Lang::Zh, "、"), words(weir_core::Lang::En, ", "));
+        found.push(Finding::certain(Verdict::KeyMalformed).because(both!("Key {zh}", "the key holds {en}")).at(ProbeId::P0));
     }
     if let Some(flaw) = seen.local.url {
         let (zh, en) = (flaw.words(weir_core::Lang::Zh), flaw.words(weir_core::Lang::En));
@@ -63,8 +65,8 @@ fn local(seen: &Seen) -> Vec<Found> {
     if let Some(name) = &seen.local.proxy_from {
         let detail = if seen.local.proxy_is_foreign {
             both!(
-                "{name} 指定的不是 HTTP 代理,诊断走的是直连,和客户端的路可能不同",
-                "{name} names no HTTP proxy; the doctor went straight, which may not be your client's way"
+                "{name} 指定的代理诊断走不了(能走 http、https、socks5、socks5h),走的是直连,和客户端的路可能不同",
+                "the doctor cannot go through the proxy that {name} names (it can through http, https, socks5, socks5h); it went straight, which may not be your client's way"
             )
         } else {
             both!("由 {name} 指定", "named by {name}")
@@ -77,7 +79,14 @@ fn local(seen: &Seen) -> Vec<Found> {
 fn network(seen: &Seen) -> Vec<Found> {
     let Some(opening) = &seen.opened else { return Vec::new() };
     if let Some(fault) = opening.fault {
-        let finding = of_fault(fault, opening.took);
+        let mut finding = of_fault(fault, opening.took);
+        let proxy = seen.local.proxy_from.as_ref().filter(|_| !seen.local.proxy_is_foreign && opening.phases.connect.is_none());
+        if let Some(name) = proxy.filter(|_| finding.verdict == Verdict::ConnectFailed) {
+            finding = finding.because(both!(
+                "连不上的是 {name} 指定的代理,还没到接口:看代理程序是否在运行,不用代理就取消 {name}",
+                "it is the proxy named by {name} that does not answer, not the API: see that it runs, or unset {name}"
+            ));
+        }
         let probe = if finding.verdict == Verdict::DnsFailed { ProbeId::P1 } else { ProbeId::P2 };
         return vec![finding.at(probe)];
     }
@@ -124,6 +133,10 @@ fn of_models(seen: &Seen, models: &Models) -> Option<Finding> {
         End::Body(_) => {}
     }
     let finding = of_answer(trace, seen.vendor)?;
+    // Nobody can be asked, and what answered is a page: it is the address that is wrong, not the model that is missing.
+    if seen.no_model && finding.verdict == Verdict::NotTheApi && trace.whole().is_some_and(|whole| whole.shape == Shape::Html) {
+        return Some(finding.because_of(other_address(seen)));
+    }
     if matches!(trace.status, Some(404 | 405 | 501)) || (answered && finding.verdict == Verdict::NotTheApi) {
         let works = seen.control.as_ref().is_none_or(|trace| of_answer(trace, seen.vendor).is_none());
         return works.then(|| Finding::likely(Verdict::CheckUnsupported).as_note());
@@ -150,7 +163,7 @@ fn control(seen: &Seen) -> Option<Finding> {
         return Some(finding);
     }
     let delivered = seen.stream.as_ref().and_then(Trace::stream).is_some_and(|stream| stream.content_events > 0);
-    let seconds = seen.bounds.first_byte.as_secs();
+    let seconds = seen.bounds.first_byte_s();
     Some(if delivered {
         Finding::likely(Verdict::LongTaskSync).because(both!(
             "stream=false 等了 {seconds} 秒没有结果,stream=true 能陆续输出:用流式或任务接口",
@@ -265,8 +278,11 @@ fn weigh(seen: &Seen, plain: &mut Judged) {
     }
 }
 
+/// The gateway writes its echo event by event and names the time of each: no slow model explains that all of it came at once.
 fn echo_is_stored(seen: &Seen, echo: &Trace) -> bool {
-    stream::judge(echo, None, seen.vendor, &seen.bounds).arriving == Some(Arriving::Buffered)
+    let judged = stream::judge(echo, None, seen.vendor, &seen.bounds);
+    let is_late = matches!(judged.arriving, Some(Arriving::Buffered | Arriving::Unclear));
+    is_late && judged.measures.is_some_and(|measures| measures.clusters.len() <= 2)
 }
 
 fn of_other_way(seen: &Seen, other: &OtherWay, main_is_bad: bool) -> Option<Finding> {
@@ -308,7 +324,8 @@ fn verdict_of_all(seen: &Seen, found: &[Found]) -> Option<Found> {
         return None;
     }
     if let Some(why) = missing(seen) {
-        return Some(why.at(ProbeId::P0));
+        let asked = if seen.no_model && seen.models.is_some() { ProbeId::P3 } else { ProbeId::P0 };
+        return Some(why.at(asked));
     }
     Some(match seen.symptom {
         Some(Symptom::Spinner) => Finding::likely(Verdict::ClientSpinner).at(ProbeId::P5),

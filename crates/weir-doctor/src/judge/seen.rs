@@ -38,6 +38,8 @@ pub struct Seen {
     pub other_share_pct: Option<u8>,
     /// The time or the calls of the run were used up.
     pub out_of_budget: bool,
+    /// The comparison with compression was left out because the stream had taken the time.
+    pub no_time_for_gzip: bool,
     /// Somebody stopped the run before it was done.
     pub is_interrupted: bool,
 }
@@ -52,7 +54,7 @@ pub struct Local {
     pub suggestion: Option<String>,
     /// The variable or option that names the proxy in use.
     pub proxy_from: Option<String>,
-    /// It is one that the doctor cannot go through, such as SOCKS: the probes went straight.
+    /// It is one that the doctor cannot go through, such as SOCKS 4: the probes went straight.
     pub proxy_is_foreign: bool,
     /// The same address with the `/v1` that it lacks.
     pub with_version: Option<String>,
@@ -69,6 +71,14 @@ pub struct Bounds {
     /// The person named the time; a client of theirs may well have the same.
     pub is_own: bool,
     pub max_tokens: u32,
+}
+
+impl Bounds {
+    /// How long the first byte was waited for, in whole seconds.
+    #[must_use]
+    pub fn first_byte_s(&self) -> u64 {
+        (self.first_byte + Duration::from_millis(500)).as_secs()
+    }
 }
 
 impl Default for Bounds {

@@ -58,8 +58,8 @@ pub fn judge(trace: &Trace, control: Option<&Trace>, vendor: Vendor, bounds: &Bo
             "the answer was too short to tell whether anything buffers; all other checks count"
         ))),
         Some(Arriving::Unclear) => findings.push(Finding::likely(Verdict::EvidenceMissing).as_note().because(both!(
-            "全部内容在最后一次到达:可能是缓冲,也可能是模型先慢后快;用 --direct 换一条路对照",
-            "everything came at once at the end: a hop may buffer, or the model began late and was fast; compare with --direct"
+            "内容都在最后才到达:可能是缓冲,也可能是模型先慢后快;用 --direct 换一条路对照",
+            "everything came at the very end: a hop may buffer, or the model began late and was fast; compare with --direct"
         ))),
         Some(Arriving::Spread) | None => {}
     }
@@ -107,13 +107,16 @@ fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, b
         return findings;
     }
     let has_data = stream.data_lines > 0 || stream.events > 0;
-    let silence = trace.total.saturating_sub(trace.arrivals.last().map_or(trace.phases.first_byte.unwrap_or_default(), |last| last.at));
+    // Heartbeats keep a connection alive and say nothing.
+    let last = trace.arrivals.iter().rfind(|arrival| arrival.events > 0).map(|arrival| arrival.at);
+    let silence = trace.total.saturating_sub(last.or(trace.phases.first_byte).unwrap_or_default());
     match end {
         // After its own end marker a stream owes nothing but the proper end of its body.
         BodyEnd::Limit(_) if stream.is_done => {}
         BodyEnd::Limit(Limit::Bytes) => {}
         BodyEnd::Limit(_) if !has_data => add(Finding::likely(Verdict::StreamSilent)),
-        BodyEnd::Limit(Limit::Total) if silence < bounds.gap && stream.comments == 0 => add(still_running(bounds)),
+        BodyEnd::Limit(Limit::Total) if silence < STILL => add(still_running(trace)),
+        BodyEnd::Limit(Limit::Total) if silence < bounds.gap => add(halted(silence)),
         BodyEnd::Limit(_) => add(Finding::likely(Verdict::StreamStalled)),
         BodyEnd::BadEncoding => {
             add(Finding::certain(Verdict::FramesMalformed).because(both!("压缩的内容解不开", "what was compressed cannot be read")));
@@ -138,12 +141,27 @@ fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, b
     findings
 }
 
+/// A pause that streams make between two events when all is well.
+const STILL: Duration = Duration::from_secs(6);
+
 /// The time of the probe ended and not the answer's.
-fn still_running(bounds: &Bounds) -> Finding {
-    let seconds = bounds.total.as_secs();
+fn still_running(trace: &Trace) -> Finding {
+    let seconds = trace.total.as_secs();
     Finding::likely(Verdict::EvidenceMissing)
         .as_note()
-        .because(both!("{seconds} 秒后仍在输出,诊断不再等待", "it was still answering after {seconds} s, and the doctor waits no longer"))
+        .because(both!(
+            "{seconds} 秒后仍在输出,诊断不再等待;长回答中途断开的,加 `--budget 120` 看到底",
+            "it was still answering after {seconds} s, and the doctor waits no longer; where long answers break, `--budget 120` sees them to their end"
+        ))
+}
+
+/// It was silent when the time ended, and not long enough to be called stalled.
+fn halted(silence: Duration) -> Finding {
+    let seconds = silence.as_secs();
+    Finding::likely(Verdict::EvidenceMissing).because(both!(
+        "时间用完时已经 {seconds} 秒没有新数据:加 `--budget 90` 再测,看它是停住还是变慢",
+        "when the time was up nothing had come for {seconds} s: `--budget 90` shows whether it stopped or is slow"
+    ))
 }
 
 fn of_finish(stream: &StreamBody, bounds: &Bounds, control: Option<&Trace>) -> Option<Finding> {

@@ -16,7 +16,7 @@ mod script;
 mod seen;
 mod server;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tries;
 mod words;
 

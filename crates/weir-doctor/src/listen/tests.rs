@@ -263,3 +263,18 @@ fn without_a_request_nothing_is_guessed() {
     assert_eq!((judgement.primary.verdict, &judgement.primary.fact), (Verdict::EvidenceMissing, &Fact::NothingCame));
     assert_eq!(ClientReport::new(judgement, "0", 60, Strict::No).exit_code, 3);
 }
+
+/// A client that does what `verdict` is about.
+pub(crate) async fn doing(verdict: Verdict) -> Judgement {
+    let mut bench = Bench::new();
+    match verdict {
+        Verdict::ClientNotStreaming => drop(bench.whole(&post("/v1/messages", r#"{"model":"any","messages":[]}"#, "")).await),
+        Verdict::ClientReadTimeoutShort => bench.leaving(&chat(Script::Slow, SDK), Duration::from_secs(7)).await,
+        Verdict::ClientRetriesCostly => {
+            bench.whole(&chat(Script::Cut, "")).await;
+            bench.whole(&chat(Script::Cut, "x-stainless-retry-count: 1\r\n")).await;
+        }
+        _ => {}
+    }
+    bench.judged()
+}

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use weir_core::{Lang, evidence::Confidence};
+use weir_core::{
+    Lang,
+    evidence::{Confidence, bare_never},
+};
 
 use super::{
     habit::{Again, Habit},
@@ -99,7 +102,7 @@ pub fn report(judgement: &Judgement, patience_s: u64, lang: Lang) -> String {
     for (i, step) in words.check_first.iter().enumerate() {
         row(if i == 0 { say(lang, "先查", "check first") } else { "" }, &format!("{} {step}", i + 1));
     }
-    row(say(lang, "不要", "do not"), words.never);
+    row(say(lang, "不要", "do not"), bare_never(words.never));
     for (i, note) in judgement.notes.iter().enumerate() {
         let note = format!("{}  {}", note.verdict.code(), fact(&note.fact, patience_s).in_lang(lang));
         row(if i == 0 { say(lang, "另有", "also") } else { "" }, &note);

@@ -21,7 +21,16 @@ const FREE: Waits = Waits { first: Duration::from_secs(5), gap: Duration::from_s
 /// A record is written a moment after its call: how long to wait before each look.
 const RECORD_PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
+/// What a look at a record takes at most before the next thing must be done.
+const LOOK: Duration = Duration::from_millis(500);
+
 impl Examined {
+    /// Waits for what costs nothing: no longer than the run has left.
+    fn free(&self) -> Waits {
+        let left = FREE.total.min(self.left_in_all().saturating_sub(LOOK));
+        Waits { first: left, gap: left, total: left }
+    }
+
     /// P8 and P13: what a weir gateway knows itself.
     pub(super) async fn gateway(&mut self, tools: &Tools<'_>, way: &Way) {
         let judged = [&self.seen.stream, &self.seen.control].into_iter().flatten().find(|trace| stream::is_weir(trace));
@@ -37,7 +46,7 @@ impl Examined {
             let ask = Ask {
                 stream: Some(weir_core::Dialect::Plain),
                 accepts_compressed: stored_gzip,
-                ..self.question(ProbeId::P13, way, Method::GET, "/weir/echo", None, FREE)
+                ..self.question(ProbeId::P13, way, Method::GET, "/weir/echo", None, self.free())
             };
             self.seen.echo = Some(tools.ask(&ask, self.order.key.as_ref()).await.trace);
             self.end(tools, ProbeId::P13, began);
@@ -45,8 +54,11 @@ impl Examined {
         if self.plans(ProbeId::P8) {
             let began = Self::begin(tools, ProbeId::P8);
             for pause in RECORD_PAUSES {
+                if self.left_in_all() < pause + LOOK {
+                    break;
+                }
                 tokio::time::sleep(pause).await;
-                let ask = self.question(ProbeId::P8, way, Method::GET, &format!("/weir/calls/{id}"), None, FREE);
+                let ask = self.question(ProbeId::P8, way, Method::GET, &format!("/weir/calls/{id}"), None, self.free());
                 let answer = tools.ask(&ask, self.order.key.as_ref()).await;
                 self.seen.record = past::record(&answer.kept);
                 if self.seen.record.as_ref().is_some_and(|record| !record.is_running) {
@@ -54,7 +66,7 @@ impl Examined {
                 }
             }
             if self.seen.control.as_ref().and_then(|trace| trace.status) == Some(429) {
-                let ask = self.question(ProbeId::P8, way, Method::GET, "/weir/limits", None, FREE);
+                let ask = self.question(ProbeId::P8, way, Method::GET, "/weir/limits", None, self.free());
                 self.seen.other_share_pct = past::other_share(&tools.ask(&ask, self.order.key.as_ref()).await.kept);
             }
             self.end(tools, ProbeId::P8, began);

@@ -1,5 +1,6 @@
 //! The probes in their order: each learns one thing, within a bound, and stops at the first broken layer.
 
+mod calls;
 mod exchange;
 mod kept;
 mod models;
@@ -11,7 +12,7 @@ mod proxies;
 mod run;
 
 pub use exchange::Tools;
-pub use order::{Api, BURST_MAX, HOLD_MAX_S, Order, TOKENS_MAX};
+pub use order::{Api, BUDGET, BURST_MAX, HOLD_MAX_S, Order, TOKENS_MAX};
 pub use plan::{cost, plan};
 pub use progress::{Cost, NotAProbe, ProbeId, Progress, Watch};
 pub use proxies::{InFront, NotAProxy, Proxies, parse as parse_proxy};

@@ -45,6 +45,9 @@ impl Api {
     }
 }
 
+/// How long a whole run takes at most unless something else is asked for: nobody watches longer.
+pub const BUDGET: Duration = Duration::from_secs(30);
+
 /// One run.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -97,7 +100,7 @@ impl Order {
             is_cheap: false,
             no_models: false,
             timeout: None,
-            budget: Duration::from_secs(120),
+            budget: BUDGET,
             max_tokens: 64,
             request_id: None,
             task_id: None,

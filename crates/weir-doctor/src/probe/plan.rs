@@ -1,5 +1,7 @@
 //! Which probes a run makes, and what that costs at most.
 
+use std::time::Duration;
+
 use super::{Cost, Order, ProbeId};
 
 /// The probes of an order, in their order. P8 and P13 join where the server is a weir gateway.
@@ -34,10 +36,16 @@ pub fn cost(order: &Order, probes: &[ProbeId]) -> Cost {
     Cost { requests: sums.0, max_output_tokens: sums.1, seconds: u32::try_from(budget(order).as_secs()).unwrap_or(u32::MAX) }
 }
 
-/// How long a run may take: an answer that is to be held has its own time on top.
+/// What one call of a burst takes, and a second way beside the first.
+const BURST_CALL: Duration = Duration::from_secs(3);
+const SECOND_WAY: Duration = Duration::from_secs(15);
+
+/// How long a run may take: what was asked for beyond the usual has its own time on top.
 #[must_use]
-pub(super) fn budget(order: &Order) -> std::time::Duration {
-    order.budget + std::time::Duration::from_secs(u64::from(order.hold_s.unwrap_or_default()))
+pub(super) fn budget(order: &Order) -> Duration {
+    let hold = Duration::from_secs(u64::from(order.hold_s.unwrap_or_default()));
+    let second = if order.direct.is_some() || order.via.is_some() { SECOND_WAY } else { Duration::ZERO };
+    order.budget + hold + second + BURST_CALL * order.burst.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -48,7 +56,7 @@ mod tests {
     fn r11_a_default_run_asks_the_model_three_times_at_most() {
         let order = Order::new("https://api.example.com/v1", None);
         let cost = cost(&order, &plan(&order));
-        assert_eq!((cost.requests, cost.max_output_tokens, cost.seconds), (3, 192, 120));
+        assert_eq!((cost.requests, cost.max_output_tokens, cost.seconds), (3, 192, 30));
     }
 
     #[test]

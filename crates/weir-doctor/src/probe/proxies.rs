@@ -1,6 +1,9 @@
 //! Which proxy stands in front of an address, as the usual variables say. The binary reads them; here they are values.
 
-use weir_client::{Target, probe::Proxy};
+use weir_client::{
+    Target,
+    probe::{Names, Proxy, ProxySpeech, Socks, SocksLogin},
+};
 
 /// The proxies of an environment, each with the name of its variable.
 #[derive(Debug, Clone, Default)]
@@ -17,10 +20,10 @@ struct Named {
     proxy: Result<Proxy, NotAProxy>,
 }
 
-/// A proxy that is named in a way weir cannot use, such as `socks5://`.
+/// A proxy that is named in a way weir cannot use, such as `socks4://`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAProxy {
-    #[error("read the proxy's address: only http:// and https:// proxies can be probed")]
+    #[error("read the proxy's address: only http://, https://, socks5:// and socks5h:// proxies can be probed")]
     Scheme,
     #[error("read the proxy's address: it has no host, or a path")]
     Address,
@@ -76,23 +79,50 @@ impl Proxies {
     }
 }
 
-/// Reads `http://[user:password@]host[:port]`; a bare `host:port` is meant as http.
+/// Where a SOCKS proxy listens unless its address says so.
+const SOCKS_PORT: u16 = 1080;
+
+/// Reads `http://[user:password@]host[:port]`, also with https, socks5 and socks5h; a bare `host:port` is meant as http.
 ///
 /// # Errors
 /// See [`NotAProxy`].
 pub fn parse(address: &str) -> Result<Proxy, NotAProxy> {
     let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
-    if !matches!(scheme, "http" | "https") {
-        return Err(NotAProxy::Scheme);
-    }
+    let scheme = scheme.to_ascii_lowercase();
+    let names = match scheme.as_str() {
+        "http" | "https" => None,
+        "socks5" => Some(Names::Here),
+        "socks5h" => Some(Names::There),
+        // `socks://` means version 4 to some programs and version 5 to others.
+        _ => return Err(NotAProxy::Scheme),
+    };
     let (login, host) = rest.rsplit_once('@').map_or((None, rest), |(login, host)| (Some(login), host));
-    let target = Target::parse(&format!("{scheme}://{host}")).map_err(|_| NotAProxy::Address)?;
-    let login = login.and_then(|login| {
-        let mut value = http::HeaderValue::from_str(&format!("Basic {}", base64(&percent_decoded(login)))).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    });
-    if target.path.is_empty() { Ok(Proxy { target, login }) } else { Err(NotAProxy::Address) }
+    let tls = if scheme == "https" { "https" } else { "http" };
+    let mut target = Target::parse(&format!("{tls}://{host}")).map_err(|_| NotAProxy::Address)?;
+    if !target.path.is_empty() {
+        return Err(NotAProxy::Address);
+    }
+    let spoken = match names {
+        Some(names) => {
+            let has_port = host.trim_end_matches('/').rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            target.port = if has_port { target.port } else { SOCKS_PORT };
+            ProxySpeech::Socks5(Socks { names, login: login.map(socks_login).transpose()? })
+        }
+        None => ProxySpeech::Http {
+            login: login.and_then(|login| {
+                let mut value = http::HeaderValue::from_str(&format!("Basic {}", base64(&percent_decoded(login)))).ok()?;
+                value.set_sensitive(true);
+                Some(value)
+            }),
+        },
+    };
+    Ok(Proxy { target, spoken })
+}
+
+fn socks_login(login: &str) -> Result<SocksLogin, NotAProxy> {
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let text = |part: &str| String::from_utf8(percent_decoded(part)).map_err(|_| NotAProxy::Address);
+    SocksLogin::new(&text(user)?, &text(password)?).ok_or(NotAProxy::Address)
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {
@@ -160,10 +190,28 @@ mod tests {
     fn a_proxy_is_read_with_its_login_and_never_shows_it() {
         let proxy = parse("http://user:p%40ss12345678@proxy.test:3128").unwrap();
         assert_eq!((proxy.target.host.as_str(), proxy.target.port), ("proxy.test", 3128));
-        assert_eq!(proxy.login.as_ref().unwrap().to_str().unwrap(), "Basic dXNlcjpwQHNzMTIzNDU2Nzg=");
+        let ProxySpeech::Http { login: Some(login) } = &proxy.spoken else { panic!("{proxy:?}") };
+        assert_eq!(login.to_str().unwrap(), "Basic dXNlcjpwQHNzMTIzNDU2Nzg=");
         assert!(!format!("{proxy:?}").contains("dXNl"));
-        assert_eq!(parse("socks5://p:1080").unwrap_err(), NotAProxy::Scheme);
+        assert_eq!(parse("socks4://p:1080").unwrap_err(), NotAProxy::Scheme);
         assert_eq!(parse("http://p:1080/path").unwrap_err(), NotAProxy::Address);
         assert_eq!([base64(b""), base64(b"a"), base64(b"ab"), base64(b"abc")], ["", "YQ==", "YWI=", "YWJj"]);
+    }
+
+    #[test]
+    fn a_socks_proxy_is_read_with_who_resolves_names_and_its_usual_port() {
+        for (address, port, names, has_login) in [
+            ("socks5://p", 1080, Names::Here, false),
+            ("SOCKS5H://127.0.0.1:7891/", 7891, Names::There, false),
+            ("socks5h://user:p%40ss12345678@[::1]:1081", 1081, Names::There, true),
+            ("socks5://user@p:80", 80, Names::Here, true),
+        ] {
+            let proxy = parse(address).unwrap();
+            let ProxySpeech::Socks5(socks) = &proxy.spoken else { panic!("{address}") };
+            assert_eq!((proxy.target.port, socks.names, socks.login.is_some()), (port, names, has_login), "{address}");
+            assert!(!format!("{proxy:?}{socks:?}").contains("12345678"));
+        }
+        assert_eq!(parse("socks5://:secret12345678@p").unwrap_err(), NotAProxy::Address);
+        assert_eq!(parse("socks://p:1080").unwrap_err(), NotAProxy::Scheme);
     }
 }

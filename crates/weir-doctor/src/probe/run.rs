@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 use weir_client::{Target, probe::Way};
 use weir_core::{
@@ -26,19 +25,22 @@ use crate::{
         answer::of_answer,
         local::{key_flaws, url_flaw},
         seen::{Burst, Models, Opening, OtherWay, Seen},
-        stream,
     },
     report::{self, Bilingual},
-    trace::{Body, End, Trace},
+    trace::{End, Trace},
 };
 
-const PROMPT: &str = "Count from 1 to 20, separated by spaces.";
+pub(super) const PROMPT: &str = "Count from 1 to 20, separated by spaces.";
 /// How most APIs call the limit of output tokens.
-const LIMIT_NAME: &str = "max_tokens";
+pub(super) const LIMIT_NAME: &str = "max_tokens";
 /// What is sent to models; no record may repeat it.
 pub(crate) const PROMPTS: [&str; 2] = [PROMPT, LONG_PROMPT];
 const LONG_PROMPT: &str = "Count from 1 to 2000, one number on each line, without leaving any out.";
-const MODELS: Waits = Waits { first: Duration::from_secs(10), gap: Duration::from_secs(10), total: Duration::from_secs(10) };
+/// A list costs nothing and is nobody's bottleneck; the calls need the time.
+const MODELS: Waits = Waits { first: Duration::from_secs(6), gap: Duration::from_secs(6), total: Duration::from_secs(8) };
+/// What the calls of models leave of a run's time to the questions that cost nothing and come last.
+const RESERVE: Duration = Duration::from_secs(4);
+
 /// A run as far as it came. Made before it begins, so that it outlives an interruption.
 #[derive(Debug, Clone)]
 pub struct Examined {
@@ -59,7 +61,9 @@ pub struct Examined {
     pub is_complete: bool,
     pub target: Option<Target>,
     /// What this API calls the limit of output tokens.
-    limit_name: &'static str,
+    pub(super) limit_name: &'static str,
+    /// When the calls of models must be over, and when everything.
+    until: Option<(Instant, Instant)>,
 }
 
 impl Examined {
@@ -95,6 +99,7 @@ impl Examined {
             is_complete: false,
             target,
             limit_name: LIMIT_NAME,
+            until: None,
             order,
         }
     }
@@ -103,9 +108,21 @@ impl Examined {
     pub async fn run(&mut self, tools: &Tools<'_>) {
         tools.watch.see(Progress::Planned { probes: self.planned.clone(), cost: self.cost });
         let budget = plan::budget(&self.order);
+        let end = Instant::now() + budget;
+        self.until = Some((end.checked_sub(RESERVE.min(budget / 4)).unwrap_or(end), end));
         let within = tokio::time::timeout(budget, Box::pin(self.probes(tools))).await;
-        self.is_complete = within.is_ok();
-        self.seen.out_of_budget = within.is_err();
+        self.seen.out_of_budget |= within.is_err();
+        self.is_complete = !self.seen.out_of_budget;
+    }
+
+    /// What is left for calls of models. An answer that is held has its own time.
+    pub(super) fn left(&self) -> Duration {
+        self.until.map_or(Duration::MAX, |(calls, _)| calls.saturating_duration_since(Instant::now()))
+    }
+
+    /// What is left of all.
+    pub(super) fn left_in_all(&self) -> Duration {
+        self.until.map_or(Duration::MAX, |(_, all)| all.saturating_duration_since(Instant::now()))
     }
 
     pub(super) fn plans(&self, id: ProbeId) -> bool {
@@ -240,83 +257,6 @@ impl Examined {
         !stops
     }
 
-    /// P4 to P8 and P13.
-    async fn model_calls(&mut self, tools: &Tools<'_>, way: &Way, model: &str) {
-        if self.plans(ProbeId::P4) {
-            self.asked_at = Some(tools.clock.now());
-            let began = Self::begin(tools, ProbeId::P4);
-            let trace = self.call(tools, ProbeId::P4, way, model, false, false).await;
-            self.seen.control = Some(trace);
-            self.end(tools, ProbeId::P4, began);
-        }
-        let refused = self.seen.control.as_ref().is_some_and(|trace| of_answer(trace, self.seen.vendor).is_some());
-        let timed_out = self.seen.control.as_ref().is_some_and(Trace::timed_out);
-        if refused && !timed_out {
-            return self.gateway(tools, way).await;
-        }
-        let mut suspect_gzip = false;
-        if self.plans(ProbeId::P5) {
-            self.asked_at = Some(tools.clock.now());
-            let began = Self::begin(tools, ProbeId::P5);
-            self.seen.stream = Some(self.call(tools, ProbeId::P5, way, model, true, false).await);
-            self.end(tools, ProbeId::P5, began);
-        }
-        let plain_is_good = self.stream_is_good(self.seen.stream.as_ref());
-        if self.plans(ProbeId::P6) && plain_is_good && !timed_out {
-            let began = Self::begin(tools, ProbeId::P6);
-            self.seen.gzip = Some(self.call(tools, ProbeId::P6, way, model, true, true).await);
-            suspect_gzip = !self.stream_is_good(self.seen.gzip.as_ref());
-            self.end(tools, ProbeId::P6, began);
-        }
-        if self.plans(ProbeId::P7) {
-            self.other_way(tools, way, model, suspect_gzip).await;
-        }
-        self.gateway(tools, way).await;
-    }
-
-    fn stream_is_good(&self, trace: Option<&Trace>) -> bool {
-        trace.is_none_or(|trace| stream::judge(trace, self.seen.control.as_ref(), self.seen.vendor, &self.seen.bounds).is_good())
-    }
-
-    /// One call of the model. The bodies of all differ in `stream` only.
-    async fn call(&mut self, tools: &Tools<'_>, probe: ProbeId, way: &Way, model: &str, is_stream: bool, is_gzip: bool) -> Trace {
-        let waits = self.waits();
-        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, self.limit_name);
-        let trace = self.send(tools, probe, way, body, is_stream, is_gzip, waits).await;
-        if self.order.api != Api::Chat || self.limit_name != LIMIT_NAME || !wants_other_limit(&trace) {
-            return trace;
-        }
-        // The one question that may be put in other words: newer models call the limit by another name, and refused before any work.
-        self.limit_name = "max_completion_tokens";
-        let body = self.body(model, PROMPT, self.order.max_tokens, is_stream, self.limit_name);
-        self.send(tools, probe, way, body, is_stream, is_gzip, waits).await
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the two switches are what the probes differ in")]
-    async fn send(
-        &mut self,
-        tools: &Tools<'_>,
-        probe: ProbeId,
-        way: &Way,
-        body: Value,
-        is_stream: bool,
-        is_gzip: bool,
-        waits: Waits,
-    ) -> Trace {
-        self.used_requests = self.used_requests.saturating_add(1);
-        let ask = Ask {
-            stream: is_stream.then_some(self.order.api.dialect()),
-            accepts_compressed: is_gzip,
-            ..self.question(probe, way, Method::POST, self.order.api.path(), Some(Bytes::from(body.to_string())), waits)
-        };
-        tools.ask(&ask, self.order.key.as_ref()).await.trace
-    }
-
-    fn waits(&self) -> Waits {
-        let bounds = &self.seen.bounds;
-        Waits { first: bounds.first_byte, gap: bounds.gap, total: bounds.total }
-    }
-
     pub(super) fn question<'a>(
         &self,
         probe: ProbeId,
@@ -329,18 +269,8 @@ impl Examined {
         Ask { probe, way, method, path: path.to_owned(), body, stream: None, is_list: false, accepts_compressed: false, waits }
     }
 
-    fn body(&self, model: &str, prompt: &str, tokens: u32, is_stream: bool, limit_name: &str) -> Value {
-        let mut body = match self.order.api {
-            Api::Chat => json!({ "model": model, "messages": [{ "role": "user", "content": prompt }], limit_name: tokens }),
-            Api::Messages => json!({ "model": model, "messages": [{ "role": "user", "content": prompt }], "max_tokens": tokens }),
-            Api::Responses => json!({ "model": model, "input": prompt, "max_output_tokens": tokens, "store": false }),
-        };
-        body["stream"] = is_stream.into();
-        body
-    }
-
     /// P7.
-    async fn other_way(&mut self, tools: &Tools<'_>, way: &Way, model: &str, is_gzip: bool) {
+    pub(super) async fn other_way(&mut self, tools: &Tools<'_>, way: &Way, model: &str, is_gzip: bool) {
         let host = |target: &Target| target.authority();
         let (other, hop, is_direct) = match (&self.order.direct, &self.order.via) {
             (Some(url), _) => {
@@ -376,9 +306,12 @@ impl Examined {
         if let Some(seconds) = self.order.hold_s.filter(|_| self.plans(ProbeId::P12)) {
             let began = Self::begin(tools, ProbeId::P12);
             let hold = Duration::from_secs(u64::from(seconds));
-            let body = self.body(model, LONG_PROMPT, super::order::TOKENS_MAX, true, self.limit_name);
+            let body = Bytes::from(self.body(model, LONG_PROMPT, super::order::TOKENS_MAX, true).to_string());
             let waits = Waits { first: hold, gap: hold, total: hold };
-            self.seen.hold = Some(self.send(tools, ProbeId::P12, way, body, true, false, waits).await);
+            let ask = self.question(ProbeId::P12, way, Method::POST, self.order.api.path(), Some(body), waits);
+            self.used_requests = self.used_requests.saturating_add(1);
+            let ask = Ask { stream: Some(self.order.api.dialect()), ..ask };
+            self.seen.hold = Some(tools.ask(&ask, self.order.key.as_ref()).await.trace);
             self.end(tools, ProbeId::P12, began);
         }
     }
@@ -387,11 +320,4 @@ impl Examined {
 /// A key that may chat and not list models.
 fn lacks_scope(trace: &Trace) -> bool {
     trace.error().is_some_and(|error| error.message.expose().contains("scope"))
-}
-
-/// The model wants `max_completion_tokens`.
-fn wants_other_limit(trace: &Trace) -> bool {
-    let Body::Whole(whole) = &trace.body else { return false };
-    let told = |text: &str| text.contains("max_completion_tokens");
-    trace.status == Some(400) && whole.error.as_ref().is_some_and(|error| told(error.message.expose()))
 }

@@ -63,7 +63,7 @@ fn local(seen: &Seen) -> Option<Bilingual> {
         }
         if let Some(name) = &local.proxy_from {
             let how = if local.proxy_is_foreign {
-                pick(lang, "不是 HTTP 代理,走直连:", "no HTTP proxy, went straight: ")
+                pick(lang, "这种代理走不了,走直连:", "not a proxy that can be gone through, went straight: ")
             } else {
                 pick(lang, "使用代理:", "proxy in use: ")
             };
@@ -138,6 +138,8 @@ fn fault(fault: Fault) -> Bilingual {
         Fault::TlsTimeout => ("TLS 握手超时", "the TLS handshake took too long"),
         Fault::ProxyRefused(407) => ("代理要求登录(407)", "the proxy wants a login (407)"),
         Fault::ProxyRefused(_) => ("代理拒绝建立隧道", "the proxy refused the tunnel"),
+        Fault::ProxyLogin => ("SOCKS 代理要求登录,或不接受这个账号", "the SOCKS proxy wants a login, or refused the one it got"),
+        Fault::SocksRefused(_) => ("SOCKS 代理没有连到接口", "the SOCKS proxy did not reach the API"),
         Fault::ProxyBroken => ("代理没有正常回答", "the proxy did not answer properly"),
         Fault::Unsent => ("还没发出请求,连接就断了", "the connection closed before the request left"),
         Fault::SentThenReset => ("请求已发出,连接被重置,没有回答", "the request was sent and the connection reset, without an answer"),

@@ -32,6 +32,8 @@ pub struct Live {
     /// Finished probes: the line, and the strip of a stream.
     done: Vec<(String, Option<Lane>)>,
     running: Option<ProbeId>,
+    /// One that began before it and is not over.
+    beside: Option<ProbeId>,
     lane: Option<Lane>,
 }
 
@@ -53,7 +55,7 @@ impl Lane {
 impl Live {
     #[must_use]
     pub fn new(lang: Lang, layout: Layout) -> Self {
-        Self { lang, layout, plan: None, done: Vec::new(), running: None, lane: None }
+        Self { lang, layout, plan: None, done: Vec::new(), running: None, beside: None, lane: None }
     }
 
     /// Takes what happened.
@@ -64,15 +66,20 @@ impl Live {
             }
             Progress::Started(probe) => {
                 let streams = matches!(probe, ProbeId::P5 | ProbeId::P6 | ProbeId::P7 | ProbeId::P12 | ProbeId::P13);
+                self.beside = self.running.filter(|before| (*before, *probe) == (ProbeId::P4, ProbeId::P5));
                 (self.running, self.lane) = (Some(*probe), streams.then(|| Lane::new(*probe)));
             }
             Progress::Arrived { probe, at, events, bytes } => self.arrived(*probe, *at, *events, *bytes),
             Progress::Finished(check) => {
-                let lane = self.lane.take().filter(|lane| lane.probe == check.id && lane.events > 0).map(|mut lane| {
+                // Of two that run side by side the other goes on.
+                let own = self.lane.take_if(|lane| lane.probe == check.id);
+                let lane = own.filter(|lane| lane.events > 0).map(|mut lane| {
                     lane.until_ms = lane.until_ms.max(check.observed.total_ms.unwrap_or(0));
                     lane
                 });
-                self.running = None;
+                for waiting in [&mut self.running, &mut self.beside] {
+                    waiting.take_if(|running| *running == check.id);
+                }
                 self.done.push((line_of_check(check, self.lang, self.layout), lane));
             }
         }
@@ -99,6 +106,11 @@ impl Live {
         for (line, lane) in &self.done {
             lines.push(line.trim_end().to_owned());
             lines.extend(lane.as_ref().and_then(|lane| self.strip(lane, "", lane.until_ms, columns)));
+        }
+        if let Some(probe) = self.beside {
+            let still = if self.lang == Lang::Zh { "还在等" } else { "still waiting" };
+            let mark = if self.layout.ascii { "." } else { "…" };
+            lines.push(format!("  {mark}      {probe} {}  {still}", probe.label().in_lang(self.lang)));
         }
         if let Some(probe) = self.running {
             let elapsed = u32::try_from(since.as_millis()).unwrap_or(u32::MAX);

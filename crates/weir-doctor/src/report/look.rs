@@ -170,7 +170,7 @@ fn timing(run: &Examined) -> Vec<Field> {
 fn hops(run: &Examined) -> Vec<Field> {
     let seen = &run.seen;
     let trace = seen.control.as_ref().or(seen.stream.as_ref());
-    let waits = seen.bounds.first_byte.as_secs();
+    let waits = seen.bounds.first_byte_s();
     let proxy = trace.and_then(|trace| round_hop(trace.total)).map(|guess| guess.en);
     let gateway = seen.record.as_ref().and_then(|record| record.total_ms).map(|ms| format!("{ms} ms"));
     let upstream = seen.record.as_ref().and_then(|record| record.first_event_ms).map(|ms| format!("first event at {ms} ms"));

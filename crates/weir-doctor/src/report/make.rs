@@ -295,8 +295,20 @@ fn hints(run: &Examined, primary: Verdict) -> Vec<Bilingual> {
             "no key was given: put it into the variable WEIR_KEY or OPENAI_API_KEY (or pipe it to --key-stdin) and run again"
         ));
     }
+    if primary == Verdict::FirstByteTimeout && !run.seen.bounds.is_own {
+        hints.push(both!(
+            "`--timeout 110` 会一直等到代理常见的时限(30、60、100 秒),看是谁先断开",
+            "`--timeout 110` waits beyond the usual limits of proxies (30, 60, 100 s) and shows who gives up first"
+        ));
+    }
     if primary.level() > Level::Info {
         return hints;
+    }
+    if run.seen.no_time_for_gzip {
+        hints.push(both!(
+            "回答太慢,没有时间像浏览器那样带压缩再测:加 `--budget 90` 会测",
+            "the answer was slow, so there was no time to ask with compression as browsers do: `--budget 90` has it"
+        ));
     }
     match run.seen.symptom {
         Some(Symptom::Spinner) | None => {}

@@ -11,6 +11,7 @@ mod page;
 mod record;
 mod text;
 pub mod words;
+mod wrap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub(crate) use look::is_public;
 pub use make::{Making, check};
 pub use record::{is_safe, redactor};
 pub use text::{Layout, line_of_check, plan_line};
+pub use wrap::wrapped;
 
 use crate::probe::ProbeId;
 

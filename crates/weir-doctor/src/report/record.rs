@@ -130,7 +130,7 @@ fn call(run: &Examined, judgement: &Judgement, trace: Option<&Trace>, engine: &R
         client: ClientFacts {
             name: Some("weir doctor".to_owned()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
-            read_timeout_s: u32::try_from(run.seen.bounds.first_byte.as_secs()).ok(),
+            read_timeout_s: u32::try_from(run.seen.bounds.first_byte_s()).ok(),
             ..ClientFacts::default()
         },
         suspected_retry_of: None,

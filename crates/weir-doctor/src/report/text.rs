@@ -18,8 +18,8 @@ pub struct Layout {
 
 /// Widest column of what a probe is called, in cells.
 const NAME_CELLS: usize = 14;
-/// Widest line of fields, behind the column of names, in cells.
-const LINE_CELLS: usize = 90;
+/// Widest line of fields, behind the column of names, in cells: both fit on the narrowest usual terminal.
+const LINE_CELLS: usize = 62;
 /// Of what the other side said; the record has more.
 const SAID_CHARS: usize = 300;
 /// Reads that `--verbose` shows of one stream.
@@ -66,7 +66,10 @@ impl Report {
         let mut out = format!("{code}  {}   {}\n", words.title, words::confidence(sure, lang));
         let mut row = |name: &str, text: &str| out.push_str(&format!("  {}{text}\n", padded(name, NAME_CELLS)));
         let detail = check.and_then(|check| check.detail.as_ref());
-        row(say("原因", "cause"), words.cause);
+        let is_well = self.primary == weir_core::Verdict::Ok;
+        if words.cause != words.title {
+            row(if is_well { say("结果", "result") } else { say("原因", "cause") }, words.cause);
+        }
         if let Some(detail) = detail {
             row(say("具体", "in this case"), detail.in_lang(lang));
         }
@@ -74,7 +77,8 @@ impl Report {
             row(say("错误原文", "it said"), &cut(text));
         }
         for (n, step) in words.check_first.iter().enumerate() {
-            row(if n == 0 { say("先查", "check first") } else { "" }, &format!("{} {step}", n + 1));
+            let label = if is_well { say("接下来", "next") } else { say("先查", "check first") };
+            row(if n == 0 { label } else { "" }, &format!("{} {step}", n + 1));
         }
         row(say("不要", "do NOT"), bare_never(words.never));
         let retry = self.primary.retry(Scenario::ShortChat);
@@ -109,11 +113,7 @@ impl Report {
         if !self.complete {
             row(say("未完成", "incomplete"), say("这次诊断没有做完,以上是已经看到的", "this run did not finish; the above is what it saw"));
         }
-        let exit = self.exit_code;
-        out.push_str(&match lang {
-            Lang::Zh => format!("退出码 {exit}\n"),
-            Lang::En => format!("exit {exit}\n"),
-        });
+        out.push_str(&exit_line(self.exit_code, lang));
         out
     }
 
@@ -124,6 +124,10 @@ impl Report {
         // weir's own errors say what the catalogue says; once is enough.
         (self.primary.level() > Level::Ok && !text.contains("[W-")).then_some(text)
     }
+}
+
+fn exit_line(exit: u8, lang: Lang) -> String {
+    if lang == Lang::Zh { format!("退出码 {exit}\n") } else { format!("exit {exit}\n") }
 }
 
 /// What a run costs at most.

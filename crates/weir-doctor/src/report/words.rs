@@ -43,7 +43,7 @@ pub fn retry(word: RetryWord) -> Bilingual {
 #[must_use]
 pub fn confidence(sure: Confidence, lang: Lang) -> &'static str {
     match (sure, lang) {
-        (Confidence::Certain, Lang::Zh) => "是",
+        (Confidence::Certain, Lang::Zh) => "确定",
         (Confidence::Likely, Lang::Zh) => "很可能",
         (Confidence::Guess, Lang::Zh) => "可能",
         (Confidence::Certain, Lang::En) => "certain",

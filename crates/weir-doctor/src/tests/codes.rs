@@ -112,23 +112,6 @@ async fn a_fault_of_arrival_is_told_by_when_and_in_which_pieces_the_bytes_came()
     gives_its_own_verdict(&ARRIVALS).await;
 }
 
-/// Codes that need a gateway in front, a job (`paths`), or a simulator whose connections break.
-const ELSEWHERE: [Verdict; 6] = [
-    Verdict::IdleTimeout,
-    Verdict::ConnectFailed,
-    Verdict::TaskRunning,
-    Verdict::TaskUnknown,
-    Verdict::TaskFailedFree,
-    Verdict::StreamStalled,
-];
-
-#[test]
-fn no_simulated_verdict_of_the_catalogue_is_without_a_run() {
-    let tried = |verdict: &Verdict| FAULTS.iter().chain(&ARRIVALS).any(|(_, expected)| expected == verdict) || ELSEWHERE.contains(verdict);
-    let untried: Vec<&Verdict> = Verdict::ALL.iter().filter(|verdict| verdict.scenario().is_some() && !tried(verdict)).collect();
-    assert!(untried.is_empty(), "{untried:?}");
-}
-
 static ENGINE: LazyLock<Redactor> = LazyLock::new(|| Redactor::new([Secret::new(super::KEY)]));
 
 /// What must hold of every report.

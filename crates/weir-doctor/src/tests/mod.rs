@@ -2,9 +2,13 @@
 #![expect(clippy::disallowed_methods, reason = "the servers of a test are tasks of their own")]
 
 mod alarms;
+mod canned;
 mod codes;
+mod every;
+mod links;
 mod paths;
 mod rows;
+mod socks;
 mod traces;
 
 use std::{

@@ -9,12 +9,12 @@ use crate::{
     report::Layout,
 };
 
-fn edge(scenario: &str) -> Bench {
+pub(super) fn edge(scenario: &str) -> Bench {
     let settings = SimSettings { always: Scenario::parse(scenario).unwrap(), ..SimSettings::default() };
     Bench { edge: Some(Sim::new(settings)), ..Bench::new() }
 }
 
-fn through_edge(model: &str) -> Order {
+pub(super) fn through_edge(model: &str) -> Order {
     Order { base_url: "http://edge.example.com/v1".to_owned(), direct: Some("http://api.example.com/v1".to_owned()), ..order(model) }
 }
 
@@ -49,7 +49,7 @@ async fn a_proxy_that_breaks_the_stream_is_named_by_going_through_it() {
 }
 
 /// A job of the simulator, asked for after some time.
-async fn task(model: &str, later: std::time::Duration) -> crate::report::Report {
+pub(super) async fn task(model: &str, later: std::time::Duration) -> crate::report::Report {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let bench = Bench::new();
     let (mut near, far) = tokio::io::duplex(1 << 16);

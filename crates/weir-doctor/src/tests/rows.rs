@@ -281,8 +281,40 @@ async fn an_upstream_that_quotes_the_key_and_the_prompt_is_not_repeated() {
 async fn a_budget_that_runs_out_leaves_a_valid_report_that_says_so() {
     let report = Bench::new().report(Order { budget: Duration::from_secs(3), ..order("sim:first_byte=10s") }).await;
     assert_eq!((report.complete, report.primary, report.exit_code), (false, Verdict::EvidenceMissing, 4));
-    let late = Bench::new().report(Order { budget: Duration::from_secs(20), ..order("sim:no_data=1h") }).await;
+    let late = Bench::new().report(Order { budget: Duration::from_secs(8), ..order("sim:no_data=1h") }).await;
     assert!(!late.complete && late.exit_code == 4, "{}", late.text(Lang::En, Layout::default()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_other_side_does_a_run_ends_within_half_a_minute_with_a_verdict() {
+    for (model, verdict) in [
+        ("sim:first_byte=40s", Verdict::FirstByteTimeout),
+        ("sim:slow_headers=40s", Verdict::FirstByteTimeout),
+        ("sim:first_byte=12s,tokens=20,interval=300ms", Verdict::Ok),
+        ("sim:tokens=20,interval=2s", Verdict::LongTaskSync),
+        ("sim:tokens=64,interval=390ms", Verdict::Ok),
+        ("sim:no_data=1h", Verdict::StreamSilent),
+        ("sim:stall=1h", Verdict::StreamStalled),
+        ("sim:heartbeat=1s,first_byte=1h", Verdict::FirstByteTimeout),
+        ("sim:gzip_buffered,tokens=40,interval=100ms", Verdict::GzipBuffered),
+    ] {
+        let began = tokio::time::Instant::now();
+        let report = Bench::new().report(order(model)).await;
+        agrees(&report, model);
+        assert_eq!((report.primary, report.complete), (verdict, true), "{model}: {}", report.text(Lang::En, Layout::default()));
+        assert!(began.elapsed() < Duration::from_secs(30), "{model}: {:?}", began.elapsed());
+        assert!(report.budget.used_requests <= 3, "{model}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_control_has_the_stream_asked_beside_it_and_never_before() {
+    let bench = Bench::new();
+    let report = bench.report(order("sim:first_byte=12s,tokens=20,interval=100ms")).await;
+    assert_eq!(report.primary, Verdict::Ok, "{}", report.text(Lang::En, Layout::default()));
+    let asked: Vec<_> = bench.sim.requests().into_iter().filter(|request| request.method == "POST").collect();
+    assert!(!asked[0].stream && asked[1].stream && asked[1].at_ms - asked[0].at_ms >= 5_000, "{asked:?}");
+    assert!(report.skipped.contains(&ProbeId::P6) && report.hints.iter().any(|hint| hint.en.contains("--budget")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -406,10 +438,20 @@ async fn an_answer_that_the_doctors_own_limit_ended_is_well() {
 
 #[tokio::test(start_paused = true)]
 async fn a_proxy_that_the_doctor_cannot_go_through_is_not_claimed_as_its_way() {
-    let variables = [("ALL_PROXY".to_owned(), "socks5://proxy.test:1080".to_owned())];
+    let variables = [("ALL_PROXY".to_owned(), "socks4://proxy.test:1080".to_owned())];
     let report = Bench::new().report(Order { proxies: Proxies::of(&variables), ..order("sim:ok") }).await;
-    agrees(&report, "socks");
+    agrees(&report, "socks4");
     assert_eq!(report.primary, Verdict::LocalProxyOn);
     assert!(zh(&report).contains("直连"), "{}", zh(&report));
     assert_eq!(report.evidence.unwrap().request.via_proxy, ViaProxy::NotSeen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_in_place_of_the_list_of_models_is_the_wrong_address_also_when_no_model_was_named() {
+    let always = weir_sim::Scenario::parse("sim:404_html").unwrap();
+    let bench = Bench::with(weir_sim::SimSettings { always, ..weir_sim::SimSettings::default() });
+    let report = bench.report(Order { model: None, base_url: "http://api.example.com".to_owned(), ..order("") }).await;
+    agrees(&report, "a page");
+    assert_eq!(report.primary, Verdict::NotTheApi, "{}", zh(&report));
+    assert!(zh(&report).contains("http://api.example.com/v1"), "it says where the API may be: {}", zh(&report));
 }

@@ -278,7 +278,9 @@ impl Reach for Player {
 
 /// What a whole run says of one trace.
 async fn examined(reach: &dyn Reach, base_url: &str, order: Order) -> Examined {
-    let order = Order { base_url: base_url.to_owned(), is_cheap: true, ..order };
+    // Some were recorded for minutes.
+    let budget = std::time::Duration::from_secs(300);
+    let order = Order { base_url: base_url.to_owned(), is_cheap: true, budget, ..order };
     let mut run = Examined::new(order, EPOCH, 1);
     let clock = super::Wall(tokio::time::Instant::now());
     run.run(&Tools { reach, clock: &clock, watch: &|_| () }).await;

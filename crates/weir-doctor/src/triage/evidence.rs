@@ -61,7 +61,8 @@ pub(super) fn of(triage: &Triage, setting: &Setting<'_>) -> Option<Evidence> {
         evidence_id: triage.evidence_id,
         created_at: Moment::of(setting.now, &setting.zone)?,
         product: maker.label("product", Some(setting.product))?,
-        source: Source::Doctor,
+        // Nothing was probed: it is what the caller's side saw, as the caller tells it.
+        source: Source::Client,
         audience: setting.audience,
         verdict: VerdictFacts {
             code: triage.verdict,

@@ -169,12 +169,13 @@ impl Facts {
         facts.edge_ids = unique(all(&EDGE_ID, text, 40));
         facts.task_id = first(&TASK_ID, text).map(own);
         facts.retries = retries(text);
-        facts.read_timeout_s = first(&READ_TIMEOUT, text).and_then(|digits| digits.parse().ok());
+        facts.read_timeout_s = first(&READ_TIMEOUT, text).and_then(|digits| digits.parse().ok()).map(in_seconds);
         facts.took_ms = facts.took_ms.or_else(|| took(text));
         facts.key_masked = first(&KEY_MASK, text).map(str::to_owned);
         facts.charged = charged(text);
         facts.scenario = Some(scenario(text));
-        facts.reset = facts.reset.take().or_else(|| first(&RESET, text).map(|told| told.trim().to_owned()));
+        let sentence = |told: &str| told.trim().trim_end_matches(['.', ',', ';']).to_owned();
+        facts.reset = facts.reset.take().or_else(|| first(&RESET, text).map(sentence));
         facts
     }
 
@@ -200,7 +201,7 @@ impl Facts {
 
 /// `error.code` or the like, a word and not the status.
 pub(super) fn code(text: &str) -> Option<String> {
-    let word = |word: &&&str| !["error", "none", "null", "status", "errno"].contains(&word.to_ascii_lowercase().as_str());
+    let word = |word: &&&str| !["error", "none", "null", "status", "errno", "undefined"].contains(&word.to_ascii_lowercase().as_str());
     all(&CODE, text, 20).iter().find(word).map(|word| word.trim_end_matches(['.', ':']).to_owned())
 }
 
@@ -272,12 +273,25 @@ fn unique(found: Vec<&str>) -> Vec<String> {
     kept
 }
 
+pattern!(RETRIED_SAID, r"(?:重试|试|点|提交)了?([两二三四五六七八九十])[次遍]");
+
 fn retries(text: &str) -> Option<u32> {
+    if let Some(numeral) = first(&RETRIED_SAID, text).and_then(|numeral| numeral.chars().next()) {
+        const NUMERALS: &str = "零一二三四五六七八九十";
+        let count = if numeral == '两' { Some(2) } else { NUMERALS.chars().position(|known| known == numeral) };
+        return count.and_then(|count| u32::try_from(count).ok());
+    }
     if let Some(count) = first(&RETRY_COUNT, text).and_then(|digits| digits.parse().ok()) {
         return Some(count);
     }
     let lines = count(&RETRY_LINE, text, RETRIES);
     u32::try_from(lines).ok().filter(|lines| *lines > 0)
+}
+
+/// A timeout as programs write it: nobody waits for hours, so a number that large counts milliseconds.
+fn in_seconds(told: u32) -> u32 {
+    const HOURS: u32 = 10_000;
+    if told >= HOURS { told / 1_000 } else { told }
 }
 
 fn took(text: &str) -> Option<u64> {
@@ -311,6 +325,14 @@ fn scenario(text: &str) -> Scenario {
     }
 }
 
+pattern!(STACK, r"(?s)^(.*?)\s+(?:goroutine \d+ \[|at (?:async )?[\w.$<>]+ ?\(|\{?\s*status: undefined)");
+
+/// An error's words without the stack behind them, and without the fields of an SDK's object that hold nothing.
+fn without_noise(message: &str) -> String {
+    let message = message.trim();
+    first(&STACK, message).map(str::trim).filter(|words| !words.is_empty()).unwrap_or(message).to_owned()
+}
+
 /// A time in milliseconds since the epoch, if the text says the zone.
 pub(super) fn instant(when: Option<&When>) -> Option<Timestamp> {
     when.and_then(|when| when.at)
@@ -322,7 +344,8 @@ impl Facts {
         if let Some(told) = error {
             self.status = self.status.filter(|status| *status >= 400).or(told.status).or(self.status);
             self.error_code = told.code.clone();
-            self.error_text = Some(told.message.trim().to_owned()).filter(|text| !text.is_empty());
+            self.error_code = self.error_code.take().filter(|code| code != "undefined");
+            self.error_text = Some(without_noise(&told.message)).filter(|text| !text.is_empty());
         }
     }
 

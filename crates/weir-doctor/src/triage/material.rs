@@ -40,6 +40,38 @@ impl Material {
     }
 }
 
+/// Why nothing can be read out of a paste.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    Empty,
+    /// A picture, an archive, anything but text.
+    Binary,
+}
+
+impl Unreadable {
+    /// Looks at the beginning, which is enough to know.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        const LOOKED_AT: usize = 4_096;
+        if text.trim().is_empty() {
+            return Some(Self::Empty);
+        }
+        let is_odd = |c: &char| *c == '\u{fffd}' || c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{1b}' | '\u{8}');
+        let (all, odd) = text.chars().take(LOOKED_AT).fold((0, 0), |(all, odd), c| (all + 1, odd + usize::from(is_odd(&c))));
+        (odd * 10 > all).then_some(Self::Binary)
+    }
+
+    pub(super) fn words(self, lang: weir_core::Lang) -> &'static str {
+        match (self, lang) {
+            (Self::Empty, weir_core::Lang::Zh) => "没有收到任何文字",
+            (Self::Empty, weir_core::Lang::En) => "nothing was pasted",
+            (Self::Binary, weir_core::Lang::Zh) => "这不是文字,可能是截图、压缩包或别的二进制文件;截图里的报错请打成文字",
+            (Self::Binary, weir_core::Lang::En) => {
+                "this is no text but a screenshot, an archive or another binary; type out what a screenshot says"
+            }
+        }
+    }
+}
+
 pattern!(
     TRACEBACK,
     r#"Traceback \(most recent|^\s+at \S+\(.*\)|\n\s+at (?:async )?\S+ ?\(|\bgoroutine \d+ \[|(?:Error|Exception): |\bpanic: |openai\.\w+Error"#

@@ -98,6 +98,7 @@ pub struct Triage {
     error: Option<Told>,
     /// Seconds at which hops usually give up, if the call took as long.
     round_seconds: Option<u32>,
+    unreadable: Option<material::Unreadable>,
 }
 
 /// Seconds after which usual hops cut a silent call, within a second.
@@ -124,7 +125,8 @@ pub fn triage(text: &str, setting: &Setting<'_>) -> Result<Triage, TriageError> 
     let found = judge::findings(redacted.as_str(), &exchanges, &records, &facts, setting.now);
     let materials = material::of(redacted.as_str(), unfolded.is_some(), &exchanges, &facts);
     let mut made = Triage::of(redacted.as_str(), &found, &exchanges, facts, setting);
-    made.materials = materials;
+    made.unreadable = material::Unreadable::of(text);
+    made.materials = if made.unreadable.is_some() { Vec::new() } else { materials };
     if made.facts.key_masked.is_none() && mask.is_some() {
         made.facts.key_masked = mask;
         made.missing = ask::missing_of(&made.facts, made.verdict.class());
@@ -176,7 +178,20 @@ impl Triage {
         let missing = ask::missing_of(&facts, verdict.class());
         let evidence_id = EvidenceId::from_dice(setting.dice);
         let (materials, replaced) = (Vec::new(), BTreeMap::new());
-        Self { verdict, confidence, notes, materials, missing, held_a_secret: false, replaced, evidence_id, facts, error, round_seconds }
+        Self {
+            verdict,
+            confidence,
+            notes,
+            materials,
+            missing,
+            held_a_secret: false,
+            replaced,
+            evidence_id,
+            facts,
+            error,
+            round_seconds,
+            unreadable: None,
+        }
     }
 
     /// How it ends.

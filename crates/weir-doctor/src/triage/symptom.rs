@@ -30,6 +30,11 @@ pattern!(
 );
 pattern!(NOT_SPINNING_CURL, r"(?i)curl.{0,24}(?:正常|可以|没问题|works?|fine|ok)|(?:works?|fine|ok) (?:in|with|from) curl");
 pattern!(
+    CURL_FLOWS,
+    r"(?i)curl[^\n。]{0,30}(?:正常|可以|没问题|一个字一个字|逐字|陆续|works?|fine|ok)|(?:works?|fine|ok|flows?) (?:in|with|from) curl"
+);
+pattern!(IN_A_PAGE, r"(?i)网页|浏览器|前端|web ?(?:ui|page|client)|browser|chrome|safari|edge");
+pattern!(
     SPINNER,
     r"(?i)一直转圈|转圈圈?|一直(?:在)?加载|卡住不动|不出字|spinn(?:er|ing)|keeps? loading|hangs? forever|stuck loading|never finishes"
 );
@@ -177,6 +182,10 @@ static LAST: (&Pattern, Verdict) = (&TIMEOUT, Verdict::ProxyCut);
 /// What the words of a person point to, the likelier first.
 pub(super) fn told(text: &str) -> Vec<Verdict> {
     let mut found: Vec<Verdict> = Vec::new();
+    // All at once in a page and word by word in curl: what a browser adds is compression.
+    if is_in(&BURST, text) && is_in(&CURL_FLOWS, text) && is_in(&IN_A_PAGE, text) {
+        found.push(Verdict::GzipBuffered);
+    }
     for (pattern, verdict) in &SYMPTOMS {
         if is_in(pattern, text) && !found.contains(verdict) {
             found.push(*verdict);

@@ -308,3 +308,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_paste_that_is_no_text_is_told_as_such_with_a_next_step() {
+    let picture: String = String::from_utf8_lossy(&(0..=255u8).cycle().take(4_000).collect::<Vec<u8>>()).into_owned();
+    for (paste, zh, en) in
+        [("", "没有收到", "nothing was pasted"), ("  \n", "没有收到", "nothing was pasted"), (&picture, "这不是文字", "this is no text")]
+    {
+        let made = read(paste);
+        assert_eq!((made.verdict, made.outcome()), (Verdict::EvidenceMissing, Outcome::CannotTell));
+        assert!(made.text(Lang::Zh).contains(zh) && made.text(Lang::En).contains(en), "{}", made.text(Lang::En));
+        assert!(made.text(Lang::En).contains("weir doctor"), "it says what to do next");
+    }
+}
+
+#[test]
+fn what_programs_print_around_an_error_is_not_taken_for_facts() {
+    let node = "APIError: 500 oops\n  status: undefined,\n  code: undefined,\n  type: undefined\n}\nmodel=deepseek-chat timeout=60000 maxRetries=2";
+    let text = read(node).text(Lang::En);
+    assert!(!text.contains("undefined") && text.contains("60 s"), "{text}");
+    let limited = "openai.RateLimitError: Error code: 429 - {'error': {'message': 'Rate limit reached: Limit 3, Used 3, Requested 1. Please try again in 20s.', 'code': 'rate_limit_exceeded'}}";
+    let text = read(limited).text(Lang::Zh);
+    assert!(text.contains("20s\n") && text.contains("Used 3\n") && !text.contains("不要              不要"), "{text}");
+    let go = "2026/11/20 18:22:31 chat failed: Post \"https://api.example.com/v1/chat/completions\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)\ngoroutine 1 [running]:\nmain.main()";
+    assert!(!read(go).text(Lang::En).contains("goroutine"), "{}", read(go).text(Lang::En));
+}
+
+#[test]
+fn a_page_that_shows_all_at_once_while_curl_flows_points_to_compression() {
+    let made = read("网页端发一句话要等很久才一下子全部出来,curl 试过是正常一个字一个字出来的,重试了三次");
+    assert_eq!(made.verdict, Verdict::GzipBuffered);
+    assert!(made.text(Lang::Zh).lines().any(|line| line.contains("重试次数") && line.ends_with('3')), "{}", made.text(Lang::Zh));
+}

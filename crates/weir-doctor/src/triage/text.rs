@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
-use weir_core::{Lang, Verdict, evidence::Confidence, verdict::Scenario};
+use weir_core::{
+    Lang, Verdict,
+    evidence::{Confidence, bare_never},
+    verdict::Scenario,
+};
 
 use super::{
     Triage,
@@ -40,6 +44,9 @@ impl Triage {
         if self.verdict == Verdict::EvidenceMissing {
             let _ =
                 writeln!(out, "{code}  {}\n", pick(lang, "从这段文字还看不出是哪种故障", "this text does not yet tell which fault it is"));
+            if let Some(why) = self.unreadable {
+                row(out, lang, ("原因", "cause"), why.words(lang));
+            }
             let next = pick(
                 lang,
                 "贴上报错原文、日志,或 `curl -v` 的输出;能直接访问接口时,运行 `weir doctor <Base URL>`",
@@ -57,7 +64,7 @@ impl Triage {
             let label = if at == 0 { ("先查", "check first") } else { ("", "") };
             row(out, lang, label, &format!("{}. {step}", at + 1));
         }
-        row(out, lang, ("不要", "do not"), words.never);
+        row(out, lang, ("不要", "do not"), bare_never(words.never));
         row(out, lang, ("重试", "retry"), &self.retry_words(lang));
         row(out, lang, ("由谁处理", "who mends it"), words::owner(self.verdict.owner()).in_lang(lang));
         if let Some(hop) = self.hop(lang) {

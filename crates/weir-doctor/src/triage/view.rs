@@ -263,7 +263,7 @@ pattern!(
 
 /// The numbers that an error gives for the limit.
 fn told_limit(error: &str) -> Option<String> {
-    first(&TOLD_LIMIT, error).map(str::to_owned)
+    first(&TOLD_LIMIT, error).map(|told| told.trim_end_matches([',', ' ']).to_owned())
 }
 
 /// The JSON Schema of `weir.triage/1`.

@@ -134,9 +134,9 @@ pub(crate) struct Doctor {
     /// How long an answer is waited for, such as the client's own timeout: 2, 30s
     #[arg(long, value_name = "SPAN", value_parser = seconds)]
     timeout: Option<Duration>,
-    /// How long the whole run may take
-    #[arg(long, value_name = "SPAN", value_parser = seconds, default_value = "120s")]
-    budget: Duration,
+    /// How long the whole run may take; 30s, or what --timeout needs
+    #[arg(long, value_name = "SPAN", value_parser = seconds)]
+    budget: Option<Duration>,
     /// Output tokens of each call
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(TOKENS_MAX)), default_value_t = 64)]
     max_tokens: u32,
@@ -222,8 +222,7 @@ impl Doctor {
             shell.print(&list::list(shell))?;
             return Ok(Exit::Done);
         }
-        let (base_url, is_own) = self.address(shell)?;
-        let order = self.order(shell, base_url, is_own)?;
+        let order = self.order(shell, self.address(shell)?)?;
         if self.dry_run {
             return list::dry_run(shell, &order);
         }
@@ -235,12 +234,11 @@ impl Doctor {
         self.examine(shell, order)
     }
 
-    /// The address, and whether it is that of the `weir up` of this data directory.
-    fn address(&self, shell: &Shell) -> Result<(String, bool), Fault> {
+    fn address(&self, shell: &Shell) -> Result<String, Fault> {
         if let Some(url) = self.base_url.as_deref().or_else(|| shell.variable("OPENAI_BASE_URL")) {
-            return Ok((url.to_owned(), running(shell).is_some_and(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))));
+            return Ok(url.to_owned());
         }
-        running(shell).map(|url| (url, true)).ok_or_else(|| {
+        running(shell).ok_or_else(|| {
             let weir = &shell.called;
             Fault::usage(
                 text!("不知道诊断哪个地址", "there is no address to probe"),
@@ -308,7 +306,11 @@ impl Doctor {
         if let Some(file) = &self.html {
             write(file, report.html(shell.lang, &engine, audience).map_err(|_| unsafe_report())?)?;
         }
-        shell.print(&shown)?;
+        if shell.flags.json {
+            shell.print(&shown)?
+        } else {
+            shell.print_for_people(&shown)?
+        }
         Ok(match report.exit_code {
             0 => Exit::Done,
             1 => Exit::NotWell,

@@ -48,8 +48,10 @@ pub(crate) enum EvidenceCommand {
         #[arg(long, value_enum, default_value_t = For::Support)]
         audience: For,
     },
-    /// Read a record strictly, say what is wrong with it, and compare it with the store
-    #[command(after_help = "Example:\n  weir evidence verify ticket.json\n\nExit code 1: it is no record, or not the one that weir made.")]
+    /// Say whether a record, or the text of one that came back in a ticket, is the one that weir made
+    #[command(
+        after_help = "Example:\n  weir evidence verify ticket.json\n  weir evidence verify ticket.txt\n\nIt reads the JSON, and the text of `evidence show`, `doctor`, `triage` and the filled-in template, quoted, indented or fenced.\nExit code 1: it is no record, or not the one that weir made."
+    )]
     Verify {
         /// A file, or - for stdin
         #[arg(value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use weir_core::{Lang, Verdict, verdict::Scenario};
+use weir_core::{Lang, Verdict, evidence::bare_never, verdict::Scenario};
 
 use super::words;
 use crate::{
@@ -22,7 +22,7 @@ impl Explain {
     pub(crate) fn run(self, shell: &Shell) -> Result<Exit, Fault> {
         match self.code.as_deref().map(words::verdict).transpose()? {
             Some(verdict) if shell.flags.json => shell.print_json(&view(verdict, shell.lang))?,
-            Some(verdict) => shell.print(&page(verdict, shell.lang))?,
+            Some(verdict) => shell.print_for_people(&page(verdict, shell.lang))?,
             None if shell.flags.json => {
                 let all: Vec<Value> = Verdict::ALL.iter().map(|verdict| view(*verdict, shell.lang)).collect();
                 shell.print_json(&json!({ "verdicts": all }))?;
@@ -56,7 +56,7 @@ fn page(verdict: Verdict, lang: Lang) -> String {
     for (i, step) in words.check_first.iter().enumerate() {
         rows.push((if i == 0 { say("先查", "check first") } else { "" }, format!("{}. {step}", i + 1)));
     }
-    rows.push((say("不要", "do not"), words.never.to_owned()));
+    rows.push((say("不要", "do not"), bare_never(words.never).to_owned()));
     for (i, scenario) in Scenario::ALL.into_iter().enumerate() {
         let name = if i == 0 { say("能否重试", "retry") } else { "" };
         rows.push((name, format!("{}{colon}{}", words::scenario(lang, scenario), words::retry(lang, verdict.retry(scenario)))));

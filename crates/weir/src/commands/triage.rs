@@ -61,7 +61,7 @@ impl Triage {
         if shell.flags.json {
             shell.print_json(&made.view(shell.lang))?;
         } else {
-            shell.print(&made.text(shell.lang))?;
+            shell.print_for_people(&made.text(shell.lang))?;
         }
         if let Some(id) = own {
             let weir = &shell.called;

@@ -1,9 +1,11 @@
 //! Real middle boxes: nginx and HAProxy in front of something, as a child of the test, and never longer than it.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::fd::{AsRawFd, RawFd},
     process::{Child, Command, Stdio},
+    thread,
 };
 
 use rustix::{
@@ -18,6 +20,55 @@ pub(crate) struct MiddleBox {
     child: Child,
     at: SocketAddr,
     _home: Home,
+}
+
+/// A box of this test that passes requests on and keeps each answer until it is whole. It answers one request on a connection, and its
+/// threads end with the process of the test.
+pub(crate) struct StoringBox(String);
+
+impl StoringBox {
+    #[expect(clippy::disallowed_methods, reason = "a server of the test's own, which ends with its process")]
+    pub(crate) fn before(base_url: &str) -> Self {
+        let upstream = base_url.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let far = TcpStream::connect(&upstream).unwrap();
+                thread::spawn(move || stored(near, far));
+            }
+        });
+        Self(url)
+    }
+
+    pub(crate) fn base_url(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The request as it comes, asking the other side to close behind its answer; then the answer in one piece.
+#[expect(clippy::disallowed_methods, reason = "both directions flow at once; it is joined below")]
+fn stored(mut near: TcpStream, mut far: TcpStream) -> std::io::Result<()> {
+    let (mut asks, mut tells) = (near.try_clone()?, far.try_clone()?);
+    let passing = thread::spawn(move || {
+        let mut piece = [0; 16 * 1024];
+        let mut is_head = true;
+        while let Ok(n @ 1..) = asks.read(&mut piece) {
+            if std::mem::take(&mut is_head) {
+                let text = String::from_utf8_lossy(&piece[..n]).replacen("\r\n", "\r\nconnection: close\r\n", 1);
+                tells.write_all(text.as_bytes())?;
+            } else {
+                tells.write_all(&piece[..n])?;
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    let mut answer = Vec::new();
+    far.read_to_end(&mut answer)?;
+    near.write_all(&answer)?;
+    near.shutdown(Shutdown::Both)?;
+    let _ = passing.join();
+    Ok(())
 }
 
 /// Whether `program` is on this machine. Where it is not, a test says so and ends; where everything must be tested it fails.

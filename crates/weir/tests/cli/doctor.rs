@@ -109,7 +109,7 @@ fn what_costs_is_planned_shown_and_only_done_with_consent() {
     let home = Home::new();
     let (_sim, url) = simulator(&home);
     let plan = home.run_with(KEYED, &["doctor", &url, "--dry-run", "--json"]).done().json();
-    assert_eq!((plan["requests"].as_i64(), plan["max_output_tokens"].as_i64(), plan["seconds"].as_i64()), (Some(3), Some(192), Some(120)));
+    assert_eq!((plan["requests"].as_i64(), plan["max_output_tokens"].as_i64(), plan["seconds"].as_i64()), (Some(3), Some(192), Some(30)));
     for costly in [["--probe-429", "5"], ["--hold", "10"]] {
         home.run_with(KEYED, &["doctor", &url, "--model", "sim:ok", costly[0], costly[1]]).failed(4, &["--yes-spend"]);
     }
@@ -151,7 +151,7 @@ fn a_typing_mistake_is_told_before_anything_is_sent() {
     let home = Home::new();
     for arguments in [
         &["--direct", "example"][..],
-        &["--via", "socks5://127.0.0.1:1"],
+        &["--via", "socks4://127.0.0.1:1"],
         &["--request-id", "../calls"],
         &["--only", "P99"],
         &["--probe-429", "21"],

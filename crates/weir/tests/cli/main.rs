@@ -12,6 +12,7 @@ mod doctor_client;
 mod doctor_page;
 mod kill;
 mod middle_boxes;
+mod nearby;
 mod pages;
 mod policy;
 mod raw;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    boxes::{MiddleBox, has},
+    boxes::{MiddleBox, StoringBox, has},
     running::Running,
     weir::Home,
 };
@@ -188,5 +188,41 @@ fn r23_behind_a_good_box_the_gateway_is_examined_to_its_record() {
         let report = up.examined(&up.nginx(FLOWING), MODEL, &[]);
         assert_eq!(codes(&report).0, "W-OK-001", "{report}");
         assert!(report["checks"].as_array().unwrap().iter().any(|check| check["id"] == "P8" && check["status"] == "ok"), "{report}");
+    }
+}
+
+/// A gateway that gives its upstream two seconds between two events.
+fn impatient(home: &Home, upstream: &str) -> (Running, String) {
+    home.run(&["account", "create", "demo"]).done();
+    let channel = "[[upstream.channel]]\nname = \"main\"\nno_key = true\n";
+    let limits = "[timeouts]\nconnect = \"2s\"\nfirst_byte = \"10s\"\nidle = \"2s\"\ntotal = \"30s\"\n";
+    let rest = format!("[prices]\nunknown = \"free\"\n{limits}[[upstream]]\nname = \"sim\"\nbase_url = \"{upstream}\"\n{channel}");
+    home.file("weir.toml", &format!("[server]\nlisten = \"127.0.0.1:0\"\n{rest}"));
+    let key = home.run(&["key", "create", "--account", "demo", "--json"]).done().json()["key"].as_str().unwrap().to_owned();
+    (Running::start(home, &["serve", "--json"]), key)
+}
+
+#[test]
+fn a_gap_that_the_gateway_did_not_bear_is_told_as_the_upstreams() {
+    let sim = Upstream::sim();
+    let home = Home::new();
+    let (gateway, key) = impatient(&home, sim.url());
+    for (lang, words) in [("zh", ["W-TMO-005", "上游"]), ("en", ["W-TMO-005", "upstream"])] {
+        let arguments = ["doctor", gateway.text("base_url"), "--model", "sim:tokens=16,interval=60ms,stall=20s", "--cheap", "--lang", lang];
+        let ran = home.run_with(&[("WEIR_KEY", &key)], &arguments);
+        let verdict = ran.out.lines().find(|line| line.starts_with("W-")).unwrap_or_default();
+        assert!(ran.exit == 1 && verdict.starts_with(words[0]) && ran.out.contains(words[1]), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_box_before_the_gateway_that_stores_streams_is_told_by_the_gateways_echo() {
+    let up = Upstream::up();
+    let storing = StoringBox::before(up.url());
+    for lang in ["zh", "en"] {
+        let ran = up.home.run_with(&[("WEIR_KEY", up.key())], &["doctor", storing.base_url(), "--model", MODEL, "--cheap", "--lang", lang]);
+        let verdict = ran.out.lines().find(|line| line.starts_with("W-")).unwrap_or_default();
+        assert!(ran.exit == 1 && verdict.starts_with("W-STREAM-002") && ran.out.contains("P13"), "{ran:?}");
+        assert!(verdict.contains(if lang == "zh" { "确定" } else { "certain" }), "the gateway's own echo says so: {verdict}");
     }
 }

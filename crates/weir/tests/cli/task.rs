@@ -126,7 +126,8 @@ fn a_failed_task_is_not_well_and_costs_nothing() {
 #[test]
 fn without_a_key_or_a_gateway_it_says_what_to_do() {
     let home = Home::new();
-    home.run(&["task", "list"]).failed(2, &["there is no key", "WEIR_KEY"]);
+    home.run(&["task", "list"]).failed(2, &["no weir runs on this machine", "weir up"]);
+    home.run(&["task", "--url", "http://127.0.0.1:1/v1", "list"]).failed(2, &["there is no key", "WEIR_KEY"]);
     let nobody =
         home.run_with(&[("OPENAI_API_KEY", "sk-12345678")], &["task", "--url", "http://127.0.0.1:1/v1", "submit", "--model", "m", "x"]);
     nobody.failed(3, &["connect", "nothing was sent"]);

@@ -50,6 +50,7 @@ fn r46_the_record_goes_to_a_file_that_verify_accepts() {
         record.contains("\"schema\":\"weir.evidence/1\"") && record.contains("\"model\":\"gpt-4o\"") && !record.contains("12345678"),
         "{record}"
     );
+    assert!(record.contains("\"source\":\"client\""), "no probe ran: {record}");
     assert_eq!(home.run(&["evidence", "verify", "record.json"]).exit, 0);
 }
 

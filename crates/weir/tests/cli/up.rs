@@ -84,6 +84,7 @@ fn evidence_of_a_cut(home: &Home, id: &str, kid: &str) {
     for record in [&support, &public] {
         assert_eq!(home.run_on(&record.out, &["evidence", "verify", "--json"]).done().json()["found"], "matches", "{}", record.out);
     }
+    pasted_text_of_a_cut(home, id);
     let edited = support.out.replacen("\"status\":200", "\"status\":500", 1);
     let told = home.run_on(&edited, &["evidence", "verify", "--json"]);
     assert_eq!((told.exit, &told.json()["differs"]), (1, &json!(["status"])));
@@ -91,6 +92,36 @@ fn evidence_of_a_cut(home: &Home, id: &str, kid: &str) {
     let told = home.run_on(&spoiled, &["evidence", "verify"]);
     assert!(told.exit == 1 && told.out.contains("has no `prompt`") && !told.out.contains("story"), "{told:?}");
     assert_eq!(home.run(&["evidence", "export", "--since", "1h", "--audience", "public"]).done().out.lines().count(), 2);
+}
+
+/// The text of the record, as tickets bring it back.
+fn pasted_text_of_a_cut(home: &Home, id: &str) {
+    let found = |text: &str| {
+        let ran = home.run_on(text, &["evidence", "verify", "--json"]);
+        let told = ran.json();
+        (ran.exit, told["found"].as_str().unwrap().to_owned(), told["differs"].clone())
+    };
+    for (lang, audience) in [("zh", "support"), ("en", "public")] {
+        let text = home.run(&["evidence", "show", id, "--lang", lang, "--audience", audience]).done().out;
+        let quoted = text.replace('\n', "\r\n> ");
+        for pasted in [text.clone(), format!("hello\r\n> {quoted}\r\nbye"), format!("```\n{text}```"), text.replace("\n", "\n    ")] {
+            assert_eq!(found(&pasted), (0, "matches".to_owned(), json!([])), "{pasted}");
+        }
+        assert_eq!(found(&text.replacen("200", "500", 1)), (1, "edited".to_owned(), json!(["status"])), "{text}");
+        let by_other_eyes = text.replacen("WEV-", "WEV-0", 1).replacen("   ", " extra   ", 1);
+        assert_eq!(found(&by_other_eyes), (0, "matches".to_owned(), json!([])), "the doctor's record of our call: {by_other_eyes}");
+        let other = text.replace(id, "wr_01j2w8k3q4zp7m01j2w8k3q4zp");
+        assert_eq!(found(&other).1, "unknown_id", "{other}");
+    }
+    let form = home.run(&["evidence", "template"]).done().out;
+    assert_eq!(found(&form).1, "not_a_record", "an empty form is no record");
+    let filled =
+        |status: &str| form.replacen(": \n", &format!(": {id}\n"), 1).replace("(such as 429): ", &format!("(such as 429): {status}"));
+    assert_eq!(found(&filled("200")).1, "matches");
+    assert_eq!(found(&filled("502")), (1, "edited".to_owned(), json!(["status"])));
+    let triaged = home.run_on(&format!("HTTP/1.1 200 OK\nx-request-id: {id}\n\ncurl: (18) transfer closed"), &["triage"]).out;
+    assert_eq!(found(&triaged).1, "matches", "{triaged}");
+    assert_eq!(found("Traceback: something").1, "not_a_record");
 }
 
 #[test]

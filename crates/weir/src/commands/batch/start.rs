@@ -19,7 +19,7 @@ use weir_core::{Price, Secret};
 use super::{KeyFrom, Pace, Run, end, progress::Progress};
 use crate::{
     commands::{
-        nearby::server,
+        nearby::{self, server},
         serve::{RealDice, Signals, block_on},
         words::amount,
     },
@@ -80,7 +80,7 @@ pub(super) fn run(shell: &Shell, asked: &Run) -> Result<Exit, Fault> {
     }
     let url = server(shell, asked.base_url.as_deref(), "--base-url")?;
     let to = target(&url)?;
-    let key = key(shell, &asked.key, None)?;
+    let key = key(shell, &asked.key, None, &url)?;
     let header = Header {
         version: 1,
         run: format!("{:08x}", rand::rng().random::<u32>()),
@@ -147,7 +147,7 @@ pub(super) fn resume(shell: &Shell, out: &Path, from: &KeyFrom, pace: &Pace, onl
     }
     opened.header.terms = terms(pace, false, Some(&opened.header.terms));
     let to = target(&opened.header.base_url)?;
-    let key = key(shell, from, opened.header.key_env.as_deref())?;
+    let key = key(shell, from, opened.header.key_env.as_deref(), &opened.header.base_url)?;
     let key = key.as_ref().map(|(key, _)| key);
     conduct(shell, &files, out, opened, client(to, key, pace.caller.as_deref())?, key, survey.repeats)
 }
@@ -209,7 +209,7 @@ fn not_begun(out: &Path, error: &FilesError, weir: &str) -> Fault {
 }
 
 /// The key, and the variable that it came from. No key is fine: a local server may want none.
-fn key(shell: &Shell, from: &KeyFrom, before: Option<&str>) -> Result<Option<(Secret, Option<String>)>, Fault> {
+fn key(shell: &Shell, from: &KeyFrom, before: Option<&str>, url: &str) -> Result<Option<(Secret, Option<String>)>, Fault> {
     if from.key_stdin {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line)?;
@@ -225,8 +225,7 @@ fn key(shell: &Shell, from: &KeyFrom, before: Option<&str>) -> Result<Option<(Se
         })?;
         return Ok(Some((Secret::new(key), Some(name.to_owned()))));
     }
-    let known = ["WEIR_KEY", "OPENAI_API_KEY"].into_iter().find_map(|name| Some((shell.variable(name)?, name)));
-    Ok(known.map(|(key, name)| (Secret::new(key), Some(name.to_owned()))))
+    Ok(nearby::key(shell, url).map(|found| (found.key, found.variable.map(str::to_owned))))
 }
 
 fn client(to: Target, key: Option<&Secret>, caller: Option<&str>) -> Result<Client, Fault> {

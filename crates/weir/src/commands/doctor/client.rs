@@ -120,7 +120,7 @@ impl Client {
             event["event"] = "report".into();
             shell.print_json(&event)?;
         } else {
-            shell.print(&format!("\n{text}"))?;
+            shell.print_for_people(&format!("\n{text}"))?;
         }
         Ok(exit)
     }

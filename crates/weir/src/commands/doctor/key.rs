@@ -1,23 +1,18 @@
 //! Where the doctor's key comes from: a variable, standard input, a prompt that does not echo, or, with a warning, the command line.
 
-use std::{
-    fs,
-    io::{self, BufRead, IsTerminal, Read, Write},
-};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use weir_core::Secret;
 
 use super::Doctor;
 use crate::{
-    commands::up::DEMO_KEY_FILE,
+    commands::nearby,
     fault::Fault,
     lang::text,
     shell::{Shell, tell},
 };
 
-/// Variables that are looked at where none is named.
-const USUAL: [&str; 2] = ["WEIR_KEY", "OPENAI_API_KEY"];
 /// The longest key that is read, in bytes.
 const KEY_BYTES: u64 = 4096;
 
@@ -34,8 +29,8 @@ impl Found {
     }
 }
 
-/// Looks for the key. `is_own` is whether the address is that of the `weir up` of this data directory.
-pub(super) fn find(doctor: &Doctor, shell: &Shell, is_own: bool) -> Result<Found, Fault> {
+/// Looks for the key that goes to `url`.
+pub(super) fn find(doctor: &Doctor, shell: &Shell, url: &str) -> Result<Found, Fault> {
     if let Some(key) = &doctor.key {
         tell(shell.say(
             "warning: 命令行里的 key 会留在进程列表和 shell 历史里;改用环境变量 WEIR_KEY 或 --key-stdin",
@@ -66,13 +61,8 @@ pub(super) fn find(doctor: &Doctor, shell: &Shell, is_own: bool) -> Result<Found
         })?;
         return Ok(Found::of(value.to_owned(), name));
     }
-    for name in USUAL {
-        if let Some(value) = shell.variable(name) {
-            return Ok(Found::of(value.to_owned(), name));
-        }
-    }
-    if is_own && let Some(key) = shell.plain_data_dir().ok().and_then(|dir| fs::read_to_string(dir.join(DEMO_KEY_FILE)).ok()) {
-        return Ok(Found::of(key.trim().to_owned(), "weir up"));
+    if let Some(found) = nearby::key(shell, url) {
+        return Ok(Found::of(found.key.expose().to_owned(), found.from()));
     }
     if io::stdin().is_terminal() && io::stderr().is_terminal() && !shell.flags.json {
         return Ok(Found::of(prompt(shell)?, "prompt"));

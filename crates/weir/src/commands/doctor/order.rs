@@ -3,15 +3,15 @@
 use weir_client::{Target, probe::Speak};
 use weir_doctor::{
     judge::seen::Symptom,
-    probe::{Api, Order, Proxies, parse_proxy},
+    probe::{Api, BUDGET, Order, Proxies, parse_proxy},
 };
 
 use super::{ApiName, Doctor, HttpName, SymptomName, key};
 use crate::{fault::Fault, lang::text, shell::Shell};
 
 impl Doctor {
-    pub(super) fn order(&self, shell: &Shell, base_url: String, is_own: bool) -> Result<Order, Fault> {
-        let found = key::find(self, shell, is_own)?;
+    pub(super) fn order(&self, shell: &Shell, base_url: String) -> Result<Order, Fault> {
+        let found = key::find(self, shell, &base_url)?;
         self.look_at_names()?;
         Ok(Order {
             key_from: found.from,
@@ -33,7 +33,8 @@ impl Doctor {
             is_cheap: self.cheap,
             no_models: self.no_models,
             timeout: self.timeout,
-            budget: self.budget,
+            // A control that takes all of --timeout, and a stream that does.
+            budget: self.budget.unwrap_or_else(|| BUDGET.max(self.timeout.unwrap_or_default() * 2 + BUDGET / 3)),
             max_tokens: self.max_tokens,
             request_id: self.request_id.clone(),
             task_id: self.task_id.clone(),
@@ -56,7 +57,7 @@ impl Doctor {
             parse_proxy(address).map_err(|why| {
                 Fault::usage(
                     text!("--via 的代理地址不能用", "--via: failed to {why}"),
-                    text!("写成 http://主机:端口", "write http://host:port"),
+                    text!("写成 http://主机:端口 或 socks5://主机:端口", "write http://host:port or socks5://host:port"),
                 )
             })?;
         }

@@ -1,13 +1,16 @@
-//! `weir evidence verify`: whether a text is a record, and whether it is ours.
+//! `weir evidence verify`: whether a text is a record, and whether it is ours. It may be the JSON, or the text that people paste.
+
+mod pasted;
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use weir_core::{
     RequestId,
-    evidence::{Evidence, MAX_EVIDENCE_BYTES},
+    evidence::{Evidence, MAX_EVIDENCE_BYTES, Source},
     redact::{Audience, Redactor},
 };
+use weir_store::StoredCall;
 
 use super::made;
 use crate::{
@@ -28,6 +31,8 @@ enum Found {
     HoldsASecret,
     /// The store has this call and makes the same record of it.
     Ours,
+    /// A report or a form; what it states of a call that the store has is what the record says.
+    Agrees(RequestId),
     /// The store has this call; these fields say something else.
     Edited(Vec<String>),
     /// A right record of a call that is not in this store.
@@ -49,6 +54,14 @@ pub(super) fn run(shell: &Shell, file: &PathBuf) -> Result<Exit, Fault> {
             text!("里面有疑似机密,请勿转发;先更换该密钥", "it holds what may be a secret: do not pass it on, and replace that secret"),
         ),
         Found::Ours => ("matches", Exit::Done, text!("格式正确,与我们的记录一致", "well formed, and it matches our record")),
+        Found::Agrees(id) => (
+            "matches",
+            Exit::Done,
+            text!(
+                "它说的和我们对 {id} 的记录一致;完整的记录:`weir evidence show {id}`",
+                "what it says agrees with our record of {id}; the whole record: `weir evidence show {id}`"
+            ),
+        ),
         Found::Edited(fields) => {
             let list = fields.join(", ");
             ("edited", Exit::NotWell, text!("格式正确,但与我们的记录不同:{list}", "well formed, but it differs from our record: {list}"))
@@ -56,7 +69,10 @@ pub(super) fn run(shell: &Shell, file: &PathBuf) -> Result<Exit, Fault> {
         Found::Unknown => (
             "unknown_id",
             Exit::Done,
-            text!("格式正确;这里没有这次调用的记录可以对照", "well formed; there is no record of this call here to compare"),
+            text!(
+                "格式正确;这里没有这次调用的记录可以对照。在运行网关的那台机器上再核对",
+                "well formed; there is no record of this call here to compare. Verify it on the machine that runs the gateway"
+            ),
         ),
     };
     if shell.flags.json {
@@ -76,6 +92,18 @@ pub(super) fn run(shell: &Shell, file: &PathBuf) -> Result<Exit, Fault> {
 
 fn look(shell: &Shell, text: &str) -> Result<Found, Fault> {
     let wrong = |path: String, why| Ok(Found::NotARecord { path, why });
+    if !text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
+        return match pasted::look(shell, text)? {
+            Some(found) => Ok(found),
+            None => wrong(
+                String::new(),
+                text!(
+                    "要的是 JSON 记录,或 `weir evidence show`、`weir doctor`、`weir triage` 打印的文字;别的日志和报错交给 `weir triage`",
+                    "it takes the JSON record, or the text that `weir evidence show`, `weir doctor` or `weir triage` printed; give any other log to `weir triage`"
+                ),
+            ),
+        };
+    }
     if text.len() > MAX_EVIDENCE_BYTES * 2 {
         return wrong(String::new(), text!("超过 {MAX_EVIDENCE_BYTES} 字节", "it is longer than {MAX_EVIDENCE_BYTES} bytes"));
     }
@@ -100,12 +128,30 @@ fn look(shell: &Shell, text: &str) -> Result<Found, Fault> {
         _ => None,
     };
     let Some(call) = call else { return Ok(Found::Unknown) };
+    if evidence.source != Source::Gateway {
+        return Ok(agreeing(&call, &as_json(&made(shell, &call, evidence.audience)?), &as_json(&evidence)));
+    }
     let ours = made(shell, &call, evidence.audience)?;
     let mut differs = Vec::new();
     compare("", &as_json(&ours), &as_json(&evidence), &mut differs);
     differs.retain(|path| !MADE_ANEW.iter().any(|anew| path == anew || path.starts_with(&format!("{anew}."))));
     Ok(if differs.is_empty() { Found::Ours } else { Found::Edited(differs) })
 }
+
+/// A record that another pair of eyes made of a call of ours: only what both must see alike is compared.
+fn agreeing(call: &StoredCall, ours: &Value, theirs: &Value) -> Found {
+    let is_known = |value: &&Value| !value.is_null() && value.as_str() != Some("unknown");
+    let at = |value: &Value, path: &str| value.pointer(path).filter(is_known).cloned();
+    let differs: Vec<String> = SEEN_BY_ALL
+        .iter()
+        .filter(|path| at(ours, path).zip(at(theirs, path)).is_some_and(|(ours, theirs)| ours != theirs))
+        .map(|path| path.trim_start_matches('/').replace('/', "."))
+        .collect();
+    if differs.is_empty() { Found::Agrees(call.record.id) } else { Found::Edited(differs) }
+}
+
+/// What the gateway and whoever called it see alike.
+const SEEN_BY_ALL: [&str; 4] = ["/request/model", "/request/stream", "/request/path", "/status"];
 
 /// Words by which a field shows that it holds what no record may.
 const NEVER_KEPT: [&str; 12] =

@@ -9,7 +9,7 @@ use serde_json::Value;
 use weir_client::{Answer, AttemptError, AttemptLimits, Dial, Net, Pool, Sent, Target};
 
 use crate::{
-    commands::nearby::server,
+    commands::nearby::{key, server},
     config::settings::target,
     fault::{Exit, Fault},
     lang::text,
@@ -60,20 +60,21 @@ impl Said {
 
 impl Remote {
     pub(super) fn new(shell: &Shell, url: Option<&str>) -> Result<Self, Fault> {
-        let key = shell.variable("WEIR_KEY").or_else(|| shell.variable("OPENAI_API_KEY")).ok_or_else(|| {
+        let url = server(shell, url, "--url")?;
+        let found = key(shell, &url).ok_or_else(|| {
             Fault::usage(
                 text!("没有 key", "there is no key"),
                 text!("把它放进环境变量 WEIR_KEY 或 OPENAI_API_KEY", "put it into the environment as WEIR_KEY or OPENAI_API_KEY"),
             )
         })?;
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.trim())).map_err(|_| {
-            Fault::usage(
-                text!("key 里有不能发送的字符", "the key holds characters that cannot be sent"),
-                text!("检查 WEIR_KEY", "look at WEIR_KEY"),
-            )
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", found.key.expose().trim())).map_err(|_| {
+            Fault::usage(text!("key 里有不能发送的字符", "the key holds characters that cannot be sent"), {
+                let from = found.from();
+                text!("检查 {from}", "look at {from}")
+            })
         })?;
         authorization.set_sensitive(true);
-        let target = target(&server(shell, url, "--url")?)?;
+        let target = target(&url)?;
         let net = if target.tls { Net::with_tls() } else { Ok(Net::plain()) };
         let net = net
             .map_err(|error| Fault::new(Exit::Unknown, text!("系统证书不可用:{error}", "cannot use the system's certificates: {error}")))?;
