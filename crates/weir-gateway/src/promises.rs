@@ -171,6 +171,12 @@ impl Bench {
         Self::on(dir, store, key, clock, sim, false, change)
     }
 
+    /// Another upstream stands in the simulator's place.
+    pub(crate) fn before(mut self, dial: Arc<dyn Dial>) -> Self {
+        Arc::get_mut(&mut self.gateway).unwrap().dial = dial;
+        self
+    }
+
     /// The upstream refuses so many connections, and those that stand are cut.
     pub(crate) fn refuse(&self, connections: u32) {
         self.down.store(connections, Ordering::Relaxed);

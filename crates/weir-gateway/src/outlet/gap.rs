@@ -26,6 +26,8 @@ pub(super) struct Gap {
     pub(super) counted: bool,
     /// No piece follows the one in the gap.
     pub(super) ended: bool,
+    /// The body ends before its end.
+    pub(super) broken: bool,
     pub(super) gone: bool,
     /// The answer as others may read it; `None` if it is not kept.
     pub(super) kept: Option<Box<Kept>>,

@@ -229,6 +229,13 @@ impl Outlet {
         self.delivered().await
     }
 
+    /// Ends a body that is no stream and not complete: its client's connection breaks, so that nobody takes it for whole.
+    pub(crate) fn break_off(&self) {
+        let mut gap = self.gap();
+        (gap.broken, gap.ended) = (true, true);
+        gap.wake_readers();
+    }
+
     /// Until the head and the last piece were taken by somebody. While a connection polls the call no waker is kept: it polls again
     /// right after it took.
     pub(crate) async fn delivered(&self) -> Result<(), Gone> {
