@@ -158,7 +158,9 @@ impl Bench {
         let terms = settings.replay.disk_bytes.map(|bytes| ReplayTerms { bytes, files: settings.replay.calls });
         let replays = terms.map(|terms| Replays::open(dir.path(), terms, clock.now()).unwrap());
         let gateway = Gateway::new(settings, books, Arc::<Paused>::clone(&clock), Arc::new(Counted::default()), Arc::new(pipes));
-        let mut gateway = gateway.with_replays(replays);
+        let terms = gateway.settings.tasks.result_bytes.map(|bytes| ReplayTerms { bytes, files: 100 });
+        let results = terms.map(|terms| Replays::results(dir.path(), terms, clock.now()).unwrap());
+        let mut gateway = gateway.with_replays(replays).with_results(results);
         gateway.tells_date = false;
         Self { gateway: Arc::new(gateway), sim, key, clock, dir, down, served }
     }

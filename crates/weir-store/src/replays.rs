@@ -21,8 +21,9 @@ use weir_core::{ApiKey, RequestId, Timestamp};
 
 use crate::StoreError;
 
-/// Below the data directory.
+/// Below the data directory: answers for whoever repeats a request, and results of tasks for whoever submitted one.
 const FOLDER: &str = "replays";
+const RESULTS: &str = "results";
 /// What a file begins with: its form, until when it may be read (milliseconds, little-endian), how it may be read, and its call.
 const FORM: &[u8; 4] = b"wrp1";
 const HEAD_BYTES: usize = FORM.len() + 8 + 1 + 16;
@@ -119,7 +120,18 @@ impl Replays {
     /// # Errors
     /// If the folder cannot be made or read.
     pub fn open(data: &Path, terms: ReplayTerms, now: Timestamp) -> Result<Self, StoreError> {
-        let folder = data.join(FOLDER);
+        Self::open_at(data.join(FOLDER), terms, now)
+    }
+
+    /// The same for results of tasks, which have a folder and bounds of their own.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or read.
+    pub fn results(data: &Path, terms: ReplayTerms, now: Timestamp) -> Result<Self, StoreError> {
+        Self::open_at(data.join(RESULTS), terms, now)
+    }
+
+    fn open_at(folder: PathBuf, terms: ReplayTerms, now: Timestamp) -> Result<Self, StoreError> {
         crate::schema::make_dir(&folder)?;
         let replays = Self { folder, terms, index: Mutex::default() };
         let read = fs::read_dir(&replays.folder).map_err(StoreError::file("read", &replays.folder))?;

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
-use weir_core::{Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
+use weir_core::{ApiKey, Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
 use weir_store::TaskFilter;
 use weir_wire::{
     Scope,
@@ -16,7 +16,7 @@ use super::{
     blocking,
     content::pass,
     look::{lane_of, look, question, screen},
-    owned,
+    owned, results,
 };
 use crate::{Gateway, outlet::Outlet, own::owner, refusal::Refusal, reply::Reply};
 
@@ -84,7 +84,7 @@ async fn said(
         TaskPath::Show(shape, id) => {
             let task = fresh(gateway, one(shape, &id).await?).await?;
             if shape == TaskShape::Images {
-                return Ok(Some(picture(gateway, &task)));
+                return Ok(Some(picture(gateway, results::key_of(request.headers()), &task).await));
             }
             let live = live(gateway, &task).await;
             Ok(json(&wire::show(&task, live.as_ref())))
@@ -115,12 +115,24 @@ async fn fresh(gateway: &Arc<Gateway>, task: TaskRecord) -> Result<TaskRecord, R
 }
 
 /// A task of pictures with its result, as long as that is kept.
-fn picture(gateway: &Gateway, task: &TaskRecord) -> Said {
-    let (head, shown) = json(&wire::show(task, None));
-    let Some(result) = gateway.results.of(task.call).filter(|_| task.state == TaskState::Succeeded) else { return (head, shown) };
-    // As it came, byte for byte, behind the fields of the task.
-    let open = shown.strip_suffix(b"}").unwrap_or(&shown);
-    (head, [open, br#","result":"#, &result, b"}"].concat().into())
+async fn picture(gateway: &Arc<Gateway>, key: Option<ApiKey>, task: &TaskRecord) -> Said {
+    let mut shown = wire::show(task, None);
+    if task.state != TaskState::Succeeded {
+        return json(&shown);
+    }
+    let (code, what) = match results::of(gateway, key, task).await {
+        results::Result::There(result) => {
+            let (head, shown) = json(&shown);
+            // As it came, byte for byte, behind the fields of the task.
+            let open = shown.strip_suffix(b"}").unwrap_or(&shown);
+            return (head, [open, br#","result":"#, &result, b"}"].concat().into());
+        }
+        results::Result::Expired => ("result_expired", "it was kept for a day, and that is over"),
+        results::Result::Lost => ("result_lost", "it was kept in memory only, and weir was restarted or had no room"),
+    };
+    let message = format!("The pictures were made and charged, and weir has them no more: {what}. Support finds the call by its id.");
+    shown["error"] = serde_json::json!({ "code": code, "message": message });
+    json(&shown)
 }
 
 /// What the upstream says of a task that has ended, for what no row keeps: the address of a result opens it, and a reason may quote what was asked for.
