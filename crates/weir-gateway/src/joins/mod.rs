@@ -49,7 +49,7 @@ pub(crate) struct Entry {
     /// The ids of requests that joined it.
     names: Mutex<Vec<RequestId>>,
     /// Closes its answer for the disk, where that is wanted.
-    seal: OnceLock<ReplayKey>,
+    seal: OnceLock<Arc<ReplayKey>>,
 }
 
 /// The latest calls that said the same.

@@ -57,6 +57,8 @@ pub(super) struct Gap {
     pub(super) hung_up: bool,
     /// The whole answer left, and its client's connection broke before it was known to have arrived.
     pub(super) lost_at: Option<Instant>,
+    /// Told once when that is seen.
+    pub(super) on_loss: Option<Box<dyn FnOnce() + Send>>,
     /// The answer that this one repeats: what is lost of it is lost of that.
     pub(super) source: Option<Outlet>,
     /// What the first client was told before there was an answer.
@@ -112,6 +114,14 @@ pub(crate) enum Found {
 impl Gap {
     pub(super) fn attended(&self) -> bool {
         !self.gone || self.seats.as_ref().is_some_and(|seats| seats.any())
+    }
+
+    /// The answer left and did not arrive.
+    pub(super) fn lost(&mut self) {
+        self.lost_at = Some(Instant::now());
+        if let Some(tell) = self.on_loss.take() {
+            tell();
+        }
     }
 
     /// Whether the answer left and did not arrive, as far as that is known.

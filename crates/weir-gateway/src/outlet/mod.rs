@@ -335,8 +335,13 @@ impl Outlet {
         }
         // A client that has read its stream's end marker may hang up with the rest unread, and its kernel answers that with a reset.
         if gap.is_whole() || unheard > END_BYTES {
-            gap.lost_at = Some(Instant::now());
+            gap.lost();
         }
+    }
+
+    /// `tell` is told once, if it turns out that the answer did not arrive.
+    pub(crate) fn on_loss(&self, tell: Box<dyn FnOnce() + Send>) {
+        self.gap().on_loss = Some(tell);
     }
 
     /// What is sent here is another call's answer.
@@ -358,7 +363,7 @@ impl Outlet {
         let lost = unheard > if gap.is_whole() { 0 } else { END_BYTES };
         gap.hung_up |= left;
         if lost {
-            gap.lost_at = Some(Instant::now());
+            gap.lost();
         }
     }
 

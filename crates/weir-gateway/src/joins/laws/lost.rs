@@ -86,6 +86,34 @@ async fn d3_an_answer_whose_connection_was_reset_is_given_to_whoever_asks_for_it
 }
 
 #[tokio::test]
+async fn d3_an_answer_that_did_not_arrive_is_given_again_after_kill_9_too_where_answers_are_on_the_disk() {
+    let on_disk = |settings: &mut crate::Settings| settings.replay.disk_bytes = Some(1 << 20);
+    for reset in [true, false] {
+        let bench = Bench::new(on_disk);
+        let text = body("sim:tokens=8", false);
+        let (mut client, mut served) = dial(&bench, None).await;
+        write(&mut client, &bench, &text).await;
+        let first = until(&mut served, answer(&mut client)).await;
+        sealed(&bench, 1).await;
+        if reset {
+            client.set_zero_linger().unwrap();
+        }
+        drop(client);
+        served.await;
+        let written = || bench.files().iter().any(|(name, bytes)| name.len() == 32 && bytes[12] == u8::from(reset));
+        while !written() {
+            tokio::task::yield_now().await;
+        }
+        let bench = bench.killed(on_disk);
+        let again = bench.post("", &text).await;
+        let replayed = reset.then_some("true");
+        assert_eq!((again.status(), again.header("idempotent-replayed")), (200, replayed), "reset: {reset}");
+        assert_eq!((again.body == first || !reset, bench.charges()), (true, if reset { 1 } else { 2 }));
+        bench.audited();
+    }
+}
+
+#[tokio::test]
 async fn d3_a_repeated_answer_that_is_lost_again_is_given_again() {
     let bench = Bench::new(|_| {});
     let text = body("sim:tokens=8", false);
