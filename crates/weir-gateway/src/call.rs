@@ -10,7 +10,7 @@ use crate::{
     Gateway,
     accept::Arrival,
     admit,
-    attempt::{self, CallLimits, millis},
+    attempt::{self, CallTerms, millis},
     joins::{self, Course, Entry, Joining, Said},
     models,
     outlet::{Outcome, Outlet},
@@ -88,7 +88,7 @@ async fn path(
         Course::Joins(joining) => return Ok(Some(joining)),
     }
     let policy = gateway.settings.policies.of(record.scenario);
-    let limits = CallLimits::joinable(gateway, route, record, &asked.peek.model, policy, began);
+    let limits = CallTerms::of(gateway, record, &asked.peek.model, policy, began).joinable();
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
     let parting = limits.patience.map(|patience| Parting { patience, call: arrival.id, route });
     let vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &limits.timeouts, &gateway.settings.streams);
