@@ -117,10 +117,12 @@ fn refused(task: &TaskRecord, status: u16, headers: &HeaderMap, reply: &mut Repl
 fn gone(task: &TaskRecord) -> Refusal {
     let refusal = Refusal::of(Verdict::UpstreamError).scope(Scope::Upstream).by(Side::Upstream).status(410).never_retry();
     let made = task.finished.unwrap_or(task.submitted).rfc3339();
-    refusal.code(Some("result_expired"), Some("invalid_request_error")).saying(format_args!(
-        "the upstream has the result of task {} no more; it was made at {made}, and upstreams keep results for hours or days only",
+    let what = format!(
+        "the upstream has the result of task {} no more; it was made at {made}, and upstreams keep results for hours or days only: fetch a result soon \
+         after it is made, and submit anew only if you mean to pay for another",
         task.id()
-    ))
+    );
+    refusal.code(Some("result_expired"), Some("invalid_request_error")).quoting(what.clone(), what)
 }
 
 fn silent(task: &TaskRecord) -> Refusal {
