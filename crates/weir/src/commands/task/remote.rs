@@ -105,7 +105,11 @@ impl Remote {
     /// The task that a call submitted; `None` if it submitted none.
     async fn task_of_call(&self, call: &str) -> Result<Option<String>, Fault> {
         let said = self.ask(Method::GET, &format!("/weir/calls/{call}"), None, None).await?;
-        if said.status == 200 { Ok(said.body["task"]["id"].as_str().map(str::to_owned)) } else { Err(said.fault()) }
+        match said.status {
+            200 => Ok(said.body["task"]["id"].as_str().map(str::to_owned)),
+            404 => Ok(None),
+            _ => Err(said.fault()),
+        }
     }
 
     /// Asks once.
