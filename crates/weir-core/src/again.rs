@@ -47,6 +47,8 @@ pub enum Claim {
     Marked,
     /// Nothing but that path and body are equal.
     Unmarked,
+    /// The same, and its own client has left before it was looked at: nobody would read an answer of its own.
+    Absent,
 }
 
 /// An earlier call that runs or was charged. One that ended without a charge is no earlier call: its key and its body are free again.
@@ -57,7 +59,7 @@ pub struct Earlier {
     pub kept: bool,
     /// Nobody reads it, and nobody has got the whole of it.
     pub left: bool,
-    /// What is kept is the answer to its own end, not cut by whoever cut it.
+    /// What is kept is all that there was of the answer, however that ended: it was not cut because its client had left.
     pub complete: bool,
 }
 
@@ -89,9 +91,11 @@ pub fn decide(claim: Claim, earlier: Option<Earlier>) -> Belonging {
         (Claim::Marked, true) => read(How::Retry),
         // Cut when its client stayed away: whoever asks anew, unmarked, wants the rest of it, which was never made.
         (Claim::Unmarked, true) if earlier.left && (earlier.running || earlier.complete) => read(How::Returned),
+        // Whoever sent it comes back; a call of its own would be made beside the one that runs, for nobody.
+        (Claim::Absent, true) if earlier.running || earlier.left && earlier.complete => read(How::Returned),
         (Claim::Key { same: true } | Claim::Marked, false) if earlier.running => Belonging::InProgress,
         (Claim::Key { same: true }, false) => Belonging::ReplayGone,
-        (Claim::Marked, false) | (Claim::Unmarked, _) => Belonging::New,
+        (Claim::Marked, false) | (Claim::Unmarked | Claim::Absent, _) => Belonging::New,
     }
 }
 
@@ -129,6 +133,13 @@ mod tests {
             (Claim::Unmarked, Some(ENDED), Belonging::New),
             (Claim::Unmarked, Some(left(ENDED)), Belonging::Replay(How::Returned)),
             (Claim::Unmarked, Some(left(cut(ENDED))), Belonging::New),
+            (Claim::Absent, None, Belonging::New),
+            (Claim::Absent, Some(RUNNING), Belonging::Join(How::Returned)),
+            (Claim::Absent, Some(left(RUNNING)), Belonging::Join(How::Returned)),
+            (Claim::Absent, Some(lost(RUNNING)), Belonging::New),
+            (Claim::Absent, Some(ENDED), Belonging::New),
+            (Claim::Absent, Some(left(ENDED)), Belonging::Replay(How::Returned)),
+            (Claim::Absent, Some(left(cut(ENDED))), Belonging::New),
         ];
         for (claim, earlier, wanted) in table {
             assert_eq!(decide(claim, earlier), wanted, "{claim:?} {earlier:?}");

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, request::Pa
 use http_body_util::Full;
 use tokio::time::Instant;
 use weir_client::{Answer, AttemptError, AttemptLimits, WireError};
-use weir_core::{AttemptRecord, CallRecord, Failure, Phase, RetryPolicy, Route, Scenario, Side, Timeouts, Verdict};
+use weir_core::{AttemptRecord, CallRecord, ClientFacts, Failure, Phase, RetryPolicy, Route, Scenario, Side, Timeouts, Verdict};
 use weir_wire::Scope;
 
 use crate::{
@@ -236,49 +236,52 @@ pub(crate) struct CallLimits {
     pub(crate) patience: Option<Patience>,
 }
 
-impl CallLimits {
+/// What decides how long a call may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallTerms<'a> {
+    /// As configured for its route and model.
+    pub(crate) timeouts: Timeouts,
+    pub(crate) policy: &'a RetryPolicy,
+    pub(crate) client: &'a ClientFacts,
+    pub(crate) stream: bool,
+    pub(crate) began: Instant,
+}
+
+impl<'a> CallTerms<'a> {
+    pub(crate) fn of(gateway: &Gateway, record: &'a CallRecord, model: &str, policy: &'a RetryPolicy, began: Instant) -> Self {
+        let timeouts = gateway.settings.timeouts_of(record.route, model);
+        Self { timeouts, policy, client: &record.client, stream: record.stream, began }
+    }
+
     /// The configured limits within the policy's, tightened so that an SDK that announced when it gives up gets an answer before.
-    pub(crate) fn of(gateway: &Gateway, route: Route, record: &CallRecord, model: &str, policy: &RetryPolicy, began: Instant) -> Self {
-        let announced = record.client.read_timeout_s.map_or(policy.client_timeout, |seconds| Duration::from_secs(seconds.into()));
-        Self::within(announced, gateway, route, record, model, policy, began)
+    pub(crate) fn limits(&self) -> CallLimits {
+        let announced = self.client.read_timeout_s.map_or(self.policy.client_timeout, |seconds| Duration::from_secs(seconds.into()));
+        self.within(announced)
     }
 
     /// The same for a call that others may join: what an SDK announced ends its client's wait, not the call.
-    pub(crate) fn joinable(
-        gateway: &Gateway,
-        route: Route,
-        record: &CallRecord,
-        model: &str,
-        policy: &RetryPolicy,
-        began: Instant,
-    ) -> Self {
-        match Patience::of(&record.client) {
-            None => Self::of(gateway, route, record, model, policy, began),
-            patience => Self { patience, ..Self::within(Duration::MAX, gateway, route, record, model, policy, began) },
+    pub(crate) fn joinable(&self) -> CallLimits {
+        match Patience::of(self.client) {
+            None => self.limits(),
+            patience => CallLimits { patience, ..self.within(Duration::MAX) },
         }
     }
 
-    fn within(
-        client: Duration,
-        gateway: &Gateway,
-        route: Route,
-        record: &CallRecord,
-        model: &str,
-        policy: &RetryPolicy,
-        began: Instant,
-    ) -> Self {
-        let mut timeouts = gateway.settings.timeouts_of(route, model);
+    fn within(&self, client: Duration) -> CallLimits {
+        let (mut timeouts, began) = (self.timeouts, self.began);
         let before = in_time(client);
-        timeouts.total = timeouts.total.min(policy.upstream_timeout);
+        timeouts.total = timeouts.total.min(self.policy.upstream_timeout);
         let answer_by = began + before.min(timeouts.total);
-        if !record.stream {
+        if !self.stream {
             // Not before the first byte's own limit has told its name.
             timeouts.total = timeouts.total.min(before.saturating_add(NAMED));
         }
         timeouts.first_byte = timeouts.first_byte.min(before);
-        Self { began, timeouts, answer_by, patience: None }
+        CallLimits { began, timeouts, answer_by, patience: None }
     }
+}
 
+impl CallLimits {
     /// When the client must have heard of an answer or an error. One that hears heartbeats waits as long as the call may last.
     pub(crate) fn answer_by(&self, reply: &Reply) -> Instant {
         if reply.is_open() { self.began + self.timeouts.total } else { self.answer_by }

@@ -3,14 +3,14 @@
 use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use tokio::time::Instant;
-use weir_core::{CallRecord, ChargeRule, Charged, Route, Side, StreamEnd, StreamFacts, Told, Verdict};
+use weir_core::{CallRecord, ChargeRule, Charged, Route, Side, Told, Verdict};
 use weir_store::Hold;
 
 use crate::{
     Gateway,
     accept::Arrival,
     admit,
-    attempt::{self, CallLimits, millis},
+    attempt::{self, CallTerms, millis},
     joins::{self, Course, Entry, Joining, Said},
     models,
     outlet::{Outcome, Outlet},
@@ -88,7 +88,7 @@ async fn path(
         Course::Joins(joining) => return Ok(Some(joining)),
     }
     let policy = gateway.settings.policies.of(record.scenario);
-    let limits = CallLimits::joinable(gateway, route, record, &asked.peek.model, policy, began);
+    let limits = CallTerms::of(gateway, record, &asked.peek.model, policy, began).joinable();
     let admitted = admit::model(gateway, &principal, &asked.peek)?;
     let parting = limits.patience.map(|patience| Parting { patience, call: arrival.id, route });
     let vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), began, &limits.timeouts, &gateway.settings.streams);
@@ -151,10 +151,8 @@ fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, be
 /// How a call ended, for whoever repeats it.
 fn outcome(record: &CallRecord) -> Outcome {
     let charged = matches!(record.charge.charged, Charged::Yes | Charged::Refunded | Charged::Unknown);
-    let own_end =
-        |seen: &StreamFacts| matches!(seen.end, StreamEnd::Done | StreamEnd::EofNoDone) && record.charge.rule != ChargeRule::ClientLeft;
-    // An answer that is no stream is charged only if it is whole.
-    Outcome { charged, complete: charged && record.observed.as_ref().is_none_or(own_end) }
+    // What an upstream or a limit cut is all that there ever was of it; an answer that is no stream is charged only if it is whole.
+    Outcome { charged, complete: charged && record.charge.rule != ChargeRule::ClientLeft }
 }
 
 /// Runs a future; `None` if it panicked. A broken invariant costs one call, and that call still gets its row.

@@ -74,13 +74,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
         }
     }
 
-    /// What a write came to; an error if the client has not taken a byte for too long.
-    fn watched<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(written) = &written {
+    /// What a write of so many bytes came to; an error if the client has not taken a byte for too long.
+    fn watched(&mut self, written: Poll<io::Result<usize>>, bytes: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
             self.stalled = None;
-            if written.is_err() {
-                self.line.broke();
-            }
+        }
+        self.line.wrote(if let Poll::Ready(Ok(taken)) = written { taken } else { 0 }, bytes);
+        if let Poll::Ready(Err(_)) = written {
+            self.line.broke();
         }
         if written.is_ready() {
             return written;
@@ -131,6 +132,10 @@ fn hypers_own(bytes: &[u8]) -> Option<u16> {
     status.get(..3)?.parse().ok().filter(|status| bare && (400..500).contains(status))
 }
 
+fn length(bufs: &[io::IoSlice<'_>]) -> usize {
+    bufs.iter().map(|buf| buf.len()).sum()
+}
+
 /// What hyper's statuses for an unreadable head mean here.
 fn refusal(status: u16) -> Refusal {
     match status {
@@ -163,10 +168,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Edge<I> {
         }
         if !self.replaced {
             let written = Pin::new(&mut self.io).poll_write(cx, buf);
-            return self.watched(written, cx);
+            return self.watched(written, buf.len(), cx);
         }
-        let said = self.poll_own(cx);
-        ready!(self.watched(said, cx))?;
+        let said = self.poll_own(cx).map_ok(|()| buf.len());
+        ready!(self.watched(said, buf.len(), cx))?;
         Poll::Ready(Ok(buf.len()))
     }
 
@@ -183,10 +188,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Edge<I> {
         // hyper's own answer is one short head; an answer of weir's has a body behind it or is longer.
         match bufs {
             [one] => self.poll_write(cx, one),
-            _ if self.replaced => Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
+            _ if self.replaced => Poll::Ready(Ok(length(bufs))),
             _ => {
                 let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-                self.watched(written, cx)
+                self.watched(written, length(bufs), cx)
             }
         }
     }

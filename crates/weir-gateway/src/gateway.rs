@@ -85,6 +85,12 @@ impl Gateway {
         Self { shelf: replays.map(|replays| Arc::new(Shelf::new(replays))), ..self }
     }
 
+    /// Results that weir itself waited for are kept in these files; without them in memory.
+    #[must_use]
+    pub fn with_results(self, results: Option<Replays>) -> Self {
+        Self { results: results.map(Results::on).unwrap_or_default(), ..self }
+    }
+
     /// Where the calls are kept.
     #[must_use]
     pub fn books(&self) -> &Books {

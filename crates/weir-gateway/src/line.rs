@@ -5,7 +5,10 @@
 
 use std::{
     os::fd::{AsRawFd, RawFd},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use crate::outlet::Outlet;
@@ -16,6 +19,33 @@ struct Shared {
     socket: Mutex<Option<RawFd>>,
     /// The answer that left last.
     last: Mutex<Option<Outlet>>,
+    /// The bytes of its last write.
+    tail: AtomicUsize,
+    /// What a write wanted to send that our kernel has not taken yet.
+    unwritten: AtomicUsize,
+    /// It broke, or is being closed.
+    over: AtomicBool,
+}
+
+/// What is known not to have reached a client, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Missed {
+    /// Its kernel did not acknowledge them, or ours did not take them.
+    pub(crate) unheard: usize,
+    /// They lay unread when it closed: of what it was sent the last write, at the least.
+    pub(crate) unread: usize,
+    /// The connection is over: nothing of it is on its way any more.
+    pub(crate) over: bool,
+}
+
+/// How far a connection is.
+#[derive(PartialEq, Eq)]
+enum End {
+    Open,
+    /// The client has closed its side.
+    Closed,
+    /// It broke: a kernel resets a connection that is closed while something lies there unread.
+    Reset,
 }
 
 /// One client's connection.
@@ -25,45 +55,73 @@ pub(crate) struct Line(Arc<Shared>);
 impl Line {
     /// The line of this socket, whose owner says when it [`close`](Self::close)s.
     pub(crate) fn of(socket: &impl AsRawFd) -> Self {
-        Self(Arc::new(Shared { socket: Mutex::new(Some(socket.as_raw_fd())), last: Mutex::default() }))
+        Self(Arc::new(Shared { socket: Mutex::new(Some(socket.as_raw_fd())), ..Shared::default() }))
     }
 
     /// From now on it carries this answer. Whoever asks for a next one has got the last.
     pub(crate) fn carry(&self, outlet: &Outlet) {
         *lock(&self.0.last) = Some(outlet.clone());
+        self.0.tail.store(0, Ordering::Relaxed);
+    }
+
+    /// Of so many bytes that were to be written at once so many were.
+    pub(crate) fn wrote(&self, taken: usize, bytes: usize) {
+        self.0.unwritten.store(bytes.saturating_sub(taken), Ordering::Relaxed);
+        if taken > 0 {
+            self.0.tail.store(taken, Ordering::Relaxed);
+        }
     }
 
     /// The connection broke: its last answer may not have arrived.
     pub(crate) fn broke(&self) {
-        let unheard = self.asked(unacknowledged).unwrap_or(0);
-        let last = lock(&self.0.last).take();
-        if let Some(last) = last {
-            last.lose(unheard);
-        }
+        self.0.over.store(true, Ordering::Release);
+        let unheard = self.unheard();
+        self.ended(Missed { unheard, unread: self.0.tail.load(Ordering::Relaxed), over: true });
     }
 
     /// The client closed its side. Whoever has got an answer has said so by then.
     pub(crate) fn hung_up(&self) {
-        if self.asked(unacknowledged).is_some_and(|bytes| bytes > 0) {
-            self.broke();
+        let unheard = self.unheard();
+        if unheard > 0 {
+            self.ended(Missed { unheard, unread: 0, over: true });
+        }
+    }
+
+    /// What was to be sent and is not acknowledged, as far as the connection can be asked.
+    fn unheard(&self) -> usize {
+        self.asked(unacknowledged).unwrap_or(0).saturating_add(self.0.unwritten.load(Ordering::Relaxed))
+    }
+
+    fn ended(&self, missed: Missed) {
+        let last = lock(&self.0.last).take();
+        if let Some(last) = last {
+            last.lose(missed);
         }
     }
 
     /// The socket is about to be closed: nobody looks at it any more.
     pub(crate) fn close(&self) {
+        self.0.over.store(true, Ordering::Release);
         *lock(&self.0.socket) = None;
         *lock(&self.0.last) = None;
     }
 
     /// Whether the client has closed its side, or the connection broke.
     pub(crate) fn has_left(&self) -> bool {
-        self.asked(hung_up).unwrap_or(false)
+        self.0.over.load(Ordering::Acquire) || self.asked(end_of).is_some_and(|end| end != End::Open)
     }
 
-    /// The bytes that the client has not acknowledged, if this was the last answer.
-    pub(crate) fn unheard(&self, outlet: &Outlet) -> usize {
-        let last = lock(&self.0.last).as_ref().is_some_and(|last| last.is(outlet));
-        if last { self.asked(unacknowledged).unwrap_or(0) } else { 0 }
+    /// What did not reach the client of this answer, if it is the last that left here and the connection can be asked.
+    pub(crate) fn missed(&self, answer: &Outlet) -> Option<Missed> {
+        let last = lock(&self.0.last).clone();
+        last.filter(|last| last.carries(answer))?;
+        let (end, unheard) = (self.asked(end_of)?, self.unheard());
+        let unread = if end == End::Reset { self.0.tail.load(Ordering::Relaxed) } else { 0 };
+        Some(Missed { unheard, unread, over: end != End::Open })
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Asks the socket, if there is one.
@@ -79,7 +137,7 @@ fn lock<T>(place: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn hung_up(socket: std::os::fd::BorrowedFd<'_>) -> bool {
+fn end_of(socket: std::os::fd::BorrowedFd<'_>) -> End {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     // Asked for or not, an error and the end of both ways are told; the end of one way must be asked for.
     #[cfg(target_os = "linux")]
@@ -88,7 +146,11 @@ fn hung_up(socket: std::os::fd::BorrowedFd<'_>) -> bool {
     let end = PollFlags::HUP;
     let mut asked = [PollFd::from_borrowed_fd(socket, end)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().intersects(end | PollFlags::HUP | PollFlags::ERR)
+    match poll(&mut asked, Some(&at_once)).map(|_| asked[0].revents()) {
+        Ok(seen) if seen.contains(PollFlags::ERR) => End::Reset,
+        Ok(seen) if seen.intersects(end | PollFlags::HUP) => End::Closed,
+        _ => End::Open,
+    }
 }
 
 /// How many bytes were written that the other side's kernel has not said to have.

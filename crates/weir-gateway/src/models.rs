@@ -15,7 +15,7 @@ use crate::{
     Gateway,
     accept::Arrival,
     admit,
-    attempt::{self, CallLimits, Outgoing, limited, millis},
+    attempt::{self, CallLimits, CallTerms, Outgoing, limited, millis},
     attempts::{Attempts, Failed, Turn},
     lanes::Lane,
     private::Private,
@@ -45,7 +45,7 @@ pub(crate) async fn list(
         return Err(Refusal::of(Verdict::GroupModelDenied).scope(Scope::Group).param(Some("model")));
     }
     let policy = gateway.settings.policies.of(Scenario::ShortChat);
-    let limits = CallLimits::of(gateway, Route::Models, record, "", policy, arrival.began);
+    let limits = CallTerms::of(gateway, record, "", policy, arrival.began).limits();
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), arrival.began, &limits.timeouts, &gateway.settings.streams);
     let outgoing = Outgoing::new(&arrival.head, Route::Models, path, Bytes::new());
     let firsts = firsts(gateway.lanes.all());

@@ -158,7 +158,9 @@ impl Bench {
         let terms = settings.replay.disk_bytes.map(|bytes| ReplayTerms { bytes, files: settings.replay.calls });
         let replays = terms.map(|terms| Replays::open(dir.path(), terms, clock.now()).unwrap());
         let gateway = Gateway::new(settings, books, Arc::<Paused>::clone(&clock), Arc::new(Counted::default()), Arc::new(pipes));
-        let mut gateway = gateway.with_replays(replays);
+        let terms = gateway.settings.tasks.result_bytes.map(|bytes| ReplayTerms { bytes, files: 100 });
+        let results = terms.map(|terms| Replays::results(dir.path(), terms, clock.now()).unwrap());
+        let mut gateway = gateway.with_replays(replays).with_results(results);
         gateway.tells_date = false;
         Self { gateway: Arc::new(gateway), sim, key, clock, dir, down, served }
     }
@@ -169,6 +171,12 @@ impl Bench {
         drop(gateway);
         let store = Store::open(dir.path()).unwrap();
         Self::on(dir, store, key, clock, sim, false, change)
+    }
+
+    /// Another upstream stands in the simulator's place.
+    pub(crate) fn before(mut self, dial: Arc<dyn Dial>) -> Self {
+        Arc::get_mut(&mut self.gateway).unwrap().dial = dial;
+        self
     }
 
     /// The upstream refuses so many connections, and those that stand are cut.

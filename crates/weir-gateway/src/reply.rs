@@ -75,6 +75,12 @@ impl Reply {
         self.last_write = Instant::now();
     }
 
+    /// Begins an answer whose body follows in pieces.
+    pub(crate) fn begin(&mut self, head: Response<()>) {
+        let head = self.head(head);
+        self.outlet.head(head);
+    }
+
     /// Passes whole events.
     pub(crate) async fn pass(&mut self, frames: Bytes, events: u64) -> Result<(), Gone> {
         self.pass_weighed(frames, events, Weight::default()).await

@@ -52,6 +52,7 @@ impl Gateway {
                     if let Some(shelf) = &self.shelf {
                         shelf.expire(self.clock.now());
                     }
+                    self.results.expire(self.clock.now());
                     continue;
                 }
             };

@@ -127,6 +127,9 @@ pub enum ClientGone {
 pub struct Tasks {
     pub terms: TaskTerms,
     pub duplicates: Duplicates,
+    /// Pictures that nobody waited for are kept in files of so many bytes together, which only their owner's key opens. `None`: in memory, where a
+    /// restart loses them.
+    pub result_bytes: Option<u64>,
 }
 
 /// What becomes of a submission that equals one of the same key, within ten minutes and without an `Idempotency-Key`.

@@ -21,8 +21,9 @@ use weir_core::{ApiKey, RequestId, Timestamp};
 
 use crate::StoreError;
 
-/// Below the data directory.
+/// Below the data directory: answers for whoever repeats a request, and results of tasks for whoever submitted one.
 const FOLDER: &str = "replays";
+const RESULTS: &str = "results";
 /// What a file begins with: its form, until when it may be read (milliseconds, little-endian), how it may be read, and its call.
 const FORM: &[u8; 4] = b"wrp1";
 const HEAD_BYTES: usize = FORM.len() + 8 + 1 + 16;
@@ -51,7 +52,7 @@ impl std::fmt::Debug for ReplayKey {
 }
 
 impl ReplayKey {
-    /// One call has one answer, so each key closes one file and a fixed nonce is safe.
+    /// One call has one answer, so each key closes one file and fixed nonces are safe.
     #[must_use]
     pub fn of(key: &ApiKey, call: RequestId) -> Option<Self> {
         let salt = Salt::new(HKDF_SHA256, &call.to_bytes());
@@ -60,8 +61,20 @@ impl ReplayKey {
         Some(Self { call, key: LessSafeKey::new(UnboundKey::from(key)) })
     }
 
-    fn nonce() -> Nonce {
-        Nonce::assume_unique_for_key([0; 12])
+    /// An answer is closed once, and once more where it turns out not to have arrived.
+    fn nonce(left: bool) -> Nonce {
+        let mut nonce = [0; 12];
+        nonce[0] = u8::from(left);
+        Nonce::assume_unique_for_key(nonce)
+    }
+
+    /// What is in a file that this key closed.
+    fn open(&self, name: &ReplayName, mut file: Vec<u8>) -> Option<Replayed> {
+        let mut sealed = file.split_off(HEAD_BYTES);
+        let (call, until, left) = read_head(&file)?;
+        let plain = self.key.open_in_place(Self::nonce(left), Aad::from([&file[..], name].concat()), &mut sealed).ok()?.len();
+        sealed.truncate(plain);
+        Some(Replayed { call, until, left, answer: sealed })
     }
 }
 
@@ -119,7 +132,18 @@ impl Replays {
     /// # Errors
     /// If the folder cannot be made or read.
     pub fn open(data: &Path, terms: ReplayTerms, now: Timestamp) -> Result<Self, StoreError> {
-        let folder = data.join(FOLDER);
+        Self::open_at(data.join(FOLDER), terms, now)
+    }
+
+    /// The same for results of tasks, which have a folder and bounds of their own.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or read.
+    pub fn results(data: &Path, terms: ReplayTerms, now: Timestamp) -> Result<Self, StoreError> {
+        Self::open_at(data.join(RESULTS), terms, now)
+    }
+
+    fn open_at(folder: PathBuf, terms: ReplayTerms, now: Timestamp) -> Result<Self, StoreError> {
         crate::schema::make_dir(&folder)?;
         let replays = Self { folder, terms, index: Mutex::default() };
         let read = fs::read_dir(&replays.folder).map_err(StoreError::file("read", &replays.folder))?;
@@ -161,7 +185,9 @@ impl Replays {
         let mut sealed = answer;
         let head = head(key.call, until, left);
         let aad = Aad::from([&head[..], &name].concat());
-        key.key.seal_in_place_append_tag(ReplayKey::nonce(), aad, &mut sealed).map_err(|_| StoreError::Damaged { what: "an answer" })?;
+        key.key
+            .seal_in_place_append_tag(ReplayKey::nonce(left), aad, &mut sealed)
+            .map_err(|_| StoreError::Damaged { what: "an answer" })?;
         let bytes = (head.len() + sealed.len()) as u64;
         if bytes > self.terms.bytes {
             return Ok(());
@@ -185,16 +211,19 @@ impl Replays {
     /// The answer of this name, if this caller's key opens it and its time is not over. Reads a file.
     #[must_use]
     pub fn get(&self, name: &ReplayName, key: &ApiKey, now: Timestamp) -> Option<Replayed> {
-        let mut file = fs::read(self.path(name)).ok()?;
-        if file.len() < HEAD_BYTES {
-            return None;
-        }
-        let mut sealed = file.split_off(HEAD_BYTES);
-        let (call, until, left) = read_head(&file)?;
-        let key = ReplayKey::of(key, call)?;
-        let plain = key.key.open_in_place(ReplayKey::nonce(), Aad::from([&file[..], name].concat()), &mut sealed).ok()?.len();
-        sealed.truncate(plain);
-        (until > now).then_some(Replayed { call, until, left, answer: sealed })
+        let file = fs::read(self.path(name)).ok().filter(|file| file.len() >= HEAD_BYTES)?;
+        let (call, ..) = read_head(&file)?;
+        ReplayKey::of(key, call)?.open(name, file).filter(|replayed| replayed.until > now)
+    }
+
+    /// The answer of this name left and did not arrive: it is for whoever asks for it again. Writes a file; nothing where it is another call's by now.
+    ///
+    /// # Errors
+    /// If it cannot be written; then it stays as it was, or is gone.
+    pub fn lose(&self, name: &ReplayName, key: &ReplayKey) -> Result<(), StoreError> {
+        let file = fs::read(self.path(name)).ok().filter(|file| file.len() >= HEAD_BYTES);
+        let Some(replayed) = file.and_then(|file| key.open(name, file)).filter(|replayed| !replayed.left) else { return Ok(()) };
+        self.put(*name, key, Replayed { left: true, ..replayed })
     }
 
     /// Removes what is too old. Cheap while there is nothing.
@@ -302,6 +331,27 @@ mod tests {
             fs::write(replays.path(&[1; 16]), &bent).unwrap();
             assert_eq!(replays.get(&[1; 16], &api_key(7), NOW), None, "byte {at}");
         }
+    }
+
+    #[test]
+    fn d3_an_answer_that_did_not_arrive_is_for_whoever_asks_again_after_a_restart_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let replays = open(dir.path(), 10_000, 10);
+        put(&replays, 2, "a violet lantern");
+        let key = ReplayKey::of(&api_key(7), id(2)).unwrap();
+        let before = fs::read(replays.path(&[2; 16])).unwrap();
+        assert!(!replays.has(&[2; 16], true, NOW));
+        replays.lose(&[2; 16], &ReplayKey::of(&api_key(7), id(3)).unwrap()).unwrap();
+        assert!(!replays.has(&[2; 16], true, NOW), "it is another call's");
+        replays.lose(&[2; 16], &key).unwrap();
+        let once = fs::read(replays.path(&[2; 16])).unwrap();
+        assert!(before[HEAD_BYTES..].iter().zip(&once[HEAD_BYTES..]).filter(|(a, b)| a == b).count() < before.len() / 2, "another nonce");
+        replays.lose(&[2; 16], &key).unwrap();
+        assert_eq!(fs::read(replays.path(&[2; 16])).unwrap(), once);
+        let replays = open(dir.path(), 10_000, 10);
+        assert!(replays.has(&[2; 16], true, NOW));
+        assert_eq!(replays.get(&[2; 16], &api_key(7), NOW), Some(Replayed { left: true, ..answer(2, "a violet lantern") }));
+        replays.lose(&[5; 16], &key).unwrap();
     }
 
     #[test]

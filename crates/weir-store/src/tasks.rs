@@ -6,7 +6,7 @@ pub(crate) mod read;
 use std::{collections::HashMap, path::Path};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
-use weir_core::{CallRecord, RequestId, TaskRecord, TaskState, Timestamp};
+use weir_core::{CallRecord, RequestId, Scenario, TaskRecord, TaskState, Timestamp};
 
 pub use change::{Earlier, NotMade};
 pub use read::{OpenTask, TaskFilter};
@@ -98,6 +98,8 @@ pub(crate) fn submissions(change: &Transaction<'_>, calls: &[&CallRecord]) -> Re
 fn told_by(call: &CallRecord, task: &TaskRecord) -> CallRecord {
     let mut call = call.clone();
     call.charge = task.charge;
+    // A slot does not say.
+    call.scenario = Scenario::MediaTask;
     call.kid.get_or_insert_with(|| task.kid.clone());
     call.account = Some(task.account.clone());
     if call.model.is_empty() {

@@ -112,15 +112,15 @@ pub(crate) fn belongs(
             Place::InProgress(call) => return Err(in_progress(call)),
             Place::ReplayGone(call) => return Err(gone(call)),
         };
-        if let Some(joining) = join(gateway, arrival, &earlier, how, &record.client) {
+        if let Some(joining) = join(gateway, arrival, &earlier, how, (&record.client, outlet)) {
             return Ok(Course::Joins(joining));
         }
     }
     Err(Refusal::of(Verdict::ReplayedOnce).status(409).code(Some("idempotency_in_progress"), Some("invalid_request_error")).again_soon())
 }
 
-fn join(gateway: &Gateway, arrival: &Arrival, earlier: &Arc<Entry>, how: How, client: &ClientFacts) -> Option<Joining> {
-    let reader = earlier.outlet.attach(&gateway.closer)?;
+fn join(gateway: &Gateway, arrival: &Arrival, earlier: &Arc<Entry>, how: How, (client, own): (&ClientFacts, &Outlet)) -> Option<Joining> {
+    let reader = earlier.outlet.attach(&gateway.closer, own)?;
     gateway.joins.name(earlier, arrival.id);
     Some(Joining { entry: Arc::clone(earlier), how, reader, patience: Patience::of(client) })
 }

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,7 +12,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::Notify, task::spawn_blocking, time::Instant};
+use tokio::{runtime::Handle, sync::Notify, task::spawn_blocking, time::Instant};
 use weir_core::{ApiKey, Timestamp};
 use weir_store::{Principal, ReplayKey, Replayed, Replays};
 
@@ -78,7 +78,7 @@ impl Entry {
     /// Makes the key that closes its answer, while its caller's key is here.
     pub(super) fn seal(&self, arrival: &Arrival) {
         if let Some(key) = api_key(arrival).and_then(|key| ReplayKey::of(&key, self.id)) {
-            let _ = self.seal.set(key);
+            let _ = self.seal.set(Arc::new(key));
         }
     }
 }
@@ -89,7 +89,8 @@ fn api_key(arrival: &Arrival) -> Option<ApiKey> {
 
 /// Keeps the answer of a call that has ended on the disk, if it was charged and is kept at all.
 pub(crate) fn shelve(gateway: &Gateway, entry: &Arc<Entry>, outcome: Outcome) {
-    let Some(shelf) = gateway.shelf.as_ref().filter(|_| outcome.charged && entry.seal.get().is_some()) else { return };
+    let Some(shelf) = gateway.shelf.as_ref().filter(|_| outcome.charged) else { return };
+    let Some(file) = File::of(shelf, entry) else { return };
     let Some(answer) = entry.outlet.with_kept(|kept| encode(kept, &entry.said, outcome)).flatten() else { return };
     let length = answer.len();
     if shelf.waiting.bytes.fetch_add(length, Ordering::AcqRel) + length > WAITING_BYTES {
@@ -97,16 +98,49 @@ pub(crate) fn shelve(gateway: &Gateway, entry: &Arc<Entry>, outcome: Outcome) {
         return;
     }
     let until = gateway.clock.now().after(gateway.settings.replay.window);
-    let replayed = Replayed { call: entry.id, until, left: entry.outlet.standing().left, answer };
-    let (replays, waiting, entry) = (Arc::clone(&shelf.replays), Arc::clone(&shelf.waiting), Arc::clone(entry));
-    drop(spawn_blocking(move || {
-        if let Some(key) = entry.seal.get()
-            && let Err(error) = replays.put(name(&entry.said), key, replayed)
-        {
-            tracing::warn!(call.id = %entry.id, %error, "failed to keep an answer on the disk; it is kept in memory only");
+    // From here on whoever learns that it did not arrive says so to the file; what is known before that, `put` asks for.
+    let lost = Arc::clone(&file);
+    entry.outlet.on_loss(Box::new(move || {
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn_blocking(move || lost.lose()));
         }
+    }));
+    let (waiting, entry) = (Arc::clone(&shelf.waiting), Arc::clone(entry));
+    drop(spawn_blocking(move || {
+        file.put(&entry, until, answer);
         waiting.done(length);
     }));
+}
+
+/// The file of one answer.
+struct File {
+    replays: Arc<Replays>,
+    name: [u8; 16],
+    key: Arc<ReplayKey>,
+    /// Held while it is written: an answer may turn out lost before it is on the disk.
+    writing: Mutex<()>,
+}
+
+impl File {
+    fn of(shelf: &Shelf, entry: &Entry) -> Option<Arc<Self>> {
+        let key = Arc::clone(entry.seal.get()?);
+        Some(Arc::new(Self { replays: Arc::clone(&shelf.replays), name: name(&entry.said), key, writing: Mutex::default() }))
+    }
+
+    fn put(&self, entry: &Entry, until: Timestamp, answer: Vec<u8>) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let replayed = Replayed { call: entry.id, until, left: entry.outlet.standing().left, answer };
+        if let Err(error) = self.replays.put(self.name, &self.key, replayed) {
+            tracing::warn!(call.id = %entry.id, %error, "failed to keep an answer on the disk; it is kept in memory only");
+        }
+    }
+
+    fn lose(&self) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.replays.lose(&self.name, &self.key) {
+            tracing::warn!(%error, "failed to note on the disk that an answer did not arrive");
+        }
+    }
 }
 
 impl Waiting {

@@ -29,7 +29,9 @@ pub(crate) struct Joining {
 pub(crate) async fn follow(gateway: &Gateway, hold: Hold, id: RequestId, at: Timestamp, reply: &mut Reply, mut joining: Joining) {
     let mut row = row(&joining, id, at);
     gateway.books.join(hold, row.clone());
-    let _ = read(&mut joining, 0, reply).await;
+    if read(&mut joining, 0, reply).await.is_err() {
+        joining.entry.outlet.missed();
+    }
     (row.status, row.events) = (reply.status(), reply.events);
     gateway.books.joined(row);
 }

@@ -49,7 +49,7 @@ pub(crate) struct Entry {
     /// The ids of requests that joined it.
     names: Mutex<Vec<RequestId>>,
     /// Closes its answer for the disk, where that is wanted.
-    seal: OnceLock<ReplayKey>,
+    seal: OnceLock<Arc<ReplayKey>>,
 }
 
 /// The latest calls that said the same.
@@ -118,11 +118,12 @@ impl Joins {
     /// What a request is; one that is a call of its own is known from here on.
     pub(crate) fn place(&self, id: RequestId, kid: &KeyId, said: Said, outlet: &Outlet) -> Place {
         let mut state = self.lock();
-        let doubtful = state.doubtful(&said);
-        if !doubtful.is_empty() {
+        let mut absent = false;
+        if let Some(doubtful) = state.doubtful(&said) {
             // Sockets are asked outside the lock.
             drop(state);
             doubtful.iter().for_each(|entry| entry.outlet.look());
+            absent = outlet.is_absent();
             state = self.lock();
         }
         state.expire(Instant::now());
@@ -131,7 +132,8 @@ impl Joins {
                 let earlier = state.by_key.get(key).cloned();
                 (Claim::Key { same: earlier.as_ref().is_none_or(|earlier| earlier.said.request == said.request) }, earlier)
             }
-            None => (if said.marked { Claim::Marked } else { Claim::Unmarked }, state.equal_to(&said)),
+            None if said.marked => (Claim::Marked, state.equal_to(&said)),
+            None => (if absent { Claim::Absent } else { Claim::Unmarked }, state.equal_to(&said)),
         };
         let standing = earlier.as_ref().map(|earlier| earlier.stands());
         match (decide(claim, standing), earlier) {
@@ -277,11 +279,11 @@ impl Entry {
 }
 
 impl State {
-    /// Equal calls whose clients should be asked whether they are there, for a request that says nothing of repeating one.
-    fn doubtful(&self, said: &Said) -> Vec<Arc<Entry>> {
+    /// Equal calls whose clients should be asked whether they are there, for a request that says nothing of repeating one; `None` if it has no equal.
+    fn doubtful(&self, said: &Said) -> Option<Vec<Arc<Entry>>> {
         let equal = self.by_request.get(&said.request).filter(|_| said.key.is_none() && !said.marked);
-        let calls = equal.into_iter().flat_map(|equal| &equal.calls);
-        calls.filter(|entry| entry.outlet.is_doubtful()).cloned().collect()
+        let (calls, latest) = equal.and_then(|equal| Some((&equal.calls, equal.calls.back()?)))?;
+        Some(calls.iter().filter(|entry| entry.outlet.is_doubtful(&latest.outlet)).cloned().collect())
     }
 
     /// The call that an equal request may belong to: one whose client left, else the latest.

@@ -21,7 +21,8 @@ pub(crate) async fn resume(
 ) -> Result<(), Refusal> {
     let _running = gateway.closer.enter();
     let principal = own::owner(gateway, request, peer)?;
-    let reader = gateway.joins.find(&principal.kid, id).and_then(|entry| Some((entry.outlet.attach(&gateway.closer)?, entry)));
+    let reader =
+        gateway.joins.find(&principal.kid, id).and_then(|entry| Some((entry.outlet.attach(&gateway.closer, &reply.outlet)?, entry)));
     let Some((reader, entry)) = reader else {
         // Says whether there was such a call.
         let call = own::find(gateway, &principal, id).await?.record.id;

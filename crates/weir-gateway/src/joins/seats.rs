@@ -2,17 +2,21 @@
 
 use std::task::{Context, Waker};
 
+use crate::line::Line;
+
 /// Readers of one answer at once, besides its first client: each costs a wake-up for each event.
 const SEATS: usize = 4_096;
 
 /// One reader's place.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Seat {
     /// Pieces that it has read.
     pub(crate) place: usize,
     pub(crate) waker: Option<Waker>,
     /// The call sent a heartbeat that it has not had.
     pub(crate) quiet: bool,
+    /// Its connection.
+    line: Option<Line>,
     taken: bool,
 }
 
@@ -31,7 +35,7 @@ impl Seat {
 }
 
 /// All readers of one answer but its first client.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Seats {
     seats: Vec<Seat>,
     free: Vec<usize>,
@@ -40,13 +44,13 @@ pub(crate) struct Seats {
 }
 
 impl Seats {
-    /// A seat at this place; `None` if there are too many readers.
-    pub(crate) fn take(&mut self, place: usize) -> Option<usize> {
+    /// A seat at this place, for the reader on this connection; `None` if there are too many readers.
+    pub(crate) fn take(&mut self, place: usize, line: Option<Line>) -> Option<usize> {
         let at = self.free.pop().unwrap_or(self.seats.len());
         if at >= SEATS {
             return None;
         }
-        let seat = Seat { place, taken: true, ..Seat::default() };
+        let seat = Seat { place, line, taken: true, ..Seat::default() };
         match self.seats.get_mut(at) {
             Some(old) => *old = seat,
             None => self.seats.push(seat),
@@ -64,6 +68,11 @@ impl Seats {
 
     fn taken(&self) -> impl Iterator<Item = &Seat> {
         self.seats.iter().filter(|seat| seat.taken)
+    }
+
+    /// The connections of all who read.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &Option<Line>> {
+        self.taken().map(|seat| &seat.line)
     }
 
     pub(crate) fn any(&self) -> bool {

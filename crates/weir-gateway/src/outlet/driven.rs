@@ -124,9 +124,14 @@ impl Driven {
     }
 }
 
+/// The body ends before its end, and its connection must break.
+#[derive(Debug, thiserror::Error)]
+#[error("give a whole body: the upstream broke off")]
+pub(crate) struct Incomplete;
+
 impl Body for Driven {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Incomplete;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Some(body) = &mut self.parted {
@@ -151,6 +156,7 @@ impl Body for Driven {
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             Found::Quiet => Poll::Ready(Some(Ok(Frame::data(HEARTBEAT)))),
+            Found::End if self.outlet.gap().broken => Poll::Ready(Some(Err(Incomplete))),
             Found::End | Found::Lost => Poll::Ready(None),
             // It ended without saying so.
             Found::Nothing if matches!(*self.outlet.drive(), Drive::Over) => Poll::Ready(None),
@@ -167,7 +173,7 @@ impl Body for Driven {
             (Some(_), Some(kept)) => gap.first.place == kept.len() && gap.outcome.is_some(),
             _ => gap.piece.is_none(),
         };
-        gap.ended && read
+        gap.ended && read && !gap.broken
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -26,6 +26,8 @@ pub(super) struct Gap {
     pub(super) counted: bool,
     /// No piece follows the one in the gap.
     pub(super) ended: bool,
+    /// The body ends before its end.
+    pub(super) broken: bool,
     pub(super) gone: bool,
     /// The answer as others may read it; `None` if it is not kept.
     pub(super) kept: Option<Box<Kept>>,
@@ -51,10 +53,16 @@ pub(super) struct Gap {
     pub(super) promised: bool,
     /// The first client's connection.
     pub(super) line: Option<Line>,
-    /// The first client's connection was seen closed, though its task does not know that yet.
+    /// The connection of whoever came last to read it, too.
+    pub(super) latest: Option<Line>,
+    /// The connections of all who read were seen closed, though their tasks do not know that yet.
     pub(super) hung_up: bool,
+    /// When the last of the answer was there to be taken.
+    pub(super) ended_at: Option<Instant>,
     /// The whole answer left, and its client's connection broke before it was known to have arrived.
     pub(super) lost_at: Option<Instant>,
+    /// Told once when that is seen.
+    pub(super) on_loss: Option<Box<dyn FnOnce() + Send>>,
     /// The answer that this one repeats: what is lost of it is lost of that.
     pub(super) source: Option<Outlet>,
     /// What the first client was told before there was an answer.
@@ -63,10 +71,12 @@ pub(super) struct Gap {
 
 /// So long after its connection broke an answer waits for whoever asks for it anew: longer than any SDK or tool pauses by itself.
 const LOST: Duration = Duration::from_secs(60);
-/// A client that gave up on a call waited at least as long; younger ones are not asked whether they are there.
+/// A client that gave up on a call waited at least as long; of younger calls only the latest is asked for its client.
 const WAITED: Duration = Duration::from_millis(250);
 /// Kernels acknowledge what they got much earlier.
-const ACKNOWLEDGED: Duration = Duration::from_secs(1);
+pub(super) const ACKNOWLEDGED: Duration = Duration::from_secs(1);
+/// More readers than this are not asked one by one: one of them is there.
+const ASKED: usize = 16;
 
 /// A first client's own answer, because it would not wait for the call's.
 pub(super) struct Parted {
@@ -80,7 +90,7 @@ pub(super) struct Parted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) charged: bool,
-    /// What is kept is the answer to its own end.
+    /// What is kept is all that there was of the answer, not cut because its client had left.
     pub(crate) complete: bool,
 }
 
@@ -112,20 +122,47 @@ impl Gap {
         !self.gone || self.seats.as_ref().is_some_and(|seats| seats.any())
     }
 
+    /// The answer left and did not arrive.
+    pub(super) fn lost(&mut self) {
+        self.lost_at = Some(Instant::now());
+        if let Some(tell) = self.on_loss.take() {
+            tell();
+        }
+    }
+
     /// Whether the answer left and did not arrive, as far as that is known.
     pub(super) fn is_lost(&self) -> bool {
         self.lost_at.is_some_and(|at| at.elapsed() < LOST)
     }
 
-    /// Whether the first client's connection should be asked before it is taken for well.
+    /// Whether connections should be asked before its readers are taken for well.
     pub(super) fn is_doubtful(&self) -> bool {
-        let alone = self.seats.is_none() && !self.hung_up;
         match (self.outcome, self.closed_at) {
-            (Some(outcome), Some(at)) => {
-                outcome.complete && self.kept.is_some() && self.lost_at.is_none() && (ACKNOWLEDGED..LOST).contains(&at.elapsed())
-            }
-            _ => alone && !self.gone && self.since.is_some_and(|since| since.elapsed() >= WAITED),
+            (Some(outcome), Some(at)) => outcome.complete && self.kept.is_some() && self.lost_at.is_none() && at.elapsed() < LOST,
+            _ => self.attended() && !self.hung_up,
         }
+    }
+
+    /// Whether that may be worth a question of every call, and not of the latest only.
+    pub(super) fn is_settled(&self) -> bool {
+        match self.closed_at {
+            Some(at) => at.elapsed() >= ACKNOWLEDGED,
+            None => self.since.is_some_and(|since| since.elapsed() >= WAITED),
+        }
+    }
+
+    /// The connections of all who read it now; `None` if they are too many to be asked, or one has none.
+    pub(super) fn lines(&self) -> Option<Vec<Line>> {
+        let first = (!self.gone).then_some(&self.line);
+        let seats = self.seats.iter().flat_map(|seats| seats.lines());
+        let lines: Option<Vec<_>> = first.into_iter().chain(seats).take(ASKED + 1).map(Clone::clone).collect();
+        lines.filter(|lines| lines.len() <= ASKED)
+    }
+
+    /// No piece follows.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        self.ended_at = Some(Instant::now());
     }
 
     /// Whether the answer is no stream.

@@ -7,6 +7,7 @@
 //! A second reader changes that once and for all: the call moves to the closer, and every reader, the first client too, reads
 //! what is kept of the answer (`joins/kept.rs`) at its own pace. Only when nothing more fits does the slowest reader slow the upstream.
 
+mod arrived;
 mod driven;
 mod gap;
 mod reader;
@@ -34,9 +35,6 @@ use crate::{
     patience::Parting,
     reply::HEARTBEAT,
 };
-
-/// What follows a stream's last event: the empty chunk. A client need not wait for it.
-const END_BYTES: usize = b"0\r\n\r\n".len();
 
 /// A call as a future that owns everything it needs.
 pub(crate) type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -213,7 +211,7 @@ impl Outlet {
             if !shared {
                 (gap.piece, gap.counted) = ((!body.is_empty()).then_some(body), keeps);
             }
-            gap.ended = true;
+            gap.end();
             gap.wake_readers();
         }
         self.delivered().await
@@ -223,10 +221,17 @@ impl Outlet {
     pub(crate) async fn end(&self) -> Result<(), Gone> {
         {
             let mut gap = self.gap();
-            gap.ended = true;
+            gap.end();
             gap.wake_readers();
         }
         self.delivered().await
+    }
+
+    /// Ends a body that is no stream and not complete: its client's connection breaks, so that nobody takes it for whole.
+    pub(crate) fn break_off(&self) {
+        let mut gap = self.gap();
+        (gap.broken, gap.ended) = (true, true);
+        gap.wake_readers();
     }
 
     /// Until the head and the last piece were taken by somebody. While a connection polls the call no waker is kept: it polls again
@@ -319,50 +324,9 @@ impl Outlet {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The connection broke that this answer left by; so many bytes were not acknowledged.
-    pub(crate) fn lose(&self, unheard: usize) {
-        let mut gap = self.gap();
-        if let Some(source) = gap.source.clone() {
-            drop(gap);
-            return source.lose(unheard);
-        }
-        // A client that has read its stream's end marker may hang up with the rest unread, and its kernel answers that with a reset.
-        if gap.is_whole() || unheard > END_BYTES {
-            gap.lost_at = Some(Instant::now());
-        }
-    }
-
-    /// What is sent here is another call's answer.
-    pub(crate) fn repeat(&self, source: &Self) {
-        self.gap().source = Some(source.clone());
-    }
-
-    /// Whether an equal request should [`look`](Self::look) first.
-    pub(crate) fn is_doubtful(&self) -> bool {
-        self.gap().is_doubtful()
-    }
-
-    /// Looks whether the first client is still there, or has got all that it was sent.
-    pub(crate) fn look(&self) {
-        let Some(line) = self.gap().line.clone() else { return };
-        let running = self.gap().outcome.is_none();
-        let (left, unheard) = if running { (line.has_left(), 0) } else { (false, line.unheard(self)) };
-        let mut gap = self.gap();
-        let lost = unheard > if gap.is_whole() { 0 } else { END_BYTES };
-        gap.hung_up |= left;
-        if lost {
-            gap.lost_at = Some(Instant::now());
-        }
-    }
-
-    /// How the answer stands for others.
-    pub(crate) fn standing(&self) -> Standing {
-        let gap = self.gap();
-        Standing {
-            outcome: gap.outcome,
-            kept: gap.is_open(),
-            left: (!gap.attended() || gap.hung_up && gap.seats.is_none()) && (!gap.delivered || gap.is_lost()),
-        }
+    /// `tell` is told once, if it turns out that the answer did not arrive.
+    pub(crate) fn on_loss(&self, tell: Box<dyn FnOnce() + Send>) {
+        self.gap().on_loss = Some(tell);
     }
 
     /// The call is over: what is kept stays for whoever asks for it.
@@ -388,14 +352,17 @@ impl Outlet {
     }
 
     /// A reader from the first piece on; `None` if that is not kept, or nobody more may read. The call goes on with the closer.
-    pub(crate) fn attach(&self, closer: &Closer) -> Option<Reader> {
+    /// `own`: where the reader's own answer leaves.
+    pub(crate) fn attach(&self, closer: &Closer, own: &Self) -> Option<Reader> {
+        let line = own.gap().line.clone();
         // Whoever polls the call now does so with this lock.
         let mut drive = self.drive();
         let mut gap = self.gap();
         if !gap.is_open() || gap.outcome.is_some_and(|outcome| !outcome.charged) {
             return None;
         }
-        let seat = gap.share().take(0)?;
+        let seat = gap.share().take(0, line.clone())?;
+        (gap.latest, gap.hung_up) = (line, false);
         gap.wake_driver();
         let running = gap.outcome.is_none();
         drop(gap);
@@ -416,15 +383,15 @@ mod tests {
             joins.keep(&outlet);
             Box::pin(std::future::pending())
         });
-        let outlet = driven.outlet().clone();
+        let (outlet, own) = (driven.outlet().clone(), Outlet(Arc::default()));
         assert!(!outlet.abandon(), "its first client reads");
         drop(driven);
-        let reader = outlet.attach(&closer).unwrap();
+        let reader = outlet.attach(&closer, &own).unwrap();
         assert!(!outlet.abandon(), "somebody came back");
         drop(reader);
         assert!(outlet.abandon());
-        assert!(outlet.attach(&closer).is_none() && !outlet.standing().kept, "it is being cancelled");
+        assert!(outlet.attach(&closer, &own).is_none() && !outlet.standing().kept, "it is being cancelled");
         outlet.close(Outcome { charged: true, complete: false });
-        assert!(outlet.attach(&closer).is_some(), "what was charged can be read");
+        assert!(outlet.attach(&closer, &own).is_some(), "what was charged can be read");
     }
 }

@@ -148,24 +148,3 @@ async fn seek(gateway: &Arc<Gateway>, lane: &Lane, adapter: &'static Adapter, ta
     });
     sought.await.ok().flatten().unwrap_or(silent)
 }
-
-/// A result, whole, within the limits of an answer. `None`: there is none, or it broke off.
-pub(super) async fn fetch(gateway: &Gateway, lane: &Lane, path: &str) -> Option<(http::Response<()>, Bytes)> {
-    let timeouts = gateway.settings.timeouts;
-    let limits = AttemptLimits { connect: timeouts.connect, first_byte: timeouts.first_byte };
-    let asked = async {
-        let request = request(lane, Method::GET, path)?;
-        let mut answer = Answer::get(gateway.dial.as_ref(), &lane.target, &lane.pool, request, limits).await.ok()?;
-        let mut body = BytesMut::new();
-        while let Some(piece) = answer.chunk().await {
-            let piece = piece.ok()?;
-            if body.len() + piece.len() > gateway.settings.limits.answer_bytes {
-                return None;
-            }
-            body.extend_from_slice(&piece);
-        }
-        let status = answer.head.status;
-        status.is_success().then(|| (crate::whole::head(status, &answer.head.headers), body.freeze()))
-    };
-    timeout(timeouts.total, asked).await.ok().flatten()
-}

@@ -1,5 +1,6 @@
 //! Image and video jobs: submitted once, followed to their end without the client, told of in the client's own form.
 
+mod content;
 mod follow;
 mod look;
 mod own;

@@ -3,9 +3,9 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
-use weir_core::{Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
+use weir_core::{ApiKey, Route, Side, TaskRecord, TaskShape, TaskState, Verdict};
 use weir_store::TaskFilter;
 use weir_wire::{
     Scope,
@@ -13,9 +13,10 @@ use weir_wire::{
 };
 
 use super::{
-    address, blocking,
-    look::{fetch, lane_of, look, question, screen},
-    owned,
+    blocking,
+    content::pass,
+    look::{lane_of, look, question, screen},
+    owned, results,
 };
 use crate::{Gateway, outlet::Outlet, own::owner, refusal::Refusal, reply::Reply};
 
@@ -46,6 +47,8 @@ impl TaskPath {
                 Some(rest) => video(rest).map(Self::Content),
                 None => video(rest).map(|id| Self::Show(TaskShape::Videos, id)),
             },
+            // Whoever fetches a result in parts asks first how long it is.
+            Method::HEAD => rest.strip_suffix("/content").and_then(video).map(Self::Content),
             Method::DELETE => video(rest).map(Self::Delete),
             _ => None,
         }
@@ -59,31 +62,40 @@ type Said = (Response<()>, Bytes);
 pub(crate) async fn answer(gateway: Arc<Gateway>, path: TaskPath, request: Request<Incoming>, peer: Option<IpAddr>, outlet: Outlet) {
     let route = if matches!(path, TaskPath::Show(TaskShape::Generations, _)) { Route::VideoGenerations } else { Route::Videos };
     let mut reply = Reply::new(outlet, gateway.new_id(), route);
-    let _ = match said(&gateway, path, &request, peer).await {
-        Ok((head, body)) => reply.answer(head, body).await,
+    let _ = match said(&gateway, path, &request, peer, &mut reply).await {
+        Ok(Some((head, body))) => reply.answer(head, body).await,
+        // A result left in pieces.
+        Ok(None) => Ok(()),
         Err(refusal) => reply.refuse(&refusal, weir_core::Charged::No).await,
     };
 }
 
-async fn said(gateway: &Arc<Gateway>, path: TaskPath, request: &Request<Incoming>, peer: Option<IpAddr>) -> Result<Said, Refusal> {
+async fn said(
+    gateway: &Arc<Gateway>,
+    path: TaskPath,
+    request: &Request<Incoming>,
+    peer: Option<IpAddr>,
+    reply: &mut Reply,
+) -> Result<Option<Said>, Refusal> {
     let principal = owner(gateway, request, peer)?;
     let one = async |shape, id: &str| owned(gateway, &principal, shape, id).await;
-    match path {
+    let said = match path {
         TaskPath::List => list(gateway, principal.kid.clone(), request.uri().query().unwrap_or_default()).await,
         TaskPath::Show(shape, id) => {
             let task = fresh(gateway, one(shape, &id).await?).await?;
             if shape == TaskShape::Images {
-                return Ok(picture(gateway, &task));
+                return Ok(Some(picture(gateway, results::key_of(request.headers()), &task).await));
             }
             let live = live(gateway, &task).await;
             Ok(json(&wire::show(&task, live.as_ref())))
         }
         TaskPath::Content(id) => {
             let task = fresh(gateway, one(TaskShape::Videos, &id).await?).await?;
-            content(gateway, &task, request.uri().query().unwrap_or_default()).await
+            return pass(gateway, &task, request, reply).await.map(|()| None);
         }
         TaskPath::Delete(id) => delete(gateway, one(TaskShape::Videos, &id).await?).await,
-    }
+    };
+    said.map(Some)
 }
 
 fn json(body: &serde_json::Value) -> Said {
@@ -103,12 +115,24 @@ async fn fresh(gateway: &Arc<Gateway>, task: TaskRecord) -> Result<TaskRecord, R
 }
 
 /// A task of pictures with its result, as long as that is kept.
-fn picture(gateway: &Gateway, task: &TaskRecord) -> Said {
-    let (head, shown) = json(&wire::show(task, None));
-    let Some(result) = gateway.results.of(task.call).filter(|_| task.state == TaskState::Succeeded) else { return (head, shown) };
-    // As it came, byte for byte, behind the fields of the task.
-    let open = shown.strip_suffix(b"}").unwrap_or(&shown);
-    (head, [open, br#","result":"#, &result, b"}"].concat().into())
+async fn picture(gateway: &Arc<Gateway>, key: Option<ApiKey>, task: &TaskRecord) -> Said {
+    let mut shown = wire::show(task, None);
+    if task.state != TaskState::Succeeded {
+        return json(&shown);
+    }
+    let (code, what) = match results::of(gateway, key, task).await {
+        results::Result::There(result) => {
+            let (head, shown) = json(&shown);
+            // As it came, byte for byte, behind the fields of the task.
+            let open = shown.strip_suffix(b"}").unwrap_or(&shown);
+            return (head, [open, br#","result":"#, &result, b"}"].concat().into());
+        }
+        results::Result::Expired => ("result_expired", "it was kept for a day, and that is over"),
+        results::Result::Lost => ("result_lost", "it was kept in memory only, and weir was restarted or had no room"),
+    };
+    let message = format!("The pictures were made and charged, and weir has them no more: {what}. Support finds the call by its id.");
+    shown["error"] = serde_json::json!({ "code": code, "message": message });
+    json(&shown)
 }
 
 /// What the upstream says of a task that has ended, for what no row keeps: the address of a result opens it, and a reason may quote what was asked for.
@@ -144,31 +168,6 @@ async fn list(gateway: &Arc<Gateway>, kid: weir_core::KeyId, query: &str) -> Res
     tasks.truncate(limit as usize);
     tasks.retain(|task| !task.removed);
     Ok(json(&wire::list(&tasks, more)))
-}
-
-/// The result itself, or where it is.
-async fn content(gateway: &Gateway, task: &TaskRecord, query: &str) -> Result<Said, Refusal> {
-    if task.state != TaskState::Succeeded {
-        let say = format!("task {} is {}; GET {} tells when there is a result", task.id(), task.state.label(), address(task));
-        return Err(Refusal::of(task.verdict()).saying(say).status(404).code(Some("not_ready"), Some("invalid_request_error")));
-    }
-    let silent = || Refusal::of(Verdict::UpstreamError).scope(Scope::Upstream).by(Side::Upstream);
-    let (lane, adapter) = lane_of(gateway, task).ok_or_else(|| Refusal::of(Verdict::NoUpstream))?;
-    let id = task.upstream_id.as_deref().unwrap_or_default();
-    let Some(pattern) = adapter.content else {
-        let url = live(gateway, task).await.and_then(|job| job.url).and_then(|url| HeaderValue::from_str(&url).ok()).ok_or_else(silent)?;
-        let mut head = Response::new(());
-        *head.status_mut() = StatusCode::FOUND;
-        head.headers_mut().insert(header::LOCATION, url);
-        return Ok((head, Bytes::new()));
-    };
-    let mut path = Adapter::path(pattern, id).ok_or_else(silent)?;
-    if let Some(variant @ ("variant=video" | "variant=thumbnail" | "variant=spritesheet")) =
-        query.split('&').find(|pair| pair.starts_with("variant="))
-    {
-        path = format!("{path}?{variant}");
-    }
-    fetch(gateway, lane, &path).await.ok_or_else(silent)
 }
 
 /// Forgets a task that has ended, here and at its upstream.

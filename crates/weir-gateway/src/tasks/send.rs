@@ -15,6 +15,7 @@ use weir_wire::{
 use super::{
     adapter_of, address, blocking,
     look::screen,
+    results,
     tell::{Form, say},
 };
 use crate::{
@@ -175,7 +176,8 @@ impl Submission<'_> {
     /// The result is kept for its owner, and the task has ended.
     async fn made(mut self, pictures: u64, result: Bytes, live: &mut Live<'_>) -> Result<(), Refusal> {
         let (terms, roll) = (self.gateway.settings.tasks.terms, self.gateway.dice.roll());
-        self.gateway.results.keep(self.task.call, result);
+        // First the result, then the row that says so: what was charged can be had.
+        results::keep(self.gateway, results::key_of(&self.arrival.head.headers), self.task.call, result).await;
         let told =
             Told { state: TaskState::Succeeded, progress: None, seconds: None, images: Some(pictures), same_model: true, fault: None };
         self.change(move |task, now| *task = looked(task, Look::Told(told), now, &terms, roll)).await?;

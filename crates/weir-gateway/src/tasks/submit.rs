@@ -23,7 +23,7 @@ use crate::{
     ClientGone, Duplicates, Gateway, Streams,
     accept::{self, Arrival, Asked},
     admit::{self, Admitted},
-    attempt::CallLimits,
+    attempt::{CallLimits, CallTerms},
     attempts::{Attempts, Turn},
     limiter::Permit,
     refusal::Refusal,
@@ -72,7 +72,7 @@ pub(crate) async fn submit(
         // Who does not wait for the answer sets it no limit.
         record.client.read_timeout_s = None;
     }
-    let limits = CallLimits::of(gateway, record.route, record, &asked.peek.model, policy, arrival.began);
+    let limits = CallTerms::of(gateway, record, &asked.peek.model, policy, arrival.began).limits();
     // A client that leaves does not cancel what was sent: what became of it must be known.
     let streams = Streams { client_gone: ClientGone::Finish, ..gateway.settings.streams };
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), arrival.began, &limits.timeouts, &streams);

@@ -55,6 +55,8 @@ pub const ADAPTERS: [Adapter; 3] = [
         name: "submit_poll",
         submit: "/video/generations",
         look: "/video/generations/{id}",
+        // The relays that share this path list nothing and take no name of the client's. Some vendors' own paths do (Kling's `external_task_id`,
+        // Ark's list of jobs); each would be an adapter of its own, and most of its table is this one.
         list: None,
         content: None,
         deletes: false,

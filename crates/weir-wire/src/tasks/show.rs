@@ -12,6 +12,7 @@ pub fn show(task: &TaskRecord, live: Option<&Job>) -> Value {
     let reason = live.and_then(|job| job.told.as_ref()?.fault.as_ref()).map_or("", |fault| fault.text.as_str());
     let weir = json!({
         "state": task.state, "verdict": task.verdict().code(), "charged": task.charge.charged, "call": task.call,
+        "looks": task.looks, "missing": task.oddities.missing, "deadline": task.deadline.rfc3339(),
         "duplicate_of": task.duplicate_of.map(|call| TaskRecord::id_of(task.shape, call)),
     });
     match task.shape {

@@ -71,6 +71,9 @@ impl Serve {
     }
 }
 
+/// Results of tasks that are kept at most; their bytes are bounded, too.
+const RESULTS: usize = 100_000;
+
 /// Opens the books and puts a gateway on them.
 pub(crate) fn open(store: Store, dir: &Path, settings: Settings, config: &Config) -> Result<Arc<Gateway>, Fault> {
     let books_settings = BooksSettings { slots: config.limits.calls, ..BooksSettings::default() };
@@ -99,7 +102,10 @@ pub(crate) fn open(store: Store, dir: &Path, settings: Settings, config: &Config
         };
     let terms = settings.replay.disk_bytes.map(|bytes| ReplayTerms { bytes, files: settings.replay.calls });
     let replays = terms.map(|terms| Replays::open(dir, terms, WallClock.now())).transpose()?;
-    Ok(Arc::new(Gateway::new(settings, books, Arc::new(WallClock), Arc::new(RealDice), dial).with_replays(replays)))
+    let terms = settings.tasks.result_bytes.map(|bytes| ReplayTerms { bytes, files: RESULTS });
+    let results = terms.map(|terms| Replays::results(dir, terms, WallClock.now())).transpose()?;
+    let gateway = Gateway::new(settings, books, Arc::new(WallClock), Arc::new(RealDice), dial);
+    Ok(Arc::new(gateway.with_replays(replays).with_results(results)))
 }
 
 /// Serves until told to stop, drains, and closes the books.

@@ -112,6 +112,8 @@ impl Submit {
         }
         if said.status == 200 {
             print(shell, &said.body)?;
+            let (weir, id) = (&shell.called, id(&said.body));
+            shell.tell(&text!("`{weir} task wait {id}` 等它结束", "`{weir} task wait {id}` waits for its end"));
             return Ok(Exit::Done);
         }
         Err(refused(shell, &said))
@@ -192,6 +194,21 @@ fn print(shell: &Shell, task: &Value) -> Result<(), Fault> {
         (shell.say("结论码", "verdict"), told(&task["weir"]["verdict"])),
         (shell.say("调用", "call"), told(&task["weir"]["call"])),
     ];
+    if is_open(task)
+        && let Some(missing) = task["weir"]["missing"].as_u64().filter(|missing| *missing > 0)
+    {
+        let until = told(&task["weir"]["deadline"]);
+        rows.push((
+            shell.say("上游", "upstream"),
+            shell.say(
+                format!("说了 {missing} 次不认识它;会一直问到 {until}"),
+                format!("said {missing} times that it does not know it; it is asked until {until}"),
+            ),
+        ));
+    }
+    if state(task) == "succeeded" && id(task).starts_with("video_") {
+        rows.push((shell.say("视频", "video"), format!("GET /v1/videos/{}/content", id(task))));
+    }
     if let Some(message) = task["error"]["message"].as_str().filter(|message| !message.is_empty()) {
         rows.push((shell.say("原因", "reason"), message.to_owned()));
     }

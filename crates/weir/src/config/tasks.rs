@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use weir_core::{TaskTerms, task::AtDeadline};
 use weir_wire::tasks::Adapter;
 
-use super::Span;
+use super::{ReplayStore, Size, Span};
 
 /// How image and video jobs are followed, and what becomes of one that is submitted twice.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -23,6 +23,10 @@ pub(crate) struct Tasks {
     pub(crate) unconfirmed: Span,
     /// What becomes of the charge of a job that nobody could tell the end of.
     pub(crate) at_deadline: Deadline,
+    /// Where pictures are kept for a day that their client did not want to wait for: `disk`, where only the key of who asked for one opens it, or `memory`.
+    pub(crate) results: ReplayStore,
+    /// All of them on the disk together; the oldest go first.
+    pub(crate) results_bytes: Size,
 }
 
 impl Default for Tasks {
@@ -35,6 +39,9 @@ impl Default for Tasks {
             deadline: Span(terms.deadline),
             unconfirmed: Span(terms.unconfirmed),
             at_deadline: Deadline::Release,
+            // What was paid for must outlive a restart; nobody else can read it.
+            results: ReplayStore::Disk,
+            results_bytes: Size(1 << 30),
         }
     }
 }
@@ -98,6 +105,7 @@ impl Tasks {
                 Duplicates::Refuse => weir_gateway::Duplicates::Refuse,
                 Duplicates::Join => weir_gateway::Duplicates::Join,
             },
+            result_bytes: (self.results == ReplayStore::Disk).then_some(self.results_bytes.0),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod back;
 mod bounds;
+mod crossed;
 mod disk;
 mod keys;
 mod lost;

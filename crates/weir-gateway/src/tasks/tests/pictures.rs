@@ -125,3 +125,54 @@ fn a_picture_that_a_kill_took_away_costs_nothing() {
         bench.audit_all();
     });
 }
+
+/// Pictures are kept on the disk.
+fn on_disk(settings: &mut Settings) {
+    pictures(settings);
+    settings.tasks.result_bytes = Some(8 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_a_picture_that_nobody_waited_for_outlives_a_kill_and_only_its_owners_key_opens_it() {
+    let bench = Bench::new(on_disk);
+    let address = ask(&bench, "sim:ok").await;
+    sleep(secs(5)).await;
+    let whole = bench.get(&address).await;
+    assert!(whole.body.contains(PNG) && json(&whole)["error"].is_null(), "{}", whole.body);
+    let (folder, key) = bench.thief();
+    for (name, bytes) in bench.files() {
+        assert!(!bytes.windows(PNG.len()).any(|window| window == PNG.as_bytes()), "{name} shows a picture");
+        assert!(!bytes.windows(20).any(|window| window == &key.expose().as_bytes()[..20]), "{name} shows a key");
+    }
+    let kept = std::fs::read_dir(folder.join("results")).unwrap().count();
+    assert_eq!(kept, 1);
+    let bench = bench.killed(on_disk);
+    assert_eq!(bench.get(&address).await.body, whole.body);
+    // Somebody who has all files and another key.
+    let other = weir_core::ApiKey::mint(&[9; 64]).0;
+    let terms = weir_store::ReplayTerms { bytes: 8 << 20, files: 10 };
+    let stolen = weir_store::Replays::results(&folder, terms, bench.gateway.clock.now()).unwrap();
+    let name = std::fs::read_dir(folder.join("results")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    let name: [u8; 16] = std::array::from_fn(|at| u8::from_str_radix(&name[2 * at..2 * at + 2], 16).unwrap());
+    assert!(stolen.get(&name, &key, bench.gateway.clock.now()).is_some());
+    assert!(stolen.get(&name, &other, bench.gateway.clock.now()).is_none());
+    drop(stolen);
+    bench.set_wall(86_400_000);
+    let late = json(&bench.get(&address).await);
+    assert_eq!((late["status"].as_str(), late["error"]["code"].as_str()), (Some("completed"), Some("result_expired")), "{late}");
+    assert!(late["result"].is_null());
+    bench.audit_all();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_picture_that_was_kept_in_memory_only_says_that_it_is_lost_after_a_restart() {
+    let bench = Bench::new(pictures);
+    let address = ask(&bench, "sim:ok").await;
+    sleep(secs(5)).await;
+    assert!(bench.get(&address).await.body.contains(PNG));
+    let bench = bench.killed(pictures);
+    let lost = json(&bench.get(&address).await);
+    assert_eq!((lost["status"].as_str(), lost["error"]["code"].as_str()), (Some("completed"), Some("result_lost")), "{lost}");
+    assert_eq!((lost["weir"]["charged"].as_str(), lost["result"].is_null()), (Some("yes"), true), "it was made, and the rule is: complete");
+    bench.audit_all();
+}

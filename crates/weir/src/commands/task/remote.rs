@@ -84,6 +84,8 @@ impl Remote {
     /// One task.
     pub(super) async fn task(&self, id: &str) -> Result<Value, Fault> {
         let tame = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let by_call = if tame && id.starts_with("wr_") { self.task_of_call(id).await? } else { None };
+        let id = by_call.as_deref().unwrap_or(id);
         let path = match id {
             _ if !tame => None,
             id if id.starts_with("video_") => Some(format!("/videos/{id}")),
@@ -99,6 +101,16 @@ impl Remote {
         })?;
         let said = self.ask(Method::GET, &path, None, None).await?;
         if said.status == 200 { Ok(said.body) } else { Err(said.fault()) }
+    }
+
+    /// The task that a call submitted; `None` if it submitted none.
+    async fn task_of_call(&self, call: &str) -> Result<Option<String>, Fault> {
+        let said = self.ask(Method::GET, &format!("/weir/calls/{call}"), None, None).await?;
+        match said.status {
+            200 => Ok(said.body["task"]["id"].as_str().map(str::to_owned)),
+            404 => Ok(None),
+            _ => Err(said.fault()),
+        }
     }
 
     /// Asks once.
