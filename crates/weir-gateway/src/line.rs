@@ -33,6 +33,14 @@ impl Line {
         *lock(&self.0.last) = Some(outlet.clone());
     }
 
+    /// A write waits for the client, so hyper does not ask the call for more: its limits, and a stop, count all the same.
+    pub(crate) fn run(&self, cx: &mut std::task::Context<'_>) {
+        let last = lock(&self.0.last).clone();
+        if let Some(last) = last {
+            last.run(cx);
+        }
+    }
+
     /// The connection broke: its last answer may not have arrived.
     pub(crate) fn broke(&self) {
         let unheard = self.asked(unacknowledged).unwrap_or(0);

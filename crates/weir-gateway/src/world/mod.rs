@@ -8,6 +8,7 @@ mod chance;
 mod client;
 mod docs;
 mod dying;
+mod errands;
 mod events;
 mod laws;
 mod matrix;
@@ -46,6 +47,12 @@ pub(crate) enum Sabotage {
     SentTwice,
     /// Only the first wait is waited.
     HastyRetry,
+    /// A job whose answer was lost is submitted anew.
+    Resubmits,
+    /// Nobody looks at jobs.
+    NeverLooks,
+    /// A job whose answer was lost is not looked for.
+    GivesUp,
 }
 
 impl Sabotage {
@@ -54,7 +61,7 @@ impl Sabotage {
         let forged = match self {
             Self::ForgedDone => Bytes::from_static(b"data: [DONE]\n\n"),
             Self::HalfEvent => rest,
-            Self::None | Self::DoubleSettle | Self::DroppedRecord | Self::Forgetful | Self::SentTwice | Self::HastyRetry => return,
+            _ => return,
         };
         if reply.is_open() && !forged.is_empty() {
             let _ = reply.pass(forged, 0).await;

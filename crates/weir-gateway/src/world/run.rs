@@ -54,6 +54,8 @@ pub(super) struct Ran {
     pub(super) got: Got,
     pub(super) ended: Duration,
     pub(super) straight: Got,
+    /// The upstream's name of its body.
+    pub(super) hash: String,
     /// What its client got when it asked for the same again.
     pub(super) again: Option<Got>,
 }
@@ -98,7 +100,8 @@ async fn run(seed: u64, sabotage: Sabotage, dir: &Path) -> World {
     let calls = got.into_iter().map(|(asking, mut got, ended, again)| {
         // A gateway that was told to stop does not wait for slow readers for ever.
         got.left |= plan.drain.is_some() && matches!(asking.client, Behaviour::Slow(..)) && !got.whole;
-        Ran { straight: straights[asking.n].clone(), asking, got, ended, again }
+        let (straight, hash) = straights[asking.n].clone();
+        Ran { straight, hash, asking, got, ended, again }
     });
     let calls = calls.collect();
     let mut world = World {
@@ -177,9 +180,13 @@ async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(
             serving.spawn(Arc::clone(&gateway).serve_connection(far, None));
             let mut got = Vec::new();
             let mut open = true;
+            let mut asked = Instant::now();
             for asking in calls {
+                let before = std::mem::replace(&mut asked, Instant::now());
                 let marks = asking.marks();
-                let (answer, keep) = if open { client::ask(&asking, &marks[0], &keys, &mut near).await } else { Default::default() };
+                let (mut answer, keep) = if open { client::ask(&asking, &marks[0], &keys, &mut near).await } else { Default::default() };
+                // Who is silent for too long on a connection may find it closed, and asks anew on another.
+                answer.asked &= answer.status != 0 || answer.left || asked - before < Limits::default().header_read;
                 let ended = began.elapsed();
                 open = open && keep;
                 let mut again = None;
@@ -213,7 +220,7 @@ fn comes_back(mark: Mark, got: &Got) -> bool {
     match mark {
         Mark::Key => true,
         Mark::Retry => got.left && got.status == 0 || got.status == 429 || got.status >= 500,
-        Mark::None => got.left,
+        Mark::None => got.left || got.was_put_off(),
     }
 }
 
@@ -234,11 +241,11 @@ fn trace(world: &World) -> String {
         world.plan.timeouts, world.plan.streams, world.plan.dials, world.plan.drain, world.plan.credit.0
     );
     for call in &world.calls {
-        let Asking { n, route, stream, model, key, defect, client, asks_usage, .. } = &call.asking;
+        let Asking { n, route, stream, model, key, defect, client, asks_usage, announces, .. } = &call.asking;
         let got = &call.got;
         let _ = writeln!(
             out,
-            "call {n} {route:?} stream={stream} usage={asks_usage} {model} {key:?} {defect:?} {client:?} -> {} whole={} left={} {} bytes {:016x} at {:?}",
+            "call {n} {route:?} stream={stream} usage={asks_usage} {model} {key:?} {defect:?} {client:?} waits {announces:?} -> {} whole={} left={} {} bytes {:016x} at {:?}",
             got.status,
             got.whole,
             got.left,
