@@ -64,7 +64,7 @@ fn joined(call: &Ran, known: &StoredCall, of: &str) -> Law {
     let Some(again) = &call.again else { return Ok(()) };
     hold(of == known.record.id.to_string(), || format!("it says that it got the answer of {of}, not of {}", known.record.id))?;
     hold(again.whole, || "a joined answer just stopped".to_owned())?;
-    if call.got.was_put_off() {
+    if call.got.was_put_off() || again.was_put_off() {
         return Ok(());
     }
     let (first, second) = (without_heartbeats(&call.got.body), without_heartbeats(&again.body));

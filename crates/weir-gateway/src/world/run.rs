@@ -24,9 +24,6 @@ use crate::{Channel, Gateway, Limits, PriceList, Settings, Upstream};
 /// The upstream's credential: it must reach the upstream and nothing else.
 pub(super) const UPSTREAM_KEY: &str = "sk-planted-upstream-0c41d2";
 
-/// No kernel gives a socket less, and hyper counts on it: while an error waits in a smaller one, its limit for the next head runs.
-const SOCKET_BYTES: usize = 2_304;
-
 /// A world that has ended.
 pub(super) struct World {
     pub(super) plan: Plan,
@@ -172,7 +169,7 @@ async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(
     let began = Instant::now();
     for session in &plan.sessions {
         let (gateway, keys, calls, starts, pipe_bytes) =
-            (Arc::clone(gateway), Arc::clone(keys), session.calls.clone(), session.starts, plan.pipe_bytes.max(SOCKET_BYTES));
+            (Arc::clone(gateway), Arc::clone(keys), session.calls.clone(), session.starts, plan.pipe_bytes);
         tasks.spawn(async move {
             sleep(starts).await;
             let (mut near, far) = duplex(pipe_bytes);
