@@ -3,6 +3,7 @@
 //! `SEED=17` replays one world, `SEEDS=20000` runs so many, `FROM=10000` leaves out those before. One thread, paused time, pipes instead of sockets: an hour's stall
 //! costs nothing, and the same seed leaves the same trace, byte for byte.
 
+mod abrupt;
 mod again;
 mod chance;
 mod client;

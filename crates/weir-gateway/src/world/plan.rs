@@ -57,6 +57,8 @@ pub(super) struct Asking {
     pub(super) comeback: Option<Comeback>,
     /// The seconds that its SDK says it waits between two reads.
     pub(super) announces: Option<u32>,
+    /// Where it hangs up, that is a reset.
+    pub(super) resets: bool,
 }
 
 /// A client that asks for the same once more.
@@ -170,6 +172,7 @@ impl Plan {
         // The same for those who announce how long they wait; most of them are SDKs that ask again by themselves.
         let mut later = Chance::new(seed ^ 0xA770);
         for call in sessions.iter_mut().flat_map(|session| &mut session.calls) {
+            call.resets = later.one_in(4);
             if !later.one_in(3) {
                 continue;
             }
@@ -262,6 +265,7 @@ impl Asking {
             client: Behaviour::draw(chance),
             comeback: None,
             announces: None,
+            resets: false,
         }
     }
 

@@ -1,6 +1,15 @@
 //! Runs one world to its end and gathers everything that can be seen of it.
 
-use std::{fmt::Write, fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::duplex,
@@ -14,6 +23,7 @@ use weir_store::{Account, AuditReport, Books, BooksSettings, CallFilter, NewKey,
 
 use super::{
     Sabotage,
+    abrupt::Abrupt,
     chance::{Chance, EPOCH, Paused, Seeded},
     client::{self, BODY_BYTES, FROZEN, Got, Keys},
     plan::{Asking, Behaviour, Defect, Mark, PRICE, Plan},
@@ -172,13 +182,15 @@ async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(
             (Arc::clone(gateway), Arc::clone(keys), session.calls.clone(), session.starts, plan.pipe_bytes);
         tasks.spawn(async move {
             sleep(starts).await;
-            let (mut near, far) = duplex(pipe_bytes);
+            let resets = Arc::<AtomicBool>::default();
+            let (mut near, io) = duplex(pipe_bytes);
             let mut serving = JoinSet::new();
-            serving.spawn(Arc::clone(&gateway).serve_connection(far, None));
+            serving.spawn(Arc::clone(&gateway).serve_connection(Abrupt { io, resets: Arc::clone(&resets) }, None));
             let mut got = Vec::new();
             let mut open = true;
             let mut asked = Instant::now();
             for asking in calls {
+                resets.store(asking.resets, Ordering::Relaxed);
                 let before = std::mem::replace(&mut asked, Instant::now());
                 let marks = asking.marks();
                 let (mut answer, keep) = if open { client::ask(&asking, &marks[0], &keys, &mut near).await } else { Default::default() };
@@ -189,10 +201,10 @@ async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(
                 let mut again = None;
                 if let Some(comeback) = asking.comeback.filter(|comeback| answer.asked && comes_back(comeback.mark, &answer)) {
                     // It hangs up and comes on a connection of its own.
-                    let far;
-                    (near, far) = duplex(pipe_bytes);
+                    let io;
+                    (near, io) = duplex(pipe_bytes);
                     sleep(comeback.after).await;
-                    serving.spawn(Arc::clone(&gateway).serve_connection(far, None));
+                    serving.spawn(Arc::clone(&gateway).serve_connection(Abrupt { io, resets: Arc::clone(&resets) }, None));
                     let patient = Asking { client: Behaviour::ReadsAll, ..asking.clone() };
                     let (second, keep) = client::ask(&patient, &marks[1], &keys, &mut near).await;
                     (open, again) = (keep, Some(second));
@@ -238,11 +250,11 @@ fn trace(world: &World) -> String {
         world.plan.timeouts, world.plan.streams, world.plan.dials, world.plan.drain, world.plan.credit.0
     );
     for call in &world.calls {
-        let Asking { n, route, stream, model, key, defect, client, asks_usage, announces, .. } = &call.asking;
+        let Asking { n, route, stream, model, key, defect, client, asks_usage, announces, resets, .. } = &call.asking;
         let got = &call.got;
         let _ = writeln!(
             out,
-            "call {n} {route:?} stream={stream} usage={asks_usage} {model} {key:?} {defect:?} {client:?} waits {announces:?} -> {} whole={} left={} {} bytes {:016x} at {:?}",
+            "call {n} {route:?} stream={stream} usage={asks_usage} {model} {key:?} {defect:?} {client:?} waits {announces:?} resets={resets} -> {} whole={} left={} {} bytes {:016x} at {:?}",
             got.status,
             got.whole,
             got.left,
