@@ -20,7 +20,7 @@ use crate::{
 const SEEDS: u64 = 16;
 const PER_WORLD: u64 = 40;
 /// Longer than any job, and than any that is looked for in vain.
-const AFTERWARDS: Duration = Duration::from_secs(30 * 3_600);
+const AFTERWARDS: Duration = Duration::from_secs(4 * 3_600);
 /// What a second of video costs here.
 const SECOND: u64 = 1_000;
 const CREDIT: i64 = 1_000_000_000_000;
