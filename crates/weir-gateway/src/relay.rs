@@ -218,10 +218,15 @@ impl Stream<'_, '_> {
                 return None;
             }
             let weight = Weight { tokens: self.watch.delivered().tokens, any: self.any_output };
+            let whole = frame.clone();
             match vigil.patiently(self.reply.pass_weighed(frame, 1, weight)).await {
                 Wake::Ready(Ok(())) => self.back(),
                 Wake::Quiet => {}
                 Wake::Ready(Err(_)) => self.leave(),
+                // The family's own end came in time: it is not its reader's slowness that makes a stream incomplete.
+                Wake::Limit(_) if self.watch.end(Eof::Clean) == StreamEnd::Done => {
+                    let _ = self.reply.append(&whole);
+                }
                 Wake::Limit(limit) => return Some(limit),
             }
         }
