@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use weir_core::{CallRecord, ChargeFacts, Dialect, RequestId, Route, Side, Timestamp, Timing, Verdict};
 use weir_wire::{Peek, headers::client_facts, request};
 
-use crate::{Limits, refusal::Refusal, screen::Screen};
+use crate::{Gateway, attempt::limited, refusal::Refusal, screen::Screen, vigil::Limit};
 
 /// Up to this length a body is copied out of the buffer it was read into; the buffer has 8 KiB or more.
 const COPIED_BODY_BYTES: usize = 4096;
@@ -79,15 +79,15 @@ impl Arrival {
     }
 
     /// Reads a body that names no model, for this one.
-    pub(crate) async fn read_for(&mut self, model: &str, limits: &Limits) -> Result<Asked, Refusal> {
-        let (_, _, body) = self.whole(limits).await?;
+    pub(crate) async fn read_for(&mut self, model: &str, gateway: &Gateway) -> Result<Asked, Refusal> {
+        let (_, _, body) = self.whole(gateway).await?;
         let peek = Peek::of_form(Some(model), None, None, body.len() as u64);
         Ok(Asked { body, peek: peek.map_err(faulty)? })
     }
 
     /// Reads the body and finds the model, the stream flag and what bounds the cost.
-    pub(crate) async fn read(&mut self, limits: &Limits) -> Result<Asked, Refusal> {
-        let (form, kind, body) = self.whole(limits).await?;
+    pub(crate) async fn read(&mut self, gateway: &Gateway) -> Result<Asked, Refusal> {
+        let (form, kind, body) = self.whole(gateway).await?;
         let peek = match (form, kind) {
             (true, Some(kind)) => Box::pin(peek_form(&kind_with_case(&self.head, kind), &body)).await,
             (_, kind) => request::peek(self.route, kind.as_deref(), &body),
@@ -99,7 +99,7 @@ impl Arrival {
     }
 
     /// The whole body, whether it is a form, and its content type.
-    async fn whole(&mut self, limits: &Limits) -> Result<(bool, Option<String>, Bytes), Refusal> {
+    async fn whole(&mut self, gateway: &Gateway) -> Result<(bool, Option<String>, Bytes), Refusal> {
         let kind = self.head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or("unreadable").to_ascii_lowercase());
         let form = kind.as_deref().is_some_and(|kind| kind.starts_with("multipart/form-data"));
         if form && !takes_form(self.route) || kind.as_deref().is_some_and(|kind| !form && !is_json(kind)) {
@@ -113,10 +113,14 @@ impl Arrival {
             let refusal = Refusal::of(Verdict::RequestRejected).status(415).code(Some("unsupported_content_encoding"), None);
             return Err(refusal.saying("compressed request bodies are not taken"));
         }
-        let body = match timeout(limits.body_read, collect(&mut self.body, limits.body_bytes)).await {
-            Ok(body) => body?,
-            Err(_) => return Err(Refusal::of(Verdict::RequestTooSlow).by(Side::Client)),
+        let limits = &gateway.settings.limits;
+        let body = tokio::select! {
+            biased;
+            body = timeout(limits.body_read, collect(&mut self.body, limits.body_bytes)) => body,
+            // Whoever stops the gateway does not wait for half a request, and its client is told so.
+            () = gateway.closer.cuts() => return Err(limited(Limit::Draining)),
         };
+        let body = body.map_err(|_| Refusal::of(Verdict::RequestTooSlow).by(Side::Client))??;
         Ok((form, kind, body))
     }
 }

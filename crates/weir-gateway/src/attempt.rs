@@ -14,7 +14,7 @@ use crate::{
     Gateway, Streams,
     attempts::{Failed, Turn},
     lanes::{Lane, below_base},
-    patience::{Patience, in_time},
+    patience::{self, Patience, in_time},
     refusal::Refusal,
     reply::{self, Reply},
     talk::Live,
@@ -166,14 +166,14 @@ pub(crate) async fn ask(
 /// Waits for `work` while the client of a stream is kept company. Takes it pinned: an argument and its pin would both have a place in the call.
 pub(crate) async fn attended<T>(mut work: Pin<&mut impl Future<Output = T>>, streams: &Streams, live: &mut Live<'_>) -> Result<T, Limit> {
     loop {
-        let pause = if live.reply.is_open() { streams.heartbeat } else { streams.open_early };
+        let pause = if live.reply.is_open() { patience::heartbeat(streams, &live.record.client) } else { streams.open_early };
         let quiet_at = live.record.stream.then(|| live.reply.last_write + pause);
         match live.vigil.wait(work.as_mut(), quiet_at).await {
             Wake::Ready(done) => return Ok(done),
             Wake::Limit(limit) => return Err(limit),
             // The client is told that it is being heard; a client that left meanwhile is the vigil's to notice.
             Wake::Quiet => {
-                let _ = live.reply.heartbeat().await;
+                let _ = live.reply.heartbeat();
             }
         }
     }

@@ -74,7 +74,7 @@ async fn path(
     if let Some(shape) = tasks::shape_of(arrival) {
         return Box::pin(tasks::submit(gateway, arrival, shape, &principal, hold, record, reply)).await.map(|()| None);
     }
-    let asked = arrival.read(&gateway.settings.limits).await?;
+    let asked = arrival.read(gateway).await?;
     record.model = gateway.screen.model(&asked.peek.model);
     record.stream = asked.peek.stream;
     record.scenario = attempt::scenario(&arrival.head.headers, || gateway.limiter.is_shared(&principal.kid));

@@ -82,6 +82,17 @@ impl Closer {
         self.0.cutting.load(Ordering::Acquire)
     }
 
+    /// Until every call that still runs is cut.
+    pub(crate) async fn cuts(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.is_cutting() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Runs `work` and polls it again when the gateway begins to drain or to cut, so that it notices.
     pub(crate) async fn poked<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);

@@ -14,7 +14,7 @@ use tokio::{
 };
 use weir_core::{Charged, RequestId, Route, Verdict};
 
-use crate::{line::Line, refusal::Refusal};
+use crate::{line::Line, next_head::Taken, refusal::Refusal};
 
 /// A connection that ends with an answer gets this long to take it: long enough for an upload that is under way on a slow line to notice.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -33,6 +33,7 @@ pub(crate) struct Edge<I> {
     replaced: bool,
     /// Runs while a write waits for the client.
     stalled: Option<Pin<Box<Sleep>>>,
+    taken: Taken,
     line: Line,
 }
 
@@ -45,7 +46,12 @@ impl<I> Drop for Edge<I> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
     /// `id` names the answers that belong to no request; `line` is for whoever asks about this connection.
     pub(crate) fn new(io: I, id: RequestId, line: Line) -> Self {
-        Self { io, id, own: None, replaced: false, stalled: None, line }
+        Self { io, id, own: None, replaced: false, stalled: None, taken: Taken::default(), line }
+    }
+
+    /// Whether its client takes what is written.
+    pub(crate) fn taken(&self) -> Taken {
+        self.taken.clone()
     }
 
     /// Whether an answer of hyper's was replaced: nothing else may be said.
@@ -76,8 +82,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
 
     /// What a write of so many bytes came to; an error if the client has not taken a byte for too long.
     fn watched(&mut self, written: Poll<io::Result<usize>>, bytes: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stalled = None;
+        if written.is_ready() && self.stalled.take().is_some() {
+            self.taken.goes_on();
         }
         self.line.wrote(if let Poll::Ready(Ok(taken)) = written { taken } else { 0 }, bytes);
         if let Poll::Ready(Err(_)) = written {
@@ -86,7 +92,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Edge<I> {
         if written.is_ready() {
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        self.line.run(cx);
+        let stalled = self.stalled.get_or_insert_with(|| {
+            self.taken.waits();
+            Box::pin(sleep(STALL))
+        });
         ready!(stalled.as_mut().poll(cx));
         self.line.broke();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))

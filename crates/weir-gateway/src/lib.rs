@@ -22,6 +22,7 @@ mod lanes;
 mod limiter;
 mod line;
 mod models;
+mod next_head;
 mod outlet;
 mod own;
 mod patience;
@@ -36,6 +37,8 @@ mod screen;
 mod server;
 mod settings;
 mod settle;
+#[cfg(test)]
+mod slow_readers;
 mod talk;
 mod tasks;
 mod view;

@@ -72,6 +72,14 @@ impl Line {
         }
     }
 
+    /// A write waits for the client, so hyper does not ask the call for more: its limits, and a stop, count all the same.
+    pub(crate) fn run(&self, cx: &mut std::task::Context<'_>) {
+        let last = lock(&self.0.last).clone();
+        if let Some(last) = last {
+            last.run(cx);
+        }
+    }
+
     /// The connection broke: its last answer may not have arrived.
     pub(crate) fn broke(&self) {
         self.0.over.store(true, Ordering::Release);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use weir_core::{Charged, ClientFacts, RequestId, Route, Side, Verdict};
 use weir_wire::Scope;
 
-use crate::{refusal::Refusal, reply};
+use crate::{Streams, refusal::Refusal, reply};
 
 /// SDKs pause for up to 8 s between two tries; a call that was promised to them lingers at least as long, and a little for the way.
 pub(crate) const COMES_BACK: Duration = Duration::from_secs(10);
@@ -26,11 +26,28 @@ pub(crate) fn in_time(announced: Duration) -> Duration {
     announced.saturating_sub((announced / 10).min(Duration::from_secs(2)))
 }
 
+/// No announcement makes heartbeats come faster than this.
+const FASTEST: Duration = Duration::from_millis(500);
+
+/// How long this client may hear nothing of an open stream: two heartbeats fit into the time that its SDK waits between two reads.
+pub(crate) fn heartbeat(streams: &Streams, client: &ClientFacts) -> Duration {
+    streams.heartbeat.min(client.read_timeout_s.map_or(Duration::MAX, half))
+}
+
+fn half(announced_s: u32) -> Duration {
+    (Duration::from_secs(announced_s.into()) / 2).max(FASTEST)
+}
+
 impl Patience {
     /// From now on: a client's time begins when it has sent its request.
     pub(crate) fn of(client: &ClientFacts) -> Option<Self> {
         let announced_s = client.read_timeout_s?;
         Some(Self { announced_s, until: Instant::now() + in_time(Duration::from_secs(announced_s.into())) })
+    }
+
+    /// How long it may hear nothing of a stream that it reads.
+    pub(crate) fn heartbeat(self) -> Duration {
+        half(self.announced_s)
     }
 
     /// What it is told when its time is over while `call` runs.

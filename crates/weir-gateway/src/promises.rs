@@ -179,6 +179,11 @@ impl Bench {
         self
     }
 
+    /// It is broken on purpose.
+    pub(crate) fn sabotage(&mut self, sabotage: crate::world::Sabotage) {
+        Arc::get_mut(&mut self.gateway).unwrap().sabotage = sabotage;
+    }
+
     /// The upstream refuses so many connections, and those that stand are cut.
     pub(crate) fn refuse(&self, connections: u32) {
         self.down.store(connections, Ordering::Relaxed);

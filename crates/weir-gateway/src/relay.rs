@@ -1,5 +1,7 @@
 //! Stage 4: events pass whole, unchanged and at once; what ends the stream is told truthfully.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 use weir_client::{Answer, WireError};
@@ -53,6 +55,8 @@ pub(crate) struct Terms<'a> {
     /// weir asked for usage on the client's behalf: the chunk that brings it is not the client's, nor the `"usage":null` of the others.
     pub(crate) take_usage: bool,
     pub(crate) began: Instant,
+    /// So long the client may hear nothing.
+    pub(crate) heartbeat: Duration,
 }
 
 /// A stream on its way through.
@@ -84,7 +88,7 @@ enum Stop {
 }
 
 /// After the family's own end marker an upstream may take this long to close before weir closes for it.
-const AFTER_MARKER: std::time::Duration = std::time::Duration::from_millis(500);
+const AFTER_MARKER: Duration = Duration::from_millis(500);
 
 /// Comments held back before the first event, in bytes; beyond that they pass, and the upstream is committed to.
 const EARLY_BYTES: usize = 16 << 10;
@@ -154,7 +158,7 @@ impl Stream<'_, '_> {
                 Wake::Limit(limit) => return Stop::Limit(limit),
                 Wake::Quiet if marked_at.is_some() => return Stop::Eof(Eof::Clean),
                 Wake::Quiet => {
-                    if self.reply.heartbeat().await.is_err() {
+                    if self.reply.heartbeat().is_err() {
                         self.leave();
                     }
                 }
@@ -164,8 +168,8 @@ impl Stream<'_, '_> {
 
     /// When the client should hear something. Before the stream is open, that is when it is opened early.
     fn quiet_at(&self) -> Option<Instant> {
-        let streams = &self.terms.gateway.settings.streams;
-        Some(if self.reply.is_open() { self.reply.last_write + streams.heartbeat } else { self.terms.began + streams.open_early })
+        let open_early = self.terms.gateway.settings.streams.open_early;
+        Some(if self.reply.is_open() { self.reply.last_write + self.terms.heartbeat } else { self.terms.began + open_early })
     }
 
     async fn frame(&mut self, frame: Bytes, vigil: &mut Vigil) -> Passed {
@@ -214,10 +218,15 @@ impl Stream<'_, '_> {
                 return None;
             }
             let weight = Weight { tokens: self.watch.delivered().tokens, any: self.any_output };
+            let whole = frame.clone();
             match vigil.patiently(self.reply.pass_weighed(frame, 1, weight)).await {
                 Wake::Ready(Ok(())) => self.back(),
                 Wake::Quiet => {}
                 Wake::Ready(Err(_)) => self.leave(),
+                // The family's own end came in time: it is not its reader's slowness that makes a stream incomplete.
+                Wake::Limit(_) if self.watch.end(Eof::Clean) == StreamEnd::Done => {
+                    let _ = self.reply.append(&whole);
+                }
                 Wake::Limit(limit) => return Some(limit),
             }
         }

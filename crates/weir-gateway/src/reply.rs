@@ -1,8 +1,10 @@
 //! What the client of one call has been sent so far, and the only ways to send more.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use weir_core::{Charged, Dialect, RequestId, Route};
 
 use crate::{
@@ -10,6 +12,10 @@ use crate::{
     outlet::{Gone, Outlet},
     refusal::Refusal,
 };
+
+/// A call waits so long for its client to take its last words. After that the connection hands them over by itself, as slowly as its client
+/// reads, and neither the call nor whoever stops the gateway waits for it.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The client's side of one call.
 pub(crate) struct Reply {
@@ -107,11 +113,11 @@ impl Reply {
     }
 
     /// Fills silence, opening the stream if need be.
-    pub(crate) async fn heartbeat(&mut self) -> Result<(), Gone> {
+    pub(crate) fn heartbeat(&mut self) -> Result<(), Gone> {
         if !self.is_open() {
             self.open(Vec::new());
         }
-        self.outlet.beat().await?;
+        self.outlet.beat()?;
         self.last_write = Instant::now();
         Ok(())
     }
@@ -127,7 +133,14 @@ impl Reply {
 
     /// Ends the stream as it is.
     pub(crate) async fn end(&mut self) -> Result<(), Gone> {
-        self.outlet.end().await
+        timeout(LAST_WORDS, self.outlet.end()).await.unwrap_or(Ok(()))
+    }
+
+    /// Passes the rest of an answer that is here whole to a client that is too slow to be waited for.
+    pub(crate) fn append(&mut self, frame: &Bytes) -> Result<(), Gone> {
+        self.events += 1;
+        self.bytes += frame.len() as u64;
+        self.outlet.append(frame)
     }
 
     /// Says why there is no answer: an error status while nothing was sent, one error event after that. Then the end, without a marker.
@@ -135,11 +148,13 @@ impl Reply {
         if !self.is_open() {
             let (head, body) = refusal.response(self.id, self.route, charged);
             let head = self.head(head);
-            return self.outlet.finish(head, body).await;
+            return timeout(LAST_WORDS, self.outlet.finish(head, body)).await.unwrap_or(Ok(()));
         }
         let event = refusal.body(self.id, charged).to_event(self.dialect(), self.events);
-        let sent = self.outlet.send(event, Weight::default()).await;
-        self.outlet.end().await.and(sent)
+        match timeout(LAST_WORDS, self.outlet.send(event.clone(), Weight::default())).await {
+            Ok(sent) => self.end().await.and(sent),
+            Err(_) => self.outlet.append(&event),
+        }
     }
 }
 

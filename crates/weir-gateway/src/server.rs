@@ -4,7 +4,7 @@ use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -20,6 +20,7 @@ use crate::{
     call,
     edge::Edge,
     line::Line,
+    next_head::NextHead,
     outlet::Driven,
     own::{self, Own},
     refusal::Refusal,
@@ -118,7 +119,9 @@ impl Gateway {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let io = TokioIo::new(Edge::new(io, self.new_id(), line.clone()));
+        let edge = Edge::new(io, self.new_id(), line.clone());
+        let timer = NextHead::new(edge.taken(), self.settings.limits.header_read);
+        let io = TokioIo::new(edge);
         let gateway = Arc::clone(&self);
         let service = service_fn(move |request| {
             let gateway = Arc::clone(&gateway);
@@ -127,7 +130,7 @@ impl Gateway {
         });
         let limits = &self.settings.limits;
         let mut connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(timer)
             .header_read_timeout(limits.header_read)
             .max_buf_size(limits.head_bytes.max(8192))
             .auto_date_header(self.tells_date)

@@ -18,6 +18,7 @@ use crate::{
     attempts::{Attempts, Failed, Turn},
     door::Need,
     outlet::Gone,
+    patience,
     private::Private,
     refusal::Refusal,
     relay::{self, Terms},
@@ -135,6 +136,7 @@ impl Talk<'_> {
             input: self.admitted.input,
             take_usage,
             began: self.limits.began,
+            heartbeat: patience::heartbeat(&self.gateway.settings.streams, &live.record.client),
         };
         self.relay(&terms, &mut answer, start, live).await
     }
@@ -203,9 +205,11 @@ impl Talk<'_> {
         };
         let sent = if self.asked.peek.stream {
             let frames = wire::as_stream(live.reply.dialect(), &body).ok_or_else(|| Failed::unanswered(not_a_stream()))?;
-            self.as_stream(frames, answer, live.reply).await
+            self.as_stream(frames, answer, live).await
         } else {
-            live.reply.answer(whole::head(status, &answer.head.headers), body).await
+            // A client that has not taken it by the end of its time is left to its connection, which has it whole.
+            let answered = live.reply.answer(whole::head(status, &answer.head.headers), body);
+            live.vigil.patiently(answered).await.ready().unwrap_or(Ok(()))
         };
         let taken = sent.is_ok() || self.fetched(live).await;
         Ok(self.handed(taken, used, live.record))
@@ -227,15 +231,22 @@ impl Talk<'_> {
     }
 
     /// A stream was asked for and a whole answer came: the client gets the same answer as events.
-    async fn as_stream(&self, frames: Vec<Bytes>, answer: &Answer, reply: &mut Reply) -> Result<(), Gone> {
+    async fn as_stream(&self, frames: Vec<Bytes>, answer: &Answer, live: &mut Live<'_>) -> Result<(), Gone> {
+        let reply = &mut *live.reply;
         if !reply.is_open() {
             reply.open(whole::passed(&answer.head.headers));
         }
         let mut watch = StreamWatch::new(reply.dialect());
+        let mut late = false;
         for frame in frames {
-            let hidden = watch.see(&frame) == Seen::UsageOnly && !self.asked.peek.asked_usage;
+            if watch.see(&frame) == Seen::UsageOnly && !self.asked.peek.asked_usage {
+                continue;
+            }
+            let passed = if late { None } else { live.vigil.patiently(reply.pass(frame.clone(), 1)).await.ready() };
+            late = passed.is_none();
+            let passed = passed.unwrap_or_else(|| reply.append(&frame));
             // A client that left may come back for what is kept.
-            if !hidden && reply.pass(frame, 1).await.is_err() && !reply.outlet.is_kept() {
+            if passed.is_err() && !reply.outlet.is_kept() {
                 return Err(Gone);
             }
         }

@@ -31,6 +31,16 @@ pub(crate) enum Wake<T> {
     Limit(Limit),
 }
 
+impl<T> Wake<T> {
+    /// What was waited for, if it came.
+    pub(crate) fn ready(self) -> Option<T> {
+        match self {
+            Self::Ready(done) => Some(done),
+            Self::Quiet | Self::Limit(_) => None,
+        }
+    }
+}
+
 /// Which limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {

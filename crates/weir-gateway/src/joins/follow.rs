@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use weir_core::{Charged, How, RequestId, Timestamp, Verdict};
 use weir_store::{Hold, JoinedRequest};
 
@@ -70,9 +70,14 @@ pub(super) async fn read(joining: &mut Joining, seen: u64, reply: &mut Reply) ->
     own.head(head);
     reader.skip(seen, &own).await;
     loop {
-        match reader.next(&own).await {
+        let found = match joining.patience {
+            // The call's own heartbeats are made for its first client.
+            Some(patience) => timeout(patience.heartbeat(), reader.next(&own)).await.unwrap_or(Some(Found::Quiet)),
+            None => reader.next(&own).await,
+        };
+        match found {
             Some(Found::Piece(piece)) => reply.pass(piece, 1).await?,
-            Some(Found::Quiet) => reply.heartbeat().await?,
+            Some(Found::Quiet) => reply.heartbeat()?,
             Some(Found::End) => return reply.end().await,
             Some(Found::Lost) => return reply.refuse(&lost(), Charged::No).await,
             Some(Found::Nothing) | None => return Err(Gone),

@@ -158,6 +158,11 @@ impl Kept {
         self.pieces.push(Piece { end: self.dropped_bytes + self.bytes.len() as u64, weight });
     }
 
+    /// Keeps a stream's last words, whatever the bounds: they are short.
+    pub(crate) fn push_anyway(&mut self, piece: &[u8]) {
+        self.add(piece, Weight::default());
+    }
+
     /// Keeps the body of an answer that is no stream; `false` if it exceeds a bound.
     pub(crate) fn push_whole(&mut self, body: &Bytes) -> bool {
         if !self.grant(body.len() + size_of::<Piece>()) {

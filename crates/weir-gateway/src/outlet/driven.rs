@@ -89,12 +89,7 @@ impl Driven {
 
     /// Polls the call if it is here.
     fn drive(&self, cx: &mut Context<'_>) {
-        let mut drive = self.outlet.drive();
-        if let Drive::Here(call) = &mut *drive
-            && call.as_mut().poll(cx).is_ready()
-        {
-            *drive = Drive::Over;
-        }
+        self.outlet.run(cx);
     }
 
     /// Takes what there is for the client, and says whether the call must be polled for more.

@@ -280,6 +280,24 @@ impl Gap {
         Some(if attended { Ok(()) } else { Err(Gone) })
     }
 
+    /// The last of an answer, whether there is room for it or not.
+    pub(super) fn append(&mut self, piece: &Bytes) -> Result<(), Gone> {
+        self.ended = true;
+        if self.seats.is_some() {
+            let Some(kept) = &mut self.kept else { return Err(Gone) };
+            kept.push_anyway(piece);
+            self.wake_readers();
+            return if self.attended() { Ok(()) } else { Err(Gone) };
+        }
+        let counted = self.keep(piece, Weight::default());
+        if self.gone {
+            return Err(Gone);
+        }
+        self.piece = Some(self.piece.take().map_or_else(|| piece.clone(), |before| [before, piece.clone()].concat().into()));
+        self.counted = counted;
+        Ok(())
+    }
+
     /// What a reader at `place` finds; moves it on.
     pub(super) fn find(&mut self, place: usize) -> Found {
         let Some(kept) = &self.kept else { return Found::Lost };

@@ -174,25 +174,37 @@ impl Outlet {
         .await
     }
 
-    /// Sends a heartbeat: it is no part of the answer.
-    pub(crate) async fn beat(&self) -> Result<(), Gone> {
-        std::future::poll_fn(|_| {
-            let mut gap = self.gap();
-            match (gap.seats.is_some(), gap.attended()) {
-                (_, false) => return Poll::Ready(Err(Gone)),
-                (true, true) => {
-                    gap.first.quiet = true;
-                    if let Some(seats) = &mut gap.seats {
-                        seats.quiet();
-                    }
-                    gap.wake_readers();
+    /// Sends a heartbeat: it is no part of the answer. Whoever has not taken yet what was sent needs none, and is not waited for.
+    pub(crate) fn beat(&self) -> Result<(), Gone> {
+        let mut gap = self.gap();
+        match (gap.seats.is_some(), gap.attended()) {
+            (_, false) => return Err(Gone),
+            (true, true) => {
+                gap.first.quiet = true;
+                if let Some(seats) = &mut gap.seats {
+                    seats.quiet();
                 }
-                (false, true) if gap.head.is_some() || gap.piece.is_some() => return Poll::Pending,
-                (false, true) => (gap.piece, gap.counted) = (Some(HEARTBEAT), false),
+                gap.wake_readers();
             }
-            Poll::Ready(Ok(()))
-        })
-        .await
+            (false, true) if gap.piece.is_some() => {}
+            (false, true) => (gap.piece, gap.counted) = (Some(HEARTBEAT), false),
+        }
+        Ok(())
+    }
+
+    /// Puts the last of an answer behind what its client has not taken yet: the connection hands it over by itself.
+    pub(crate) fn append(&self, piece: &Bytes) -> Result<(), Gone> {
+        self.gap().append(piece)
+    }
+
+    /// Polls the call if it is with its first client's connection, which cannot take a next piece at the moment.
+    pub(crate) fn run(&self, cx: &mut Context<'_>) {
+        let mut drive = self.drive();
+        if let Drive::Here(call) = &mut *drive
+            && call.as_mut().poll(cx).is_ready()
+        {
+            *drive = Drive::Over;
+        }
     }
 
     /// Sends the whole of an answer and waits until a client's connection took it.

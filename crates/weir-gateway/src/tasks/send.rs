@@ -130,6 +130,10 @@ impl Submission<'_> {
         let mut answer = match attempt::ask(self.gateway, &outgoing, turn, limits, live).await {
             Ok(answer) => answer,
             Err(failed) if failed.failure == Failure::Unsent => return Ok(Sent::Unsent(failed)),
+            #[cfg(test)]
+            Err(failed) if self.gateway.sabotage == crate::world::Sabotage::Resubmits => {
+                return Ok(Sent::Unsent(Failed { failure: Failure::Unsent, ..failed }));
+            }
             Err(failed) => return Ok(Sent::Lost(failed.failure.into())),
         };
         let Ok(body) = whole::collect(&mut answer, Bytes::new(), live.vigil, self.gateway.settings.limits.answer_bytes).await else {
@@ -187,6 +191,13 @@ impl Submission<'_> {
     }
 
     async fn lost(mut self, live: &mut Live<'_>) -> Result<(), Refusal> {
+        #[cfg(test)]
+        if self.gateway.sabotage == crate::world::Sabotage::GivesUp {
+            let at_deadline = self.gateway.settings.tasks.terms.at_deadline;
+            self.change(move |task, now| task.give_up(now, at_deadline)).await?;
+            live.record.charge = self.task.charge;
+            return Err(self.unknown());
+        }
         live.record.charge = self.task.charge;
         let (terms, roll) = (self.gateway.settings.tasks.terms, self.gateway.dice.roll());
         let listed = Adapter::of_name(&self.task.adapter).is_some_and(|adapter| !adapter.look.is_empty());

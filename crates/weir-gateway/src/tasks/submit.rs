@@ -49,8 +49,8 @@ pub(crate) async fn submit(
 ) -> Result<(), Refusal> {
     let source = source(gateway, arrival, principal).await?;
     let mut asked = match &source {
-        None => arrival.read(&gateway.settings.limits).await?,
-        Some((task, _)) => arrival.read_for(&task.model, &gateway.settings.limits).await?,
+        None => arrival.read(gateway).await?,
+        Some((task, _)) => arrival.read_for(&task.model, gateway).await?,
     };
     // Nothing is streamed here, whatever was asked.
     asked.peek.stream = false;

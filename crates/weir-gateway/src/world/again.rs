@@ -1,6 +1,7 @@
 //! The law of whoever asks for the same again: at most one charge, and the answer that the first request got or would have got.
 
 use weir_core::{CallRecord, Charged};
+use weir_sim::{Ended, SeenRequest};
 use weir_store::StoredCall;
 
 use super::{
@@ -10,6 +11,8 @@ use super::{
     run::{Ran, World},
 };
 
+use crate::patience::COMES_BACK;
+
 /// Checks a call whose client came back.
 pub(super) fn law(world: &World, call: &Ran) -> Law {
     let (Some(again), Some(comeback)) = (&call.again, call.asking.comeback) else { return Ok(()) };
@@ -18,18 +21,38 @@ pub(super) fn law(world: &World, call: &Ran) -> Law {
     hold(rows.len() <= 2, || format!("two requests left {} rows", rows.len()))?;
     let charged: Vec<&CallRecord> =
         rows.iter().map(|stored| &stored.record).filter(|record| record.charge.charged == Charged::Yes).collect();
-    let one_request = comeback.mark == Mark::Key || comeback.mark == Mark::Retry && comeback.after < WINDOW;
+    // Nothing tells an unmarked request from a new one, but that its client had been put off a moment ago.
+    let put_off = call.got.was_put_off() && comeback.after <= COMES_BACK;
+    let one_request = put_off
+        || match comeback.mark {
+            Mark::Key => true,
+            Mark::Retry => comeback.after < WINDOW,
+            Mark::None => false,
+        };
     hold(charged.len() <= 1 || !one_request, || format!("one request was charged as {} and {}", charged[0].id, charged[1].id))?;
+    hold(!one_request || made(world, call) <= 1, || format!("one request was answered {} times", made(world, call)))?;
     let Some(id) = again.header("x-request-id").filter(|_| call.reaches_accept()) else { return Ok(()) };
     let known =
         rows.iter().find(|stored| stored.record.id.to_string() == id || stored.requests.iter().any(|request| request.id.to_string() == id));
     let Some(known) = known else { return Err(format!("the second request {id} is in no row")) };
-    hold(again.header("x-weir-call").is_some() == (known.record.id.to_string() != id), || {
+    // Who is put off is told which call runs on, be it its own.
+    hold(again.was_put_off() || again.header("x-weir-call").is_some() == (known.record.id.to_string() != id), || {
         format!("{id} does not say whose answer it got")
     })?;
     match again.header("x-weir-call") {
         Some(of) => joined(call, known, of),
         None => Ok(()),
+    }
+}
+
+/// How often the upstream made the whole answer.
+fn made(world: &World, call: &Ran) -> usize {
+    let whole = |seen: &&SeenRequest| seen.status == 200 && seen.ended == Ended::Completed && seen.model == call.asking.model;
+    // What exceeds a limit of the gateway is refused, however good it was.
+    if call.asking.good && world.plan.has_room() {
+        world.seen.iter().filter(whole).filter(|seen| seen.body_hash == call.hash).count()
+    } else {
+        0
     }
 }
 
@@ -41,6 +64,9 @@ fn joined(call: &Ran, known: &StoredCall, of: &str) -> Law {
     let Some(again) = &call.again else { return Ok(()) };
     hold(of == known.record.id.to_string(), || format!("it says that it got the answer of {of}, not of {}", known.record.id))?;
     hold(again.whole, || "a joined answer just stopped".to_owned())?;
+    if call.got.was_put_off() || again.was_put_off() {
+        return Ok(());
+    }
     let (first, second) = (without_heartbeats(&call.got.body), without_heartbeats(&again.body));
     let same = call.got.status == 0
         || call.got.status == again.status && (second.starts_with(&first) || call.got.is_stream() != again.is_stream());

@@ -33,6 +33,11 @@ impl Got {
         })
     }
 
+    /// It was told to ask again, because its call runs on.
+    pub(super) fn was_put_off(&self) -> bool {
+        self.status == 504 && !self.is_stream() && self.header("x-weir-call").is_some()
+    }
+
     pub(super) fn is_stream(&self) -> bool {
         self.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"))
     }
@@ -275,7 +280,8 @@ impl Asking {
         };
         let kind = if self.defect == Some(Defect::ContentType) { "text/plain" } else { "application/json" };
         let n = self.n;
-        format!("{method} {path} HTTP/1.1\r\nhost: weir\r\nx-weir-caller: c{n}\r\n{marks}{key}content-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        let announced = self.announces.map_or_else(String::new, |seconds| format!("x-stainless-read-timeout: {seconds}\r\n"));
+        format!("{method} {path} HTTP/1.1\r\nhost: weir\r\nx-weir-caller: c{n}\r\n{announced}{marks}{key}content-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
             .into_bytes()
     }
 }

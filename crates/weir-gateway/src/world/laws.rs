@@ -164,6 +164,9 @@ fn told(model: &str) -> Option<u32> {
 /// What the client got is what the upstream said, or an error in its family's form.
 fn answer(call: &Ran, record: &CallRecord) -> Law {
     let got = &call.got;
+    if got.was_put_off() {
+        return put_off(call, record);
+    }
     if got.status == 0 {
         return hold(got.left || !got.asked, || "a client that waited got no answer".to_owned());
     }
@@ -199,6 +202,19 @@ fn answer(call: &Ran, record: &CallRecord) -> Law {
     events::error(&body["error"], call, record)
 }
 
+/// Who announced how long it waits hears in time that its call runs on, and which one that is.
+fn put_off(call: &Ran, record: &CallRecord) -> Law {
+    let Some(announced) = call.asking.announces else {
+        return Err("it was told to come back, but did not say how long it waits".to_owned());
+    };
+    let Some(told) = record.told else { return Err("it was told to come back, and its record does not say so".to_owned()) };
+    hold(told.status == call.got.status, || format!("it got {}, the record says that it got {}", call.got.status, told.status))?;
+    let at = Duration::from_millis(told.at_ms.into());
+    hold(at <= Duration::from_secs(announced.into()), || format!("it waits {announced} s and heard after {at:?}"))?;
+    let id = call.got.header("x-request-id").unwrap_or_default();
+    hold(call.got.left || String::from_utf8_lossy(&call.got.body).contains(id), || "it was not told which call runs on".to_owned())
+}
+
 fn list(body: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Value>(body).ok().map(|mut list| list["data"].take())
 }
@@ -206,7 +222,8 @@ fn list(body: &[u8]) -> Option<Value> {
 /// Who ended a call, and when.
 fn ended(world: &World, call: &Ran, record: &CallRecord) -> Law {
     let (by, verdict) = (record.ended_by, record.verdict);
-    let stayed = matches!(call.asking.client, Behaviour::ReadsAll | Behaviour::Slow(..)) && !call.got.left;
+    // Who was put off counts as one that left.
+    let stayed = matches!(call.asking.client, Behaviour::ReadsAll | Behaviour::Slow(..)) && !call.got.left && record.told.is_none();
     let half = matches!(verdict, Verdict::RequestTooSlow | Verdict::RequestRejected);
     hold(!stayed || by != Side::Client || half, || format!("the client stayed, but ended it: {}", verdict.code()))?;
     hold(verdict != Verdict::Ok || by == Side::Done, || format!("it went well, but {by:?} ended it"))?;
@@ -231,8 +248,8 @@ fn ended(world: &World, call: &Ran, record: &CallRecord) -> Law {
     hold(Duration::from_millis(timing.total.into()) <= most, || format!("it took {} ms, {most:?} at most", timing.total))
 }
 
-/// Beyond its total a call may still read its request's body and hand over its last word.
-const LAST_WORD: Duration = Duration::from_secs(130);
+/// Beyond its total a call may still read its request's body and hand over its last words, each of them.
+const LAST_WORD: Duration = Duration::from_secs(60 + 2 * 5);
 
 /// What a call costs: what its usage costs, and the usage that the upstream told where the answer is whole.
 fn cost(call: &Ran, record: &CallRecord) -> Law {

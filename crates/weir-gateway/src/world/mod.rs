@@ -1,13 +1,15 @@
 //! The simulated world: clients, gateway and upstream on one clock and one seed. After each run every law is asserted.
 //!
-//! `SEED=17` replays one world, `SEEDS=20000` runs so many. One thread, paused time, pipes instead of sockets: an hour's stall
+//! `SEED=17` replays one world, `SEEDS=20000` runs so many, `FROM=10000` leaves out those before. One thread, paused time, pipes instead of sockets: an hour's stall
 //! costs nothing, and the same seed leaves the same trace, byte for byte.
 
+mod abrupt;
 mod again;
 mod chance;
 mod client;
 mod docs;
 mod dying;
+mod errands;
 mod events;
 mod laws;
 mod matrix;
@@ -46,6 +48,12 @@ pub(crate) enum Sabotage {
     SentTwice,
     /// Only the first wait is waited.
     HastyRetry,
+    /// A job whose answer was lost is submitted anew.
+    Resubmits,
+    /// Nobody looks at jobs.
+    NeverLooks,
+    /// A job whose answer was lost is not looked for.
+    GivesUp,
 }
 
 impl Sabotage {
@@ -54,7 +62,7 @@ impl Sabotage {
         let forged = match self {
             Self::ForgedDone => Bytes::from_static(b"data: [DONE]\n\n"),
             Self::HalfEvent => rest,
-            Self::None | Self::DoubleSettle | Self::DroppedRecord | Self::Forgetful | Self::SentTwice | Self::HastyRetry => return,
+            _ => return,
         };
         if reply.is_open() && !forged.is_empty() {
             let _ = reply.pass(forged, 0).await;
@@ -87,7 +95,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn seeds() -> std::ops::Range<u64> {
-    number("SEED").map_or_else(|| 0..number("SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1)
+    let all = || number("FROM").unwrap_or(0)..number("SEEDS").unwrap_or(SEEDS);
+    number("SEED").map_or_else(all, |seed| seed..seed + 1)
 }
 
 #[test]
@@ -105,7 +114,7 @@ fn the_laws_hold_in_every_world() {
     assert!(broken.is_empty(), "{}", broken.join("\n\n"));
     // Laws prove little in worlds where nothing happens.
     let unmet: Vec<_> = ENDINGS.iter().filter(|ending| !met.contains(**ending)).collect();
-    assert!(seeds().end - seeds().start < SEEDS || unmet.is_empty(), "never met: {unmet:?}, met: {met:?}");
+    assert!(seeds().start > 0 || seeds().end < SEEDS || unmet.is_empty(), "never met: {unmet:?}, met: {met:?}");
 }
 
 /// How streams and calls end in as many worlds as CI runs; each at least once.

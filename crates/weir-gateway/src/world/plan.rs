@@ -55,6 +55,10 @@ pub(super) struct Asking {
     pub(super) defect: Option<Defect>,
     pub(super) client: Behaviour,
     pub(super) comeback: Option<Comeback>,
+    /// The seconds that its SDK says it waits between two reads.
+    pub(super) announces: Option<u32>,
+    /// Where it hangs up, that is a reset.
+    pub(super) resets: bool,
 }
 
 /// A client that asks for the same once more.
@@ -165,6 +169,20 @@ impl Plan {
             let broken = matches!(call.defect, Some(Defect::Head | Defect::HalfBody | Defect::HalfBodyLeaves));
             call.comeback = Comeback::draw(&mut later).filter(|_| call.route != Route::Models && !broken);
         }
+        // The same for those who announce how long they wait; most of them are SDKs that ask again by themselves.
+        let mut later = Chance::new(seed ^ 0xA770);
+        for call in sessions.iter_mut().flat_map(|session| &mut session.calls) {
+            call.resets = later.one_in(4);
+            if !later.one_in(3) {
+                continue;
+            }
+            call.announces = Some(*later.pick(&[1, 2, 5, 10, 30, 600]));
+            let again = call.comeback.is_none() && call.route != Route::Models && call.defect.is_none() && !later.one_in(4);
+            if again {
+                let (mark, after) = (*later.pick(&[Mark::Retry, Mark::Retry, Mark::None]), *later.pick(&[0, 500, 2_000, 8_000]));
+                call.comeback = Some(Comeback { mark, after: Duration::from_millis(after) });
+            }
+        }
         let bad_dials = chance.one_in(4);
         let fates = [Fate::Good, Fate::Good, Fate::Refused, Fate::Hangs, Fate::Dies];
         Self {
@@ -190,12 +208,12 @@ impl Plan {
 
     /// Nothing but a call itself can make it fail.
     pub(super) fn is_kind(&self) -> bool {
-        self.dials.is_empty()
-            && self.timeouts == Timeouts::default()
-            && self.credit == PLENTY
-            && self.drain.is_none()
-            && self.event_bytes == ROOMY
-            && self.answer_bytes == ROOMY
+        self.dials.is_empty() && self.timeouts == Timeouts::default() && self.credit == PLENTY && self.drain.is_none() && self.has_room()
+    }
+
+    /// No answer exceeds a limit of the gateway.
+    pub(super) fn has_room(&self) -> bool {
+        self.event_bytes == ROOMY && self.answer_bytes == ROOMY
     }
 }
 
@@ -246,6 +264,8 @@ impl Asking {
             defect: chance.one_in(12).then(|| *chance.pick(&Defect::ALL)),
             client: Behaviour::draw(chance),
             comeback: None,
+            announces: None,
+            resets: false,
         }
     }
 

@@ -1,6 +1,15 @@
 //! Runs one world to its end and gathers everything that can be seen of it.
 
-use std::{fmt::Write, fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::duplex,
@@ -14,6 +23,7 @@ use weir_store::{Account, AuditReport, Books, BooksSettings, CallFilter, NewKey,
 
 use super::{
     Sabotage,
+    abrupt::Abrupt,
     chance::{Chance, EPOCH, Paused, Seeded},
     client::{self, BODY_BYTES, FROZEN, Got, Keys},
     plan::{Asking, Behaviour, Defect, Mark, PRICE, Plan},
@@ -23,9 +33,6 @@ use crate::{Channel, Gateway, Limits, PriceList, Settings, Upstream};
 
 /// The upstream's credential: it must reach the upstream and nothing else.
 pub(super) const UPSTREAM_KEY: &str = "sk-planted-upstream-0c41d2";
-
-/// No kernel gives a socket less, and hyper counts on it: while an error waits in a smaller one, its limit for the next head runs.
-const SOCKET_BYTES: usize = 2_304;
 
 /// A world that has ended.
 pub(super) struct World {
@@ -54,6 +61,8 @@ pub(super) struct Ran {
     pub(super) got: Got,
     pub(super) ended: Duration,
     pub(super) straight: Got,
+    /// The upstream's name of its body.
+    pub(super) hash: String,
     /// What its client got when it asked for the same again.
     pub(super) again: Option<Got>,
 }
@@ -98,7 +107,8 @@ async fn run(seed: u64, sabotage: Sabotage, dir: &Path) -> World {
     let calls = got.into_iter().map(|(asking, mut got, ended, again)| {
         // A gateway that was told to stop does not wait for slow readers for ever.
         got.left |= plan.drain.is_some() && matches!(asking.client, Behaviour::Slow(..)) && !got.whole;
-        Ran { straight: straights[asking.n].clone(), asking, got, ended, again }
+        let (straight, hash) = straights[asking.n].clone();
+        Ran { straight, hash, asking, got, ended, again }
     });
     let calls = calls.collect();
     let mut world = World {
@@ -169,26 +179,32 @@ async fn clients(gateway: &Arc<Gateway>, plan: &Plan, keys: &Arc<Keys>) -> Vec<(
     let began = Instant::now();
     for session in &plan.sessions {
         let (gateway, keys, calls, starts, pipe_bytes) =
-            (Arc::clone(gateway), Arc::clone(keys), session.calls.clone(), session.starts, plan.pipe_bytes.max(SOCKET_BYTES));
+            (Arc::clone(gateway), Arc::clone(keys), session.calls.clone(), session.starts, plan.pipe_bytes);
         tasks.spawn(async move {
             sleep(starts).await;
-            let (mut near, far) = duplex(pipe_bytes);
+            let resets = Arc::<AtomicBool>::default();
+            let (mut near, io) = duplex(pipe_bytes);
             let mut serving = JoinSet::new();
-            serving.spawn(Arc::clone(&gateway).serve_connection(far, None));
+            serving.spawn(Arc::clone(&gateway).serve_connection(Abrupt { io, resets: Arc::clone(&resets) }, None));
             let mut got = Vec::new();
             let mut open = true;
+            let mut asked = Instant::now();
             for asking in calls {
+                resets.store(asking.resets, Ordering::Relaxed);
+                let before = std::mem::replace(&mut asked, Instant::now());
                 let marks = asking.marks();
-                let (answer, keep) = if open { client::ask(&asking, &marks[0], &keys, &mut near).await } else { Default::default() };
+                let (mut answer, keep) = if open { client::ask(&asking, &marks[0], &keys, &mut near).await } else { Default::default() };
+                // Who is silent for too long on a connection may find it closed, and asks anew on another.
+                answer.asked &= answer.status != 0 || answer.left || asked - before < Limits::default().header_read;
                 let ended = began.elapsed();
                 open = open && keep;
                 let mut again = None;
                 if let Some(comeback) = asking.comeback.filter(|comeback| answer.asked && comes_back(comeback.mark, &answer)) {
                     // It hangs up and comes on a connection of its own.
-                    let far;
-                    (near, far) = duplex(pipe_bytes);
+                    let io;
+                    (near, io) = duplex(pipe_bytes);
                     sleep(comeback.after).await;
-                    serving.spawn(Arc::clone(&gateway).serve_connection(far, None));
+                    serving.spawn(Arc::clone(&gateway).serve_connection(Abrupt { io, resets: Arc::clone(&resets) }, None));
                     let patient = Asking { client: Behaviour::ReadsAll, ..asking.clone() };
                     let (second, keep) = client::ask(&patient, &marks[1], &keys, &mut near).await;
                     (open, again) = (keep, Some(second));
@@ -213,7 +229,7 @@ fn comes_back(mark: Mark, got: &Got) -> bool {
     match mark {
         Mark::Key => true,
         Mark::Retry => got.left && got.status == 0 || got.status == 429 || got.status >= 500,
-        Mark::None => got.left,
+        Mark::None => got.left || got.was_put_off(),
     }
 }
 
@@ -234,11 +250,11 @@ fn trace(world: &World) -> String {
         world.plan.timeouts, world.plan.streams, world.plan.dials, world.plan.drain, world.plan.credit.0
     );
     for call in &world.calls {
-        let Asking { n, route, stream, model, key, defect, client, asks_usage, .. } = &call.asking;
+        let Asking { n, route, stream, model, key, defect, client, asks_usage, announces, resets, .. } = &call.asking;
         let got = &call.got;
         let _ = writeln!(
             out,
-            "call {n} {route:?} stream={stream} usage={asks_usage} {model} {key:?} {defect:?} {client:?} -> {} whole={} left={} {} bytes {:016x} at {:?}",
+            "call {n} {route:?} stream={stream} usage={asks_usage} {model} {key:?} {defect:?} {client:?} waits {announces:?} resets={resets} -> {} whole={} left={} {} bytes {:016x} at {:?}",
             got.status,
             got.whole,
             got.left,

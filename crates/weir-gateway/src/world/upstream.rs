@@ -116,8 +116,8 @@ async fn thawed(mut frozen: watch::Receiver<bool>, work: impl Future<Output = ()
     }
 }
 
-/// The whole answer of an upstream that nobody disturbs.
-pub(super) async fn straight(asking: &Asking) -> Got {
+/// The whole answer of an upstream that nobody disturbs, and what it calls the request's body.
+pub(super) async fn straight(asking: &Asking) -> (Got, String) {
     let sim = Sim::new(SimSettings::default());
     let (mut near, far) = duplex(1 << 20);
     let ask = async {
@@ -126,7 +126,8 @@ pub(super) async fn straight(asking: &Asking) -> Got {
         exchange.read_all(&mut near).await;
         exchange.got()
     };
-    tokio::join!(sim.serve_connection(far), ask).1
+    let got = tokio::join!(sim.serve_connection(far), ask).1;
+    (got, sim.requests().pop().map(|seen| seen.body_hash).unwrap_or_default())
 }
 
 fn request(asking: &Asking) -> Vec<u8> {
