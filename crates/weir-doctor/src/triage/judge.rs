@@ -62,6 +62,7 @@ pattern!(CURL_EXIT, r"curl: \((\d{1,3})\)");
 pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     own_verdicts(text, &mut found);
+    own_codes(text, &mut found);
     let own: Vec<Verdict> =
         found.iter().filter(|finding| finding.confidence == Confidence::Certain).map(|finding| finding.verdict).collect();
     for (at, exchange) in exchanges.iter().enumerate() {
@@ -199,6 +200,32 @@ fn own_verdicts(text: &str, found: &mut Vec<Finding>) {
     }
 }
 
+pattern!(OWN_CODE, r#"\b(upstream_[a-z_]{5,40})\b|"code"\s*:\s*"([a-z_]{5,40})""#);
+/// Codes of weir that other gateways use as well: they are judged by what stands around them.
+const COMMON: [&str; 11] = [
+    "not_found",
+    "invalid_api_key",
+    "key_disabled",
+    "model_not_found",
+    "insufficient_balance",
+    "invalid_request_error",
+    "request_too_large",
+    "rate_limit_exceeded",
+    "upstream_error",
+    "request_timeout",
+    "internal",
+];
+
+/// What weir's own error codes say, where the verdict beside them was left out.
+fn own_codes(text: &str, found: &mut Vec<Finding>) {
+    for code in all(&OWN_CODE, text, 200).into_iter().filter(|code| !COMMON.contains(code)) {
+        let own = Verdict::ALL.iter().find(|verdict| verdict.api().is_some_and(|api| api.code == code));
+        if let Some(verdict) = own {
+            push(found, Finding { verdict: *verdict, confidence: Confidence::Certain, error: None, times: 1, exchange: None });
+        }
+    }
+}
+
 fn of_exchange(exchange: &Exchange, at: usize, now: Timestamp, found: &mut Vec<Finding>) {
     if exchange.status == 0 {
         let said = UpstreamError::read(0, exchange.said.as_bytes());
@@ -290,6 +317,9 @@ fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) {
     if record.trim_start().starts_with("data:") || record.trim_start().starts_with("event:") {
         return;
     }
+    if is_in(&QUESTION, record) && !is_in(&TROUBLE, record) {
+        return;
+    }
     let error = UpstreamError::read(0, record.as_bytes());
     let wait = told_wait(&HeaderMap::new(), Some(record.as_bytes()), now);
     let from = found.len();
@@ -303,6 +333,15 @@ fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) {
     }
 }
 
+// Who asks how to top up has no empty balance.
+pattern!(
+    QUESTION,
+    r"(?i)^\s*(?:请问|想问|怎么|如何|哪里|能不能|可以|(?:你们|您们).{0,16}吗)|^\s*(?:how (?:do|can|to|much|many)|where|what|which|can (?:i|we|you)|could (?:i|we|you)|do you|does|is (?:it|there)|are there)\b"
+);
+pattern!(
+    TROUBLE,
+    r"(?i)[45]\d\d|error|fail|wrong|broken|invalid|exceed|denied|refus|time.?out|timed out|cut|stop|slow|报错|错误|失败|不行|不能用|异常|无效|超时|断|卡|慢|提示|扣"
+);
 pattern!(
     BY_PROGRAM,
     r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|^\s*(?:Caused by: )?[\w$]+(?:\.[\w$]+)+(?:: |\r?$)|\[cause\]: |cURL error \d|^[A-Z]\w+-[A-Z]\w+ : |\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z]|\p{Han})|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#

@@ -6,11 +6,11 @@ use super::pattern::{Pattern, is_in, pattern};
 
 pattern!(
     CHARGED_TWICE,
-    r"(?i)(?:charged|billed) (?:twice|two times|multiple|\d+ times|again)|(?:charge|bill)(?:ed)? me (?:twice|\d+ times)|double[- ]?(?:charg|bill)|(?:重复|多次|两次|二次|又)扣(?:费|款|钱)|扣(?:了|费)(?:两|2|二|三|3|几|多)次|扣(?:了)?(?:两|2|三|3)次(?:费|钱|款)?|多扣|(?:charged|billed) .{0,12}(?:twice|(?:two|three|four|several|multiple|many) times)|扣了我?(?:两|2|二|三|3|几|好几|多)次"
+    r"(?i)(?:charged|billed) (?:twice|two times|multiple|\d+ times|again)|(?:charge|bill)(?:ed)? me (?:twice|\d+ times)|double[- ]?(?:charg|bill)|(?:重复|多次|两次|二次|又)扣(?:费|款|钱)|扣(?:了|费)(?:两|2|二|三|3|几|多)次|扣(?:了)?(?:两|2|三|3)次(?:费|钱|款)?|多扣|(?:charged|billed) .{0,12}(?:twice|(?:two|three|four|several|multiple|many) times)|扣了我?(?:两|2|二|三|3|几|好几|多)次|(?:all|both|each) .{0,24}(?:were|was|got) (?:billed|charged)"
 );
 pattern!(
     TASK_RUNNING,
-    r"(?i)(?:任务|视频|生图|出图|job|task|video).{0,40}(?:一直|还|still|always|stuck).{0,20}(?:排队|处理中|运行中|生成中|进行中|queued|in[_ ]progress|running|processing|pending)|(?:一直|还在?|stuck (?:at|in)|still) ?(?:排队|处理中|生成中|queued|in[_ ]progress|pending|processing)|(?:job|task|video|image|generation)\w* .{0,24}(?:processing|running|queued|pending|in[_ ]progress) (?:for|since)"
+    r"(?i)(?:任务|视频|生图|出图|job|task|video).{0,40}(?:一直|还|still|always|stuck).{0,20}(?:排队|处理中|运行中|生成中|进行中|queued|in[_ ]progress|running|processing|pending)|(?:一直|还在?|stuck (?:at|in)|still) ?(?:排队|处理中|生成中|queued|in[_ ]progress|pending|processing)|(?:job|task|video|image|generation)\w* .{0,24}(?:processing|running|queued|pending|in[_ ]progress) (?:for|since)|(?:进度|progress).{0,10}0 ?%"
 );
 pattern!(
     TASK_FAILED_CHARGED,
@@ -18,7 +18,7 @@ pattern!(
 );
 pattern!(
     TASK_AGAIN,
-    r"(?i)(?:重复|又|再次?|多次)提交.{0,12}(?:任务|视频|图)|点了(?:好几|多|两|三|[2-9]) ?次.{0,20}(?:生成|提交)|submitted (?:it |the (?:same )?(?:task|job|video) )?(?:twice|again|[2-9] times)|(?:任务|视频|图).{0,16}(?:提交|生成)了?(?:两|2|三|3|好几)(?:次|个|份)"
+    r"(?i)(?:重复|又|再次?|多次)提交.{0,12}(?:任务|视频|图)|点了(?:好几|多|两|三|[2-9]) ?次.{0,20}(?:生成|提交)|submitted (?:it |the (?:same )?(?:task|job|video) )?(?:twice|again|[2-9] times)|(?:任务|视频|图).{0,16}(?:提交|生成)了?(?:两|2|三|3|好几)(?:次|个|份)|(?:两|2|三|3|几)个(?:一模一样|相同|一样|重复)的.{0,6}(?:任务|视频|图)"
 );
 pattern!(
     TASK_LOST,
@@ -56,7 +56,7 @@ pattern!(
 );
 pattern!(
     STALLED,
-    r"(?i)(?:输出|流|stream|回答).{0,16}(?:停顿|卡顿|停了?\d+ ?秒|停住|stall\w*|pauses?|freez\w+)|(?:停|卡|stall\w*|paus\w+).{0,6}\d+ ?(?:秒|s\b|seconds).{0,8}(?:才|又|再|then|before)"
+    r"(?i)(?:输出|流|stream|回答).{0,16}(?:停顿|卡顿|停了?\d+ ?秒|停住|stall\w*|pauses?|freez\w+)|(?:停|卡|stall\w*|paus\w+).{0,6}\d+ ?(?:秒|s\b|seconds).{0,8}(?:才|又|再|then|before)|(?:hangs?|freez\w+|stuck) after the first (?:token|chunk|word|event)"
 );
 pattern!(
     ROUND,
@@ -81,7 +81,7 @@ pattern!(OVERLOADED, r"(?i)(?:负载|过载|饱和|拥挤)|overloaded|at capacit
 pattern!(CONCURRENCY, r"(?i)并发(?:数)?(?:超|过高|太高|限制|上限)|too many concurrent|concurrency limit");
 pattern!(
     CHARGED_LEFT,
-    r"(?i)(?:超时|断开|没收到|没有?结果|timeout|no answer|disconnected).{0,30}(?:但|却|还是|but|still|yet).{0,16}(?:扣|charged|billed)|(?:扣了?(?:费|钱|款)|charged|billed).{0,20}(?:没(?:有)?(?:收到|拿到|返回|结果|内容)|no (?:answer|response|result|output)|nothing)|time[ds]? ?out.{0,40}(?:but|still|yet).{0,16}(?:charged|billed)|超时.{0,30}(?:但|却|还是|账单).{0,16}扣"
+    r"(?i)(?:超时|断开|没收到|没有?结果|timeout|no answer|disconnected).{0,30}(?:但|却|还是|but|still|yet).{0,16}(?:扣|charged|billed)|(?:扣了?(?:费|钱|款)|charged|billed).{0,20}(?:没(?:有)?(?:收到|拿到|返回|结果|内容)|no (?:answer|response|result|output)|nothing)|time[ds]? ?out.{0,40}(?:but|still|yet).{0,16}(?:charged|billed)|超时.{0,30}(?:但|却|还是|账单).{0,16}扣|(?:断开|取消|关闭).{0,40}(?:计费|扣费|扣钱)"
 );
 pattern!(
     SHARED,
@@ -118,7 +118,7 @@ pattern!(
 );
 pattern!(
     PROXY_ON,
-    r"(?i)(?:梯子|vpn|代理|clash|v2ray|surge|加速器)[^。\n]{0,16}(?:连不上|无法连接|不能用|打不开)|(?:vpn|proxy)[^.\n]{0,24}(?:can(?:no|')t connect|cannot reach|fails? to connect)|(?:turn(?:ed|ing)? off|disabl\w+|quit) (?:my |the )?(?:vpn|proxy)[^.\n]{0,30}(?:works?|fine|ok)"
+    r"(?i)(?:梯子|vpn|代理|clash|v2ray|surge|加速器)[^。\n]{0,16}(?:连不上|无法连接|不能用|打不开)|(?:vpn|proxy)[^.\n]{0,24}(?:can(?:no|')t connect|cannot reach|fails? to connect)|(?:turn(?:ed|ing)? off|disabl\w+|quit) (?:my |the )?(?:vpn|proxy)[^.\n]{0,30}(?:works?|fine|ok)|unset\w* (?:the )?https?_proxy"
 );
 pattern!(
     HTML,
@@ -137,10 +137,18 @@ pattern!(
     r"(?i)(?:每次|总是|都|刚好|正好|等满|满|always|exactly|every time|after|at) ?(?:一|1|两|2|五|5|an?|one|two|five) ?(?:分钟|minutes?)\b?.{0,8}(?:就|断|超时|报错|失败|fail|cut|drop|disconnect|error|50[24]|time)"
 );
 
+pattern!(
+    CLOCK,
+    r"(?i)(?:系统|电脑|本机|服务器)(?:的)?(?:时间|时钟).{0,10}(?:慢|快|不准|不对|错)|\bclock (?:is |was )?.{0,20}(?:behind|ahead|wrong|off|fast|slow)\b"
+);
+pattern!(PIECES, r"(?i)(?:一段一段|大段大段|一块一块|几行几行)|in (?:big |large )?(?:chunks|blocks|bursts) (?:instead|rather)");
+pattern!(ASKED_WHOLE, r#"(?i)"?stream"?\s*[:=]\s*"?false.{0,60}(?:打字机|逐字|一次性|typewriter|token by token|at once)"#);
+
 /// The surer words first: a described stream before a worry about a charge, that before a bare "timeout".
-static SYMPTOMS: [(&Pattern, Verdict); 35] = [
+static SYMPTOMS: [(&Pattern, Verdict); 38] = [
     (&BASE_URL, Verdict::BaseUrlMalformed),
     (&PROXY_ON, Verdict::LocalProxyOn),
+    (&CLOCK, Verdict::ClockWrong),
     (&HTML, Verdict::NotTheApi),
     (&KEY, Verdict::KeyUnknown),
     (&MODEL, Verdict::ModelNotFound),
@@ -160,6 +168,8 @@ static SYMPTOMS: [(&Pattern, Verdict); 35] = [
     (&GZIP, Verdict::GzipBuffered),
     (&NOT_A_STREAM, Verdict::NotAStream),
     (&HOP, Verdict::HopBreaksStream),
+    (&ASKED_WHOLE, Verdict::ClientNotStreaming),
+    (&PIECES, Verdict::PartlyBuffered),
     (&BURST, Verdict::StreamBuffered),
     (&SILENT, Verdict::StreamSilent),
     (&HALF, Verdict::StreamCut),

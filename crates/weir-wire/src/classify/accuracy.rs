@@ -20,10 +20,12 @@ const KNOWN: &str = include_str!("../../fixtures/errors.jsonl");
 const HELD_OUT: &str = include_str!("../../fixtures/errors-held-out.jsonl");
 const THIRD: &str = include_str!("../../fixtures/errors-third.jsonl");
 const FOURTH: &str = include_str!("../../fixtures/errors-fourth.jsonl");
+/// Half of it was looked at afterwards; the rules were not made right for all of it, so its line on the page is near the honest figure.
+const FIFTH: &str = include_str!("../../fixtures/errors-fifth.jsonl");
 
 /// What the rules got on each held-out list the first time, before a rule was changed for it: right, guessed wrong and marked a guess,
 /// wrong. Facts of that day; they are not computed.
-const FIRST_SIGHT: [(&str, u32, u32, u32); 5] = include!("../../fixtures/first-sight.in");
+const FIRST_SIGHT: [(&str, u32, u32, u32); 7] = include!("../../fixtures/first-sight.in");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,9 @@ pub(super) struct Labelled {
     pub(super) body: String,
     pub(super) class: Option<String>,
     pub(super) expect: String,
+    /// Other codes that are as fair.
+    #[serde(default)]
+    pub(super) accept: Vec<String>,
     pub(super) source: String,
 }
 
@@ -83,7 +88,7 @@ pub(super) fn mark(case: &Labelled, seen: &Classified) -> Mark {
     let same_rate =
         matches!(case.expect.as_str(), "W-RATE-001" | "W-RATE-002") && matches!(seen.verdict.code(), "W-RATE-001" | "W-RATE-002");
     match seen.confidence {
-        _ if seen.verdict.code() == case.expect || same_rate => Mark::Right,
+        _ if seen.verdict.code() == case.expect || case.accept.iter().any(|code| code == seen.verdict.code()) || same_rate => Mark::Right,
         Confidence::Guess => Mark::Unsure,
         _ => Mark::Wrong,
     }
@@ -110,7 +115,7 @@ pub(super) fn misses(cases: &[Labelled]) -> Vec<String> {
 
 #[test]
 fn the_lists_are_long_enough_and_name_their_sources() {
-    let lists = [KNOWN, HELD_OUT, THIRD, FOURTH].map(labelled);
+    let lists = [KNOWN, HELD_OUT, THIRD, FOURTH, FIFTH].map(labelled);
     assert!(lists[0].len() >= 200 && lists.iter().all(|list| list.len() >= 60));
     let all = every();
     assert!(all.iter().all(|case| !case.source.is_empty()));
@@ -240,6 +245,7 @@ fn page() -> String {
         ("held out", "collected afterwards", labelled(HELD_OUT)),
         ("third", "collected after the rules were mended for the held-out list", labelled(THIRD)),
         ("fourth", "collected without a look at the rules or the other lists", labelled(FOURTH)),
+        ("fifth", "the same, by somebody else; half of it was looked at", labelled(FIFTH)),
     ];
     page.push_str("| list | errors | right | unsure | wrong |\n| --- | --- | --- | --- | --- |\n");
     for (name, what, list) in &lists {
