@@ -164,15 +164,36 @@ fn socks_words(reply: u8) -> Bilingual {
     }
 }
 
+/// What is wrong with TLS, and what to do in this very case.
 fn tls_words(why: TlsFault) -> Bilingual {
     match why {
-        TlsFault::Expired => both!("证书已过期或尚未生效", "the certificate has expired or is not valid yet"),
-        TlsFault::WrongName => both!("证书不是给这个域名的", "the certificate is for another name"),
+        TlsFault::Expired => {
+            both!("证书已过期:请地址的提供方换新证书", "the certificate has expired: whoever gave the address must renew it")
+        }
+        TlsFault::NotYetValid => both!(
+            "证书还没到生效时间:先看本机的日期和时间对不对",
+            "the certificate is not valid yet: look at this machine's date and time first"
+        ),
+        TlsFault::WrongName => both!(
+            "证书不是给这个域名的:地址要用证书上的域名,不要用 IP 或别名",
+            "the certificate is for another name: write the address with the name that it is for, not with an IP or an alias"
+        ),
+        TlsFault::SelfSigned => both!(
+            "证书是自签名的:是你自己的服务器,就用 `SSL_CERT_FILE` 指定它的根证书;不是,就不要连",
+            "the certificate is self-signed: if the server is your own, name its root with `SSL_CERT_FILE`; if not, do not connect"
+        ),
         TlsFault::Untrusted => both!("签发者不受本机信任", "this machine does not trust the issuer"),
+        TlsFault::Unfit => both!(
+            "证书不能用作服务器证书(例如它本身是 CA 证书,或已被吊销)",
+            "the certificate is none for a server (such as a CA's own), or it was revoked"
+        ),
         TlsFault::Handshake => {
             both!("握手失败:对方可能不说 TLS,试试 http://", "the handshake failed; perhaps the other side speaks no TLS, try http://")
         }
-        TlsFault::NoRoots => both!("本机没有可用的根证书", "this machine has no usable root certificates"),
+        TlsFault::NoRoots => both!(
+            "本机没有可用的根证书:安装 ca-certificates,或用 `SSL_CERT_FILE` 指定",
+            "this machine has no usable root certificates: install ca-certificates, or name a file with `SSL_CERT_FILE`"
+        ),
     }
 }
 

@@ -151,13 +151,12 @@ impl Report {
         page.raw("</span></div></section>");
     }
 
-    /// Every probe with its share of the run.
+    /// Every probe with its place in the run.
     fn steps(&self, page: &mut Page<'_>) {
         page.raw("<section><h2>");
         page.both("逐步检查", "Step by step");
         page.raw("</h2><table class=\"steps\">");
-        let all: u64 = self.checks.iter().map(|check| u64::from(check.duration_ms)).sum();
-        let mut before = 0;
+        let all = self.checks.iter().map(|check| u64::from(check.began_ms) + u64::from(check.duration_ms)).max().unwrap_or_default();
         for check in &self.checks {
             page.raw("<tr class=\"");
             page.raw(tone(check.status));
@@ -175,9 +174,8 @@ impl Report {
                 page.raw("</span>");
             }
             page.raw("</td><td>");
-            page.waterfall(before, check, all);
+            page.waterfall(check, all);
             page.raw("</td></tr>");
-            before += u64::from(check.duration_ms);
         }
         page.raw("</table></section>");
     }
@@ -311,6 +309,7 @@ mod tests {
             owner: None,
             remediation: Vec::new(),
             links: Vec::new(),
+            began_ms: 0,
             duration_ms: 1_000,
             timeline: vec![point(900), point(950)],
         };
@@ -356,6 +355,18 @@ mod tests {
     fn a_stranger_can_put_no_markup_into_the_page() {
         let page = page("<script>alert(1)</script><img src=x onerror='1'>&\"");
         assert!(!page.contains("<script") && !page.contains("<img") && page.contains("&lt;script&gt;alert(1)"), "{page}");
+    }
+
+    #[test]
+    fn probes_that_overlap_stand_beside_each_other() {
+        let mut report = planted("plain");
+        let bars = |began_ms, duration_ms| Check { began_ms, duration_ms, observed: Observed::default(), ..report.checks[0].clone() };
+        let (slow, beside) = (bars(0, 20_000), bars(6_000, 10_000));
+        report.checks = vec![slow, beside];
+        let page = report.html(Lang::En, &Redactor::new([]), Audience::Support).unwrap();
+        for bar in ["x=\"0\" width=\"1000\"", "x=\"300\" width=\"500\""] {
+            assert!(page.contains(bar), "{bar}: {page}");
+        }
     }
 
     #[test]

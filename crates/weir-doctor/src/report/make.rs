@@ -66,7 +66,7 @@ impl Report {
             checks: checks(run, &judgement),
             notes: judgement.notes.iter().map(note).collect(),
             look_at: look::fields(run, primary),
-            skipped: ProbeId::ALL.into_iter().filter(|id| !run.ran.iter().any(|(ran, _)| ran == id)).collect(),
+            skipped: ProbeId::ALL.into_iter().filter(|id| !run.ran.iter().any(|ran| ran.probe == *id)).collect(),
             hints: hints(run, primary),
             evidence_id: run.id,
             evidence,
@@ -117,9 +117,9 @@ pub fn check(run: &Examined, id: ProbeId) -> Check {
 
 fn checks(run: &Examined, judgement: &Judgement) -> Vec<Check> {
     let mut checks: Vec<Check> = Vec::new();
-    for (id, _) in &run.ran {
-        if !checks.iter().any(|check| check.id == *id) {
-            checks.push(check_of(run, judgement, *id));
+    for ran in &run.ran {
+        if !checks.iter().any(|check| check.id == ran.probe) {
+            checks.push(check_of(run, judgement, ran.probe));
         }
     }
     // A verdict about the whole hangs on the last probe, so that it is found in the checks too.
@@ -136,7 +136,7 @@ fn checks(run: &Examined, judgement: &Judgement) -> Vec<Check> {
 fn check_of(run: &Examined, judgement: &Judgement, id: ProbeId) -> Check {
     let seen = lines::line(run, id);
     let trace = trace_of(run, id);
-    let took = run.ran.iter().find(|(ran, _)| *ran == id).map_or(Duration::ZERO, |(_, took)| *took);
+    let (began, took) = run.ran.iter().find(|ran| ran.probe == id).map_or_else(Default::default, |ran| (ran.began, ran.took));
     let mut check = Check {
         id,
         name: id.name().to_owned(),
@@ -154,6 +154,7 @@ fn check_of(run: &Examined, judgement: &Judgement, id: ProbeId) -> Check {
         owner: None,
         remediation: Vec::new(),
         links: Vec::new(),
+        began_ms: millis(began),
         duration_ms: millis(took),
         timeline: trace.filter(|trace| trace.stream().is_some()).map(timeline).unwrap_or_default(),
     };

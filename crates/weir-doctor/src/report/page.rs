@@ -138,8 +138,8 @@ impl<'a> Page<'a> {
     }
 
     /// A probe's place and share in the run, the wait for its first byte lighter, and its time in words.
-    pub(super) fn waterfall(&mut self, before: u64, check: &Check, all: u64) {
-        let own = u64::from(check.duration_ms);
+    pub(super) fn waterfall(&mut self, check: &Check, all: u64) {
+        let (before, own) = (u64::from(check.began_ms), u64::from(check.duration_ms));
         let wait = u64::from(check.observed.first_byte_ms.unwrap_or(0)).min(own);
         let share = |ms: u64| ms * 1000 / all.max(1);
         self.raw("<svg viewBox=\"0 0 1000 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"rail\" width=\"1000\" height=\"12\"/>");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weir_client::probe::TlsFault;
 use weir_core::{Owner, RetryWord, evidence::Confidence, verdict::Lang};
 
 use super::{Bilingual, Status, both};
@@ -67,6 +68,22 @@ pub fn status(status: Status, lang: Lang) -> &'static str {
         (Status::Unknown, Lang::En) => "?",
         (Status::Fail, Lang::En) => "FAIL",
     }
+}
+
+/// Why TLS did not come to stand, in a word.
+#[must_use]
+pub fn tls(why: TlsFault) -> Bilingual {
+    let (zh, en) = match why {
+        TlsFault::Expired => ("证书已过期", "the certificate has expired"),
+        TlsFault::NotYetValid => ("证书还没生效", "the certificate is not valid yet"),
+        TlsFault::WrongName => ("证书不是给这个域名的", "the certificate is for another name"),
+        TlsFault::SelfSigned => ("证书是自签名的", "the certificate is self-signed"),
+        TlsFault::Untrusted => ("证书的签发者不受信任", "the certificate's issuer is not trusted"),
+        TlsFault::Unfit => ("证书不能用作服务器证书", "the certificate is none for a server"),
+        TlsFault::Handshake => ("TLS 握手失败", "the TLS handshake failed"),
+        TlsFault::NoRoots => ("本机没有根证书", "this machine has no root certificates"),
+    };
+    Bilingual::new(zh, en)
 }
 
 /// `3 ms`, `0.8 s`, `41 s`.
