@@ -169,6 +169,15 @@ impl Shell {
     }
 }
 
+/// Text for people on stderr: on a terminal its lines are as wide as that is.
+pub(crate) fn tell_wrapped(text: &str) {
+    let size = io::stderr().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stderr()).ok()).flatten();
+    match size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0) {
+        Some(columns) => tell(&weir_doctor::report::wrapped(text, columns)),
+        None => tell(text),
+    }
+}
+
 /// A line on stderr.
 pub(crate) fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");

@@ -57,14 +57,14 @@ pub fn of_answer(trace: &Trace, vendor: Vendor) -> Option<Finding> {
 fn of_accepted(trace: &Trace, status: u16, vendor: Vendor) -> Option<Finding> {
     let whole = trace.whole()?;
     if (300..400).contains(&status) {
-        return Some(
-            Finding::likely(Verdict::NotTheApi)
-                .because(both!("服务器要求跳转到别处(状态 {status})", "the server sends us elsewhere (status {status})")),
-        );
+        return Some(Finding::likely(Verdict::NotTheApi).because(both!(
+            "服务器要求跳转到别处(状态 {status}):多半是 http 要改成 https,或要先登录",
+            "the server sends us elsewhere (status {status}): mostly from http to https, or to a login page"
+        )));
     }
     match (whole.shape, &whole.error) {
         _ if whole.is_answer => None,
-        (Shape::Html, _) => Some(Finding::likely(Verdict::NotTheApi)),
+        (Shape::Html, _) => Some(Finding::likely(Verdict::NotTheApi).because(a_website())),
         (Shape::Empty, _) if status == 204 => None,
         (Shape::Empty, _) => Some(Finding::likely(Verdict::StatusHidden).because(both!("回答是空的", "the answer is empty"))),
         (_, Some(error)) if is_hidden(status, error) => Some(Finding::likely(Verdict::StatusHidden)),
@@ -85,9 +85,9 @@ fn of_page(trace: &Trace, status: u16, whole: &Whole) -> Finding {
         413 => Finding::likely(Verdict::RequestTooLong),
         429 => Finding::new(Verdict::MiddleBoxThrottled, if is_page { Confidence::Likely } else { Confidence::Guess }),
         401 | 403 if !is_page && whole.shape == Shape::Empty && has_id(trace) => Finding::likely(Verdict::KeyUnknown),
-        401 | 403 | 404 | 405 | 400 | 410 => Finding::likely(Verdict::NotTheApi),
-        502 | 504 | 520..=527 | 530 => Finding::new(Verdict::ProxyCut, Confidence::Likely).because_of(round_hop(trace.total)),
-        503 if is_page => Finding::new(Verdict::ProxyCut, Confidence::Guess).because_of(round_hop(trace.total)),
+        401 | 403 | 404 | 405 | 400 | 410 => Finding::likely(Verdict::NotTheApi).because_of(is_page.then(a_website)),
+        502 | 504 | 520..=527 | 530 => Finding::new(Verdict::ProxyCut, Confidence::Likely).because_of(cut_after(trace.total)),
+        503 if is_page => Finding::new(Verdict::ProxyCut, Confidence::Guess).because_of(cut_after(trace.total)),
         503 | 529 => Finding::likely(Verdict::UpstreamOverloaded),
         408 => Finding::likely(Verdict::FirstByteTimeout),
         500..=599 => Finding::likely(Verdict::UpstreamError),
@@ -211,6 +211,24 @@ pub fn round_hop(after: Duration) -> Option<Bilingual> {
     HOPS.iter()
         .find(|(seconds, ..)| near(*seconds))
         .map(|(seconds, zh, en)| both!("正好在 {seconds} 秒断开,这是{zh}", "it was cut at {seconds} s, {en}"))
+}
+
+/// When something in front of the API gave up: who does so by default, or else the limit to look for.
+fn cut_after(after: Duration) -> Option<Bilingual> {
+    round_hop(after).or_else(|| {
+        let seconds = after.as_secs();
+        (seconds > 0).then(|| {
+            both!(
+                "{seconds} 秒后断开:找各跳里设成 {seconds} 秒的超时",
+                "it was cut after {seconds} s: look for a time limit of {seconds} s at each hop"
+            )
+        })
+    })
+}
+
+/// Whoever opens such an address sees pages.
+fn a_website() -> Bilingual {
+    both!("回答的是一个网页,不是接口", "what answered is a web page, not an API")
 }
 
 /// The machine word that the error bears.

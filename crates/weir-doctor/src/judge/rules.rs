@@ -149,6 +149,8 @@ fn of_models(seen: &Seen, models: &Models) -> Option<Finding> {
         return works.then(|| Finding::likely(Verdict::CheckUnsupported).as_note());
     }
     // The control decides where it was asked; a list that is refused says less.
+    let is_keyless = finding.verdict == Verdict::KeyUnknown && !seen.local.has_key;
+    let finding = finding.because_of(is_keyless.then(no_key));
     if answered { None } else { Some(finding) }
 }
 
@@ -165,6 +167,9 @@ fn control(seen: &Seen) -> Option<Finding> {
     }
     if finding.verdict == Verdict::NotTheApi {
         return Some(finding.because_of(other_address(seen)));
+    }
+    if finding.verdict == Verdict::KeyUnknown && !seen.local.has_key {
+        return Some(finding.because(no_key()));
     }
     if finding.verdict != Verdict::FirstByteTimeout || trace.status.is_some_and(|status| status >= 400) {
         return Some(finding);
@@ -184,6 +189,14 @@ fn control(seen: &Seen) -> Option<Finding> {
     } else {
         finding.because(both!("{seconds} 秒内没有第一个字节", "no first byte within {seconds} s"))
     })
+}
+
+/// What somebody types who forgot the key.
+fn no_key() -> Bilingual {
+    both!(
+        "这次没有带 Key:放进环境变量 WEIR_KEY 或 OPENAI_API_KEY(或用 --key-stdin),再测一次",
+        "no key was given: put it into the variable WEIR_KEY or OPENAI_API_KEY (or pipe it to --key-stdin) and run again"
+    )
 }
 
 /// Where else the API may be.

@@ -20,6 +20,8 @@ const NARROWEST: usize = 40;
 const WIDEST: usize = 200;
 /// Cells in front of a strip, and behind it for the end of its axis.
 const MARGINS: (usize, usize) = (17, 7);
+/// A run whose streams were all shorter leaves no strips, in milliseconds.
+const SHOWN_MS: u32 = 500;
 const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
 const ASCII_SPINNER: [&str; 4] = ["|", "/", "-", "\\"];
 
@@ -135,6 +137,10 @@ impl Live {
         let lanes: Vec<&Lane> = self.done.iter().filter_map(|(_, lane)| lane.as_ref()).collect();
         let Some(longest) = lanes.iter().map(|lane| lane.until_ms).max() else { return Vec::new() };
         let axis = axis_ms(longest);
+        // A picture of less than that shows how fast the machine is, and nothing of the way.
+        if longest < SHOWN_MS {
+            return Vec::new();
+        }
         let one = |lane: &&Lane| {
             let name = format!("{} {}", lane.probe, lane.probe.label().in_lang(self.lang));
             self.strip_on(lane, &name, lane.until_ms, axis, columns)
@@ -144,8 +150,8 @@ impl Live {
             return strips;
         }
         let title = match self.lang {
-            Lang::Zh => "事件到达的时刻:散开是逐条到达,挤在一处是被攒着再放",
-            Lang::En => "when the events came: spread they flowed, in one place they were held back",
+            Lang::Zh => "事件到达的时刻:散开是逐条到达,全挤在末尾是被攒着再放",
+            Lang::En => "when the events came: spread they flowed; all at the end they were held back",
         };
         std::iter::once(title.to_owned()).chain(strips).map(|line| clipped(&line, columns)).collect()
     }

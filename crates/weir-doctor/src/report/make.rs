@@ -65,7 +65,7 @@ impl Report {
             primary,
             checks: checks(run, &judgement),
             notes: judgement.notes.iter().map(note).collect(),
-            look_at: look::fields(run, primary),
+            look_at: look::fields(run, primary, &making.zone),
             skipped: ProbeId::ALL.into_iter().filter(|id| !run.ran.iter().any(|ran| ran.probe == *id)).collect(),
             hints: hints(run, primary),
             evidence_id: run.id,
@@ -163,10 +163,22 @@ fn check_of(run: &Examined, judgement: &Judgement, id: ProbeId) -> Check {
     let worst = own.filter(|found| found.finding.verdict.level() != Level::Ok && counts(found)).max_by_key(|found| {
         (!found.finding.is_note, Status::from(found.finding.verdict.level()), found.finding.verdict == judgement.primary.finding.verdict)
     });
-    if let Some(found) = worst {
-        dress(&mut check, found);
+    match worst {
+        Some(found) => dress(&mut check, found),
+        // What got no answer that shows anything is not well, and no fault of its own either.
+        None if shows_nothing(run, id) => check.status = Status::Unknown,
+        None => {}
     }
     check
+}
+
+/// Whether a probe was answered with nothing that it could look at.
+fn shows_nothing(run: &Examined, id: ProbeId) -> bool {
+    match id {
+        ProbeId::P3 => run.seen.models.as_ref().is_some_and(|found| found.count == 0 && found.is_listed.is_none()),
+        ProbeId::P5 | ProbeId::P6 => trace_of(run, id).is_some_and(|trace| trace.stream().is_none_or(|stream| stream.events == 0)),
+        _ => false,
+    }
 }
 
 /// Whether a finding is one about its probe, and not a remark beside it.
@@ -290,12 +302,6 @@ fn hints(run: &Examined, primary: Verdict) -> Vec<Bilingual> {
     use super::both;
     use crate::judge::seen::Symptom;
     let mut hints = Vec::new();
-    if primary == Verdict::KeyUnknown && run.order.key.is_none() {
-        hints.push(both!(
-            "这次没有带 Key:放进环境变量 WEIR_KEY 或 OPENAI_API_KEY(或用 --key-stdin),再测一次",
-            "no key was given: put it into the variable WEIR_KEY or OPENAI_API_KEY (or pipe it to --key-stdin) and run again"
-        ));
-    }
     if primary == Verdict::FirstByteTimeout && !run.seen.bounds.is_own {
         hints.push(both!(
             "`--timeout 110` 会一直等到代理常见的时限(30、60、100 秒),看是谁先断开",

@@ -11,7 +11,7 @@ use super::{Bilingual, Status, both};
 #[must_use]
 pub fn owner(owner: Owner) -> Bilingual {
     let (zh, en) = match owner {
-        Owner::User => ("调用方", "whoever calls"),
+        Owner::User => ("你(调用方)", "you, the caller"),
         Owner::Network => ("网络或代理的管理者", "whoever runs the network or proxy"),
         Owner::Gateway => ("网关的管理者", "whoever runs the gateway"),
         Owner::Upstream => ("上游服务商", "the upstream provider"),
@@ -24,7 +24,7 @@ pub fn owner(owner: Owner) -> Bilingual {
 #[must_use]
 pub fn retry(word: RetryWord) -> Bilingual {
     let (zh, en) = match word {
-        RetryWord::Fix => ("改好之前不要重试", "no retry before something was changed"),
+        RetryWord::Fix => ("改好之前不要重试", "no retry before it is mended"),
         RetryWord::HintOnce => ("到 resetAt 或 Retry-After 之后重试一次", "once, after resetAt or Retry-After"),
         RetryWord::Backoff(times) => {
             return both!("最多重试 {times} 次,间隔递增并带随机", "at most {times} retries, with growing random waits");

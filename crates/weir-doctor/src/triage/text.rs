@@ -267,7 +267,7 @@ fn charged_word(lang: Lang, charged: weir_core::Charged) -> String {
 /// A retry word in a sentence.
 fn retry(lang: Lang, word: &str) -> String {
     let (zh, en) = match word {
-        "fix" => ("改好之前不要重试", "no retry before something was changed"),
+        "fix" => ("改好之前不要重试", "no retry before it is mended"),
         "hint+1" => ("到提示的恢复时间之后重试一次", "once, after the time that was told"),
         "slow" => ("并发减半,暂停,再从断点继续", "halve the concurrency, pause, resume where it stopped"),
         "ask" => ("先查状态,不要重新提交", "ask for the state first, never submit again"),
