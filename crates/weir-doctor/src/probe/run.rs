@@ -154,7 +154,12 @@ impl Examined {
     }
 
     pub(super) fn end(&mut self, tools: &Tools<'_>, id: ProbeId, began: Instant) {
-        self.note_ran(id, began, began.elapsed());
+        self.end_after(tools, id, began, began.elapsed());
+    }
+
+    /// Ends a probe that was over before anybody could take notice.
+    pub(super) fn end_after(&mut self, tools: &Tools<'_>, id: ProbeId, began: Instant, took: Duration) {
+        self.note_ran(id, began, took);
         tools.watch.see(Progress::Finished(Box::new(report::check(self, id))));
     }
 

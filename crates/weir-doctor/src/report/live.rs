@@ -9,7 +9,7 @@ use weir_core::Lang;
 
 use super::{
     Layout, TIMELINE_MAX, TimelinePoint,
-    chart::{Marks, axis_label, axis_ms, strip},
+    chart::{Marks, SHOWN_MS, axis_label, axis_ms, strip},
     line_of_check, plan_line, words,
 };
 use crate::probe::{ProbeId, Progress};
@@ -20,8 +20,6 @@ const NARROWEST: usize = 40;
 const WIDEST: usize = 200;
 /// Cells in front of a strip, and behind it for the end of its axis.
 const MARGINS: (usize, usize) = (17, 7);
-/// A run whose streams were all shorter leaves no strips, in milliseconds.
-const SHOWN_MS: u32 = 500;
 const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
 const ASCII_SPINNER: [&str; 4] = ["|", "/", "-", "\\"];
 
@@ -245,6 +243,18 @@ mod tests {
             run(Lang::En, Layout { ascii: true, ..Layout::default() }, arrivals).frame(Duration::from_millis(1_900), 64, 24).join("\n")
         };
         insta::assert_snapshot!(format!("{}\n\n{}", shown(&spread()), shown(&[(1_850, 12)])));
+    }
+
+    #[test]
+    fn streams_too_short_to_tell_anything_leave_no_picture() {
+        let strips = |arrivals: &[(u64, u32)]| {
+            let mut live = run(Lang::En, Layout::default(), arrivals);
+            let lane = live.lane.take();
+            live.done.push((String::new(), lane));
+            live.strips(80)
+        };
+        assert_eq!(strips(&[(3, 12)]), Vec::<String>::new());
+        assert_eq!(strips(&spread()).len(), 2);
     }
 
     #[test]

@@ -62,26 +62,31 @@ impl<'a> Page<'a> {
             return self.text(&text.en);
         }
         self.raw("<span class=\"zh\" lang=\"zh\">");
-        self.text(&text.zh);
+        self.marked(&text.zh);
         self.raw("</span><span class=\"en\" lang=\"en\">");
-        self.text(&text.en);
+        self.marked(&text.en);
         self.raw("</span>");
+    }
+
+    /// Text in which `code` stands between backticks.
+    fn marked(&mut self, words: &str) {
+        for (i, part) in words.split('`').enumerate() {
+            let is_code = i % 2 == 1;
+            if is_code {
+                self.raw("<code>");
+            }
+            self.text(part);
+            if is_code {
+                self.raw("</code>");
+            }
+        }
     }
 
     /// Words of the program in both languages; `code` stands between backticks.
     pub(super) fn both(&mut self, zh: &'static str, en: &'static str) {
         for (open, words) in [("<span class=\"zh\" lang=\"zh\">", zh), ("<span class=\"en\" lang=\"en\">", en)] {
             self.raw(open);
-            for (i, part) in words.split('`').enumerate() {
-                let is_code = i % 2 == 1;
-                if is_code {
-                    self.raw("<code>");
-                }
-                self.text(part);
-                if is_code {
-                    self.raw("</code>");
-                }
-            }
+            self.marked(words);
             self.raw("</span>");
         }
     }
