@@ -15,7 +15,10 @@ mod laws;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::time::Instant;
@@ -23,7 +26,7 @@ use weir_core::{Belonging, Claim, Earlier, How, KeyId, RequestId, again::decide}
 use weir_store::ReplayKey;
 
 pub(crate) use self::{
-    claim::{Course, Said, belongs},
+    claim::{Course, KNOWN_MS, Said, belongs, gone, reused, unless_charged},
     disk::{Shelf, restore, shelve},
     follow::{Joining, follow},
     kept::{Kept, Weight, is_event},
@@ -50,6 +53,8 @@ pub(crate) struct Entry {
     names: Mutex<Vec<RequestId>>,
     /// Closes its answer for the disk, where that is wanted.
     seal: OnceLock<Arc<ReplayKey>>,
+    /// A job may run for it: whatever it is charged, it is not made a second time.
+    bound: AtomicBool,
 }
 
 /// The latest calls that said the same.
@@ -113,6 +118,11 @@ impl Joins {
         let mut state = self.lock();
         state.expire(Instant::now());
         state.by_key.contains_key(key)
+    }
+
+    /// Whether an equal request of the same key is known here.
+    pub(crate) fn knows_equal(&self, said: &Said) -> bool {
+        self.lock().by_request.contains_key(&said.request)
     }
 
     /// What a request is; one that is a call of its own is known from here on.
@@ -264,7 +274,16 @@ impl Joins {
 
 impl Entry {
     fn new(id: RequestId, kid: KeyId, said: Said, outlet: Outlet) -> Self {
-        Self { id, kid, said, outlet, names: Mutex::default(), seal: OnceLock::new() }
+        Self { id, kid, said, outlet, names: Mutex::default(), seal: OnceLock::new(), bound: AtomicBool::new(false) }
+    }
+
+    /// A job may run for it from here on, or provably none does.
+    pub(crate) fn bind(&self, bound: bool) {
+        self.bound.store(bound, Ordering::Release);
+    }
+
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound.load(Ordering::Acquire)
     }
 
     fn stands(&self) -> Earlier {

@@ -23,6 +23,7 @@ use crate::{
     accept::{Arrival, Asked},
     attempt::{self, CallLimits, Outgoing},
     attempts::{Attempts, Failed, Turn},
+    joins::Entry,
     private::Private,
     refusal::Refusal,
     talk::Live,
@@ -52,6 +53,8 @@ pub(super) struct Submission<'a> {
     pub(super) made_of: Option<String>,
     pub(super) task: TaskRecord,
     pub(super) form: Form,
+    /// What others know it by who repeat it.
+    pub(super) entry: Option<Arc<Entry>>,
 }
 
 impl Submission<'_> {
@@ -94,6 +97,9 @@ impl Submission<'_> {
             })
             .await?;
         };
+        if let Some(entry) = &self.entry {
+            entry.bind(false);
+        }
         let code = self.gateway.screen.token(refusal.code_word());
         self.change(move |task, now| task.refuse(code, now)).await?;
         live.record.charge = self.task.charge;
@@ -127,6 +133,10 @@ impl Submission<'_> {
         let submit = if adapter.submit.is_empty() { live.record.route.path() } else { adapter.submit };
         let path = remix.as_deref().unwrap_or(submit);
         let outgoing = Outgoing::new(&self.arrival.head, live.record.route, path, self.asked.body.clone());
+        #[cfg(test)]
+        if self.gateway.sabotage == crate::world::Sabotage::PutOffTwice && self.task.shape == TaskShape::Images {
+            let _ = attempt::ask(self.gateway, &outgoing, turn, limits, live).await;
+        }
         let mut answer = match attempt::ask(self.gateway, &outgoing, turn, limits, live).await {
             Ok(answer) => answer,
             Err(failed) if failed.failure == Failure::Unsent => return Ok(Sent::Unsent(failed)),

@@ -41,9 +41,19 @@ pub(super) async fn join(task: &TaskRecord, form: Form, live: &mut Live<'_>) -> 
     Ok(())
 }
 
+/// Answers a request that repeats its own submission, of which only the store still knows, with the task as it is now.
+pub(super) async fn repeat(task: &TaskRecord, form: Form, live: &mut Live<'_>) -> Result<(), Refusal> {
+    name(task, live.reply);
+    note(live.reply, "x-weir-call", &task.call.to_string());
+    note(live.reply, "idempotent-replayed", "true");
+    (live.record.verdict, live.record.ended_by) = (Verdict::ReplayedOnce, Side::Done);
+    say(task, form, live).await;
+    Ok(())
+}
+
 fn note(reply: &mut Reply, header: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
-        reply.limits.push((HeaderName::from_static(header), value));
+        reply.task.push((HeaderName::from_static(header), value));
     }
 }
 
