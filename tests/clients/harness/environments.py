@@ -21,7 +21,7 @@ DOWNLOAD_PAUSE_S = 5
 # One try, and all environments with all their tries: the tests need what is left of a run's time.
 DOWNLOAD_LIMIT_S = 240
 INSTALL_LIMIT_S = 420
-SHOWN_CHARS = 300
+SHOWN_CHARS = 120
 # What pip and npm say when a pin names nothing that exists: asking again does not help, and that is no fault of a registry.
 WRONG_PINS = re.compile(r"from versions: (?!none)|code (ETARGET|EUSAGE)")
 
@@ -81,7 +81,8 @@ class Environment:
             flaw = next(filter(None, (flaw_of(command, folder, deadline) for command in commands)), "")
             if not flaw:
                 return
-            shown = flaw[-SHOWN_CHARS:]
+            # npm says what it is first, pip last.
+            shown = flaw if len(flaw) <= 2 * SHOWN_CHARS else f"{flaw[:SHOWN_CHARS]} … {flaw[-SHOWN_CHARS:]}"
             print(f"not installed: {self.name}, try {attempt} of {DOWNLOADS}: {shown}", file=sys.stderr, flush=True)
             if WRONG_PINS.search(flaw):
                 raise RuntimeError(f"the pins of {self.name}: {shown}")

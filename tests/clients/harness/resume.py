@@ -75,7 +75,7 @@ def pump(near: socket.socket, far: socket.socket) -> None:
 
 def clients() -> dict[str, str]:
     """The page's own text, by its language."""
-    return {kind: text for kind, text in re.findall(r"```(python|js)\n(.*?)```", PAGE.read_text(), re.S)}
+    return {kind: text for kind, text in re.findall(r"```(python|js)\n(.*?)```", PAGE.read_text(), re.S) if "events(base, key, body)" in text}
 
 
 def model_of(language: str, after: int) -> str:

@@ -12,7 +12,7 @@ export async function run(connect) {
   const plan = JSON.parse(await text(process.stdin));
   // A cold start alone may last as long as the limit: code is loaded and compiled before anything is counted.
   for (const stream of [false, true]) {
-    const warm = { ...plan[0], model: "sim:ok", stream };
+    const warm = { ...plan[0], url: plan[0].warm_url ?? plan[0].url, model: "sim:ok", stream };
     for (let times = 0; times < 2; times++) await connect(warm).then((ask) => ask(warm)).catch(() => {});
   }
   await Promise.all(plan.map(async (entry) => {
