@@ -15,6 +15,7 @@ mod normalise;
 mod numbers;
 mod personal;
 mod places;
+mod random;
 mod registered;
 mod shapes;
 mod stream;
@@ -22,6 +23,7 @@ mod sums;
 mod triggers;
 mod urls;
 mod value;
+mod vendors;
 mod words;
 
 #[cfg(test)]
