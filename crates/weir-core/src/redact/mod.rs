@@ -20,6 +20,7 @@ mod registered;
 mod shapes;
 mod stream;
 mod sums;
+mod tables;
 mod triggers;
 mod urls;
 mod value;

@@ -17,11 +17,17 @@ const fn for_public(words: &'static [&'static str], rule: Rule) -> Trigger {
     Trigger { words, rule, audience: Some(Audience::Public) }
 }
 
-pub(super) const TRIGGERS: [Trigger; 4] = [
+pub(super) const TRIGGERS: [Trigger; 5] = [
     trigger(&["iban"], iban),
     trigger(&["wxid_"], |shadow, start, end, out| id(shadow.bytes(), start, end, (5, 40), b"_-", out)),
     trigger(&["org-", "proj_", "user-"], |shadow, start, end, out| id(shadow.bytes(), start, end, (16, 64), b"", out)),
-    for_public(&["acc_", "led_", "k_", "fp_"], |shadow, start, end, out| id(shadow.bytes(), start, end, (2, 40), b"", out)),
+    for_public(&["acc_", "led_", "k_"], |shadow, start, end, out| id(shadow.bytes(), start, end, (2, 40), b"", out)),
+    // A key's fingerprint of ours is in capitals; a model's, in small letters, names nobody.
+    for_public(&["fp_"], |shadow, start, end, out| {
+        if !window(shadow.bytes(), end, 10).iter().any(u8::is_ascii_lowercase) {
+            id(shadow.bytes(), start, end, (2, 40), b"", out);
+        }
+    }),
 ];
 
 static IBAN: LazyLock<Option<Regex>> = LazyLock::new(|| {
