@@ -92,7 +92,7 @@ fn whole_end(bytes: &[u8], value: &Value, end: usize) -> usize {
 }
 
 /// The end of the last string literal that is glued by `+` to the one that ends at `end`.
-fn next_literals(bytes: &[u8], mut end: usize) -> usize {
+pub(super) fn next_literals(bytes: &[u8], mut end: usize) -> usize {
     for _ in 0..MAX_LITERALS {
         let plus = skip_blanks(bytes, end + 1, true);
         let open = skip_blanks(bytes, plus + 1, true);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::normalise::Shadow;
 use super::registered::Registered;
-use super::{dumps, encoded, names, numbers, personal, shapes, triggers, urls};
+use super::{dumps, encoded, names, numbers, personal, random, shapes, triggers, urls};
 use crate::secret::Secret;
 
 /// The version of the rules, as records name it.
@@ -236,13 +236,14 @@ impl Redactor {
         let mut found = Vec::new();
         self.registered.find(shadow.bytes(), &mut found);
         shapes::find(&shadow, &mut found);
+        random::find(shadow.bytes(), &mut found);
         encoded::find(shadow.bytes(), &mut found);
         names::find(&shadow, audience, &mut found);
         triggers::find(&shadow, audience, &mut found);
         urls::find(shadow.bytes(), &mut found);
         dumps::find(shadow.bytes(), &mut found);
         numbers::find(shadow.bytes(), &mut found);
-        personal::find(shadow.bytes(), &mut found);
+        personal::find(&shadow, &mut found);
         let mut spans: Vec<Span> = found
             .into_iter()
             .filter(|s| s.start < s.end)

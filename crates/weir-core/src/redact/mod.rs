@@ -15,13 +15,16 @@ mod normalise;
 mod numbers;
 mod personal;
 mod places;
+mod random;
 mod registered;
 mod shapes;
 mod stream;
 mod sums;
+mod tables;
 mod triggers;
 mod urls;
 mod value;
+mod vendors;
 mod words;
 
 #[cfg(test)]

@@ -10,18 +10,23 @@ use super::credential::{secret, weak};
 use super::engine::{Audience, Kind, Span};
 use super::judge::{complains, is_marker, is_number_or_none, is_placeholder, is_plain_word};
 use super::normalise::Shadow;
+use super::shapes::{is_dense, is_known_id};
+use super::triggers::window;
 use super::value::{Form, Separator, Value, is_quote, line_end, read, skip_blanks};
 use super::words::{Claim, MAX_NAME_BYTES, claim_of, claim_of_han};
 
 /// Names whose claims are kept in mind.
 const MAX_KNOWN_NAMES: usize = 4096;
+/// A secret that stands alone on the line behind its name.
+const MIN_ALONE_BYTES: usize = 12;
+const MAX_ALONE_BYTES: usize = 512;
 
 /// Parts of names that may claim something; everything else is skipped at the speed of the automaton.
 static PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i-u:key|token|secret|pass|pwd|auth|cookie|cred|bearer|jwt|otp|signature|sig\b|hmac|dsn|csrf|xsrf|sess|\bsid|connstr|connection|webhook|presigned|\bpw\b",
         r"|prompt|messages?|completion|input|output|content|text|query|parts|system|suffix|delta|reasoning|refusal|transcript|conversation|history|documents|question|answer|argument|thinking|instruction",
-        r"|passages|lyrics|reply|caption|_json|base64|_data|imageurl|image_url|dialog|utterance|generated|postdata|inlinedata",
+        r"|passages|lyrics|reply|caption|_json|base64|_data|imageurl|image_url|dialog|utterance|generated|embedding|response|postdata|inlinedata",
         r"|balance|topup|top_up|recharge|wallet|deposit|payment|prepaid|amount|credit|quota|granted|available|phone|mobile|\btel|birth|\bdob\b|\bqq|mail|ssn|passport|card|\bcv[vc]|iban|wechat|weixin|wxid|username|realname|fullname|_name|address|weight|organization|project|upstream|channel|backend|internal)",
         r"|密钥|秘钥|私钥|密匙|密码|口令|令牌|验证码|凭证|凭据|提示词|提示语|用户输入|用户提问|输入内容|对话内容|聊天内容|聊天记录|回答内容|模型输出|模型回答|系统提示|提问内容|请求内容|返回内容",
         r"|生日|出生日期|姓名|联系人|微信号|微信|收货地址|家庭住址|住址|护照号|护照|身份证号码|身份证号|身份证|银行卡号|银行卡|卡号|用户名|手机号码|手机号|手机|电话号码|电话|联系电话|联系方式",
@@ -144,9 +149,9 @@ fn separator(shadow: &Shadow<'_>, name: &Name, quoted: bool) -> Option<(Separato
     if quoted && let Some(value) = pair(shadow, at) {
         return Some((Separator::Pair, value));
     }
-    if bytes.get(at) == Some(&b']') {
-        at += 1;
-    }
+    // `[name] => value`, `**Name**: value`.
+    let signs = bytes[at..].iter().take(2).take_while(|b| **b == b']' || **b == b'*' && bytes[..name.start].ends_with(b"*")).count();
+    at += signs;
     let blanks = skip_blanks(bytes, at, quoted);
     let after = &bytes[blanks..];
     let (separator, len) = match after.first() {
@@ -162,7 +167,24 @@ fn separator(shadow: &Shadow<'_>, name: &Name, quoted: bool) -> Option<(Separato
     if !quoted && matches!(bytes.get(value), Some(b'|' | b'>')) && line_end(shadow, value) <= value + 2 {
         value = skip_blanks(bytes, line_end(shadow, value), true);
     }
+    if !quoted && matches!(name.claim, Claim::Strong(_) | Claim::Token | Claim::Key) {
+        value = alone_on_next_line(bytes, value).unwrap_or(value);
+    }
     Some((separator, value))
+}
+
+/// `API key:` and the key on a line of its own. A line with a name of its own is another thing.
+fn alone_on_next_line(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes[at..].strip_prefix(b"\r").unwrap_or(&bytes[at..]);
+    let line = rest.strip_prefix(b"\n")?;
+    let next = bytes.len() - line.len();
+    let start = skip_blanks(bytes, next, true);
+    let token = window(bytes, start, MAX_ALONE_BYTES);
+    let len = token.iter().position(u8::is_ascii_whitespace).unwrap_or(token.len());
+    let ends = bytes.get(start + len).is_none_or(|b| matches!(b, b'\n' | b'\r'));
+    let token = token[..len].trim_ascii_end();
+    let is_name = token.iter().any(|b| matches!(b, b':' | b'=' | b'(' | b'{' | b'<'));
+    (ends && len >= MIN_ALONE_BYTES && !is_name && is_dense(token) && !is_known_id(token)).then_some(start)
 }
 
 /// `("name", "value")` and `{"name": "name", "value": "value"}`.

@@ -129,7 +129,7 @@ fn credential(segs: &[&str], last: &str, before: Option<&str>) -> Option<Claim> 
             _ => None,
         };
     }
-    if JOINED.split(' ').any(|j| last.ends_with(j)) {
+    if JOINED.split(' ').any(|j| last.ends_with(j)) || last.len() > 6 && last.ends_with("secret") {
         return Some(Claim::Strong(if last.contains("key") { Kind::Key } else { Kind::Auth }));
     }
     match last {
@@ -148,6 +148,8 @@ fn credential(segs: &[&str], last: &str, before: Option<&str>) -> Option<Claim> 
             Some(b) if SECRET_TOKENS.contains(b) => Some(Claim::Strong(Kind::Auth)),
             _ => Some(Claim::Token),
         },
+        // `csrftoken`, `usertoken`.
+        joined if joined.len() > 5 && joined.ends_with("token") => Some(Claim::Token),
         "auth" | "session" => Some(Claim::Token),
         "connectionstring" | "connstr" => Some(Claim::Strong(Kind::Url)),
         "string" if before == Some("connection") => Some(Claim::Strong(Kind::Url)),
@@ -183,7 +185,8 @@ fn content(segs: &[&str], last: &str, before: Option<&str>) -> Option<Claim> {
             Claim::QuotedContent
         }
         "json" if matches!(before, Some("b64" | "partial")) => Claim::Content,
-        "base64" if segs.len() <= 2 => Claim::QuotedContent,
+        "base64" | "embedding" | "embeddings" if segs.len() <= 2 => Claim::QuotedContent,
+        "response" if segs.len() == 1 => Claim::QuotedContent,
         "data" if matches!(before, Some("file" | "image" | "audio" | "post" | "inline")) => Claim::QuotedContent,
         "url" if before == Some("image") => Claim::QuotedContent,
         "dialog" | "dialogue" | "utterance" => Claim::QuotedContent,
