@@ -139,7 +139,9 @@ pub(super) fn walk(error: &UpstreamError, vendor: Vendor, found: impl Fn(usize, 
                 let says_little = rule.broad && (status == 0 || error.is_cut() || !has.words && rule.class.is_catch_all());
                 let fits = by_status || has.code && !has.hearsay || rule.verdict.is_some() || rule.class.goes_with(plain);
                 first = Some((rule, if fits && !says_little { Confidence::Likely } else { Confidence::Guess }));
-                if !rule.joined {
+                // A number that is one vendor's code only if it is that vendor speaks as little as words that others use.
+                let is_hearsay = has.hearsay && has.code && !has.words;
+                if !rule.joined && !is_hearsay {
                     break;
                 }
             }
