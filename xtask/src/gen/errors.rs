@@ -126,18 +126,18 @@ pub(crate) fn table(root: &Path, errors: &Errors, verdicts: &Catalogue) -> Outco
 }
 
 /// A pattern as the matcher takes it.
-fn pattern(words: &str, lexicon: &BTreeMap<String, String>) -> String {
+pub(super) fn pattern(words: &str, lexicon: &BTreeMap<String, String>) -> String {
     plain_classes(&plain_of(words, lexicon))
 }
 
 /// A pattern with the lexicon's names replaced; an entry may name others, one level deep.
-fn plain_of(words: &str, lexicon: &BTreeMap<String, String>) -> String {
+pub(super) fn plain_of(words: &str, lexicon: &BTreeMap<String, String>) -> String {
     let replaced = |text: String| lexicon.iter().fold(text, |text, (name, says)| text.replace(&format!("{{{name}}}"), says));
     replaced(replaced(words.to_owned()))
 }
 
 /// Names in braces; a count in braces begins with a digit.
-fn names_in(words: &str) -> impl Iterator<Item = &str> {
+pub(super) fn names_in(words: &str) -> impl Iterator<Item = &str> {
     let inside = words.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name));
     inside.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
 }
