@@ -104,7 +104,7 @@ pub(crate) fn table(root: &Path, errors: &Errors, verdicts: &Catalogue) -> Outco
     writeln!(out, "pub(super) static VENDORS: [VendorRow; {}] = [", errors.vendor.len())?;
     for vendor in &errors.vendor {
         let Vendor { name, hosts, headers, .. } = vendor;
-        let words = pattern(&vendor.words, &errors.lexicon);
+        let words = byte_pattern(&vendor.words, &errors.lexicon);
         writeln!(out, "VendorRow {{ name: {name:?}, hosts: &{hosts:?}, headers: &{headers:?}, words: r##\"{words}\"## }},")?;
     }
     writeln!(out, "];\n\npub(super) static RULES: [Rule; {}] = [", errors.rule.len())?;
@@ -114,7 +114,7 @@ pub(crate) fn table(root: &Path, errors: &Errors, verdicts: &Catalogue) -> Outco
         let sure = rule.sure.as_deref().map_or_else(|| "None".to_owned(), |sure| format!("Some(Confidence::{})", sentence(sure)));
         let class: String = rule.class.split('_').map(sentence).collect();
         let Rule { id, vendor, statuses, codes, page, bare, over, broad, .. } = rule;
-        let (words, joined) = (pattern(&rule.words, &errors.lexicon), names_in(&rule.words).next().is_some());
+        let (words, joined) = (byte_pattern(&rule.words, &errors.lexicon), names_in(&rule.words).next().is_some());
         writeln!(
             out,
             "Rule {{ id: {id:?}, class: UpstreamClass::{class}, verdict: {verdict}, vendor: {vendor:?}, statuses: &{statuses:?}, \
@@ -125,19 +125,24 @@ pub(crate) fn table(root: &Path, errors: &Errors, verdicts: &Catalogue) -> Outco
     formatted(root, &out)
 }
 
-/// A pattern as the matcher takes it.
-fn pattern(words: &str, lexicon: &BTreeMap<String, String>) -> String {
-    any_char_by_bytes(&plain_classes(&plain_of(words, lexicon)))
+/// A pattern as the matcher of bytes takes it.
+fn byte_pattern(words: &str, lexicon: &BTreeMap<String, String>) -> String {
+    any_char_by_bytes(&pattern(words, lexicon))
+}
+
+/// A pattern as a matcher of text takes it.
+pub(super) fn pattern(words: &str, lexicon: &BTreeMap<String, String>) -> String {
+    plain_classes(&plain_of(words, lexicon))
 }
 
 /// A pattern with the lexicon's names replaced; an entry may name others, one level deep.
-fn plain_of(words: &str, lexicon: &BTreeMap<String, String>) -> String {
+pub(super) fn plain_of(words: &str, lexicon: &BTreeMap<String, String>) -> String {
     let replaced = |text: String| lexicon.iter().fold(text, |text, (name, says)| text.replace(&format!("{{{name}}}"), says));
     replaced(replaced(words.to_owned()))
 }
 
 /// Names in braces; a count in braces begins with a digit.
-fn names_in(words: &str) -> impl Iterator<Item = &str> {
+pub(super) fn names_in(words: &str) -> impl Iterator<Item = &str> {
     let inside = words.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name));
     inside.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
 }

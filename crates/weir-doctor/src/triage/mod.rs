@@ -8,12 +8,16 @@ mod client;
 mod evidence;
 mod exchange;
 mod facts;
+mod gate;
 mod judge;
 mod material;
 mod pattern;
+mod reading;
 mod records;
+mod round;
+mod sign;
 mod stream;
-mod symptom;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -114,6 +118,8 @@ pub fn triage(text: &str, setting: &Setting<'_>) -> Result<Triage, TriageError> 
     if text.len() > MAX_PASTE_BYTES {
         return Err(TriageError::TooLong { bytes: text.len() });
     }
+    let text = unfold::as_written(text);
+    let text = &*unfold::without_false_labels(&text);
     let unfolded = unfold::of_recording(text);
     let redacted = setting.redactor.redact(unfolded.as_deref().unwrap_or(text), setting.audience);
     let whole = if unfolded.is_some() { setting.redactor.redact(text, setting.audience) } else { redacted.clone() };
@@ -162,7 +168,7 @@ impl Triage {
         facts.status = facts.status.or(own_status.map(|api| api.status));
         let (verdict, confidence) =
             best.map_or((Verdict::EvidenceMissing, Confidence::Guess), |finding| (finding.verdict, finding.confidence));
-        let round_seconds = symptom::round_time(text).or_else(|| facts.took_ms.and_then(round));
+        let round_seconds = round::round_time(text).or_else(|| facts.took_ms.and_then(round));
         let mut notes: Vec<(Verdict, Confidence)> = found.iter().skip(1).map(|finding| (finding.verdict, finding.confidence)).collect();
         if verdict.code().starts_with("W-RATE") && judge::came_back_early(text, facts.reset.as_deref()) {
             notes.insert(0, (Verdict::RetriedTooEarly, Confidence::Likely));

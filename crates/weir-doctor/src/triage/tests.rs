@@ -95,8 +95,7 @@ struct Line {
 /// Most of what people send is one sentence or one line of a traceback: `fixtures/pastes/README.md` has the figure of the first sight.
 #[test]
 fn r12_single_lines_and_sentences_get_their_verdict() {
-    let lines = fs::read_to_string(folder().join("lines.jsonl")).unwrap();
-    let lines: Vec<Line> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = lines();
     assert!(lines.len() >= 130);
     let wrong = lines.iter().filter_map(|line| {
         let made = read(&line.text);
@@ -107,6 +106,109 @@ fn r12_single_lines_and_sentences_get_their_verdict() {
         (!is_right).then(|| format!("{}: {code} ({:?}), not {}", line.text, made.confidence, line.verdict))
     });
     assert_eq!(wrong.collect::<Vec<_>>(), [""; 0]);
+}
+
+fn lines() -> Vec<Line> {
+    let lines = fs::read_to_string(folder().join("lines.jsonl")).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// As a terminal, a mail or a chat breaks a line: where a blank or two Han characters meet.
+fn wrapped(text: &str, width: usize, end: &str) -> String {
+    let is_han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    let (mut out, mut column, mut last) = (String::new(), 0, ' ');
+    for c in text.chars() {
+        if column >= width && c == ' ' {
+            out.push_str(end);
+            column = 0;
+        } else {
+            if column >= width && is_han(c) && is_han(last) {
+                out.push_str(end);
+                column = 0;
+            }
+            out.push(c);
+            column += 1;
+        }
+        last = c;
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// What happened does not depend on how the text was copied.
+    #[test]
+    fn r12_the_same_words_get_the_same_verdict_however_they_were_wrapped_quoted_or_coloured(
+        at in 0usize..140,
+        width in 24usize..110,
+        dress in 0usize..6,
+    ) {
+        let list = lines();
+        let text = &list[at % list.len()].text;
+        prop_assume!(!text.contains('\n'));
+        let dressed = match dress {
+            0 => wrapped(text, width, "\n"),
+            1 => wrapped(text, width, "\r\n"),
+            2 => wrapped(text, width, " \n"),
+            3 => format!("> {}", wrapped(text, width, "\n> ")),
+            4 => format!("```\n{text}\n```"),
+            _ => format!("\u{1b}[31m{text}\u{1b}[0m"),
+        };
+        prop_assert_eq!(read(&dressed).verdict, read(text).verdict, "{}", dressed);
+    }
+
+    /// What a person hid before they sent it was no part of what happened.
+    #[test]
+    fn r12_the_same_words_get_the_same_verdict_whatever_was_hidden_in_them(
+        at in 0usize..140,
+        host in proptest::sample::select(vec!["llm.corp.example", "***", "<host>", "xxxx.example.net", "[REDACTED]"]),
+        address in proptest::sample::select(vec!["198.51.100.23", "x.x.x.x", "[REDACTED:ip]"]),
+    ) {
+        let list = lines();
+        let text = &list[at % list.len()].text;
+        let hidden = text.replace("api.example.com", host).replace("203.0.113.7", address);
+        prop_assert_eq!(read(&hidden).verdict, read(text).verdict, "{}", hidden);
+    }
+}
+
+/// Where nothing says whether a byte had come, the answer may have been made and charged: that is what is said, as a guess.
+#[test]
+fn a_broken_connection_is_a_cut_stream_only_where_the_text_says_that_it_had_begun() {
+    for (text, code, confidence) in [
+        ("Error: read ECONNRESET", "W-TMO-009", Confidence::Guess),
+        ("httpx.ReadError: [Errno 104] Connection reset by peer", "W-TMO-009", Confidence::Guess),
+        ("Error: socket hang up", "W-TMO-009", Confidence::Likely),
+        ("httpx.RemoteProtocolError: Server disconnected without sending a response.", "W-TMO-009", Confidence::Likely),
+        ("TypeError: fetch failed\n  [cause]: Error: read ECONNRESET", "W-TMO-009", Confidence::Likely),
+        ("TypeError: terminated\n  [cause]: Error: read ECONNRESET", "W-STREAM-005", Confidence::Likely),
+        ("aiohttp.client_exceptions.ClientPayloadError: Response payload is not completed", "W-STREAM-005", Confidence::Likely),
+        ("connect ECONNRESET 203.0.113.7:443", "W-NET-002", Confidence::Likely),
+    ] {
+        let made = read(text);
+        assert_eq!((made.verdict.code(), made.confidence), (code, confidence), "{text}");
+    }
+}
+
+#[test]
+fn a_question_is_no_fault_whatever_its_words() {
+    for text in [
+        "what does 429 mean?",
+        "请问请求超时会扣费吗",
+        "How do I set a longer timeout in my client?",
+        "Is there a limit on concurrent requests?",
+        "每天的额度是多少?",
+        "流式怎么开启?",
+        "What happens if I get a 429?",
+        "如果任务失败会退积分吗?",
+        "希望支持断点续传,避免中途断开重新生成",
+        "What is the maximum context length of glm-4.6?",
+        "已经恢复正常了,谢谢",
+    ] {
+        let made = read(text);
+        assert_eq!(made.verdict, Verdict::EvidenceMissing, "{text}");
+        assert!(!made.question(Lang::Zh).is_empty() && made.outcome() == Outcome::CannotTell, "{text}");
+    }
 }
 
 fn all_pastes() -> Vec<(String, String)> {
