@@ -602,7 +602,7 @@ pub(super) static SYMPTOMS: [Sign; 69] = [
     },
     Sign {
         verdict: Verdict::StatusHidden,
-        words: r##"(只|就|仅|都是|总是|一直|光)?(显示|提示|返回|报|弹出|弹|出现|写着|说|看到)\W{0,6}(了|个|是|一句)?\W{0,3}(系统|服务器?|网络|服务|当前|请求)[^。!?]{0,6}(繁忙|忙|异常|开小差|拥挤|不可用|出错|走神)|"(msg|message)" ?: ?"(系统|服务器?|网络|服务)(繁忙|忙|异常)|(only|just|merely|all (i|we) (get|see))[^.!?]{0,30}(busy|something went wrong|try again( later)?|unexpected error|an error occurred|oops|unknown error)|(says?|shows?|message is|popup)[^.!?]{0,10}["'](system|server|service|network)[^"']{0,16}busy|something went wrong|出了点问题|出错了请|未知错误|unknown error|(看不到|没有)(任何|具体)?(的)?(错误码|状态码)"##,
+        words: r##"(只|就|仅|都是|总是|一直|光)?(显示|提示|返回|报|弹出|弹|出现|写着|说|看到)[^a-z0-9_]{0,6}(了|个|是|一句)?[^a-z0-9_]{0,3}(系统|服务器?|网络|服务|当前|请求)[^。!?]{0,6}(繁忙|忙|异常|开小差|拥挤|不可用|出错|走神)|"(msg|message)" ?: ?"(系统|服务器?|网络|服务)(繁忙|忙|异常)|(only|just|merely|all (i|we) (get|see))[^.!?]{0,30}(busy|something went wrong|try again( later)?|unexpected error|an error occurred|oops|unknown error)|(says?|shows?|message is|popup)[^.!?]{0,10}["'](system|server|service|network)[^"']{0,16}busy|something went wrong|出了点问题|出错了请|未知错误|unknown error|(看不到|没有)(任何|具体)?(的)?(错误码|状态码)"##,
         and: r##""##,
         unless: r##"(?-u:\b)(50[0-9]|429|401|403|529|52[0-9])(?-u:\b)"##,
         sure: Confidence::Guess,

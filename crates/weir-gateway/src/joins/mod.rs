@@ -282,7 +282,16 @@ impl Joins {
 
 impl Entry {
     fn new(id: RequestId, kid: KeyId, said: Said, outlet: Outlet) -> Self {
-        Self { id, kid, said, outlet, names: Mutex::default(), seal: OnceLock::new(), bound: AtomicBool::new(false), ended: OnceLock::new() }
+        Self {
+            id,
+            kid,
+            said,
+            outlet,
+            names: Mutex::default(),
+            seal: OnceLock::new(),
+            bound: AtomicBool::new(false),
+            ended: OnceLock::new(),
+        }
     }
 
     /// A job may run for it from here on, or provably none does.
