@@ -193,7 +193,8 @@ fn fault_of(error: &TlsError, leaf: &[u8]) -> TlsFault {
         TlsError::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => TlsFault::Expired,
         TlsError::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => TlsFault::NotYetValid,
         TlsError::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => TlsFault::WrongName,
-        TlsError::InvalidCertificate(C::UnknownIssuer) if is_self_signed(leaf) => TlsFault::SelfSigned,
+        // A homemade one is often an authority's as well, which is refused before anybody asks who signed it.
+        TlsError::InvalidCertificate(_) if is_self_signed(leaf) => TlsFault::SelfSigned,
         TlsError::InvalidCertificate(C::UnknownIssuer) => TlsFault::Untrusted,
         TlsError::InvalidCertificate(_) => TlsFault::Unfit,
         _ => TlsFault::Handshake,

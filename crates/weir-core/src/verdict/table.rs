@@ -95,7 +95,7 @@ pub(super) static FACTS: [Facts; 76] = [
         evidence: "base_url_host, suggestion",
         zh: Words {
             title: "Base URL 的写法不对",
-            cause: "Base URL 写法不对",
+            cause: "地址多了或少了一部分",
             check: "对照建议地址",
             never: "不要反复换 key",
             observed: "地址缺少 http(s)://、出现 `/v1/v1`、以 `/chat/completions` 结尾,或含空格",
@@ -249,7 +249,7 @@ pub(super) static FACTS: [Facts; 76] = [
         evidence: "timing.connect",
         zh: Words {
             title: "连接不上",
-            cause: "连不上",
+            cause: "TCP 连接建立不起来",
             check: "查端口、防火墙、代理",
             never: "不要加长读超时",
             observed: "TCP 被拒绝,或建立连接超时",
@@ -711,7 +711,7 @@ pub(super) static FACTS: [Facts; 76] = [
         evidence: "body_bytes, token counts",
         zh: Words {
             title: "内容太长",
-            cause: "内容过长",
+            cause: "输入或要求的输出太长",
             check: "减少输入或 max_tokens",
             never: "不要截图整段提示词",
             observed: "返回 413,或超过模型的上下文长度",
@@ -1819,7 +1819,7 @@ pub(super) static FACTS: [Facts; 76] = [
         evidence: "data_lines, errno",
         zh: Words {
             title: "中途中断",
-            cause: "中途断开",
+            cause: "连接在回答中途断了",
             check: "看断点时间与各跳",
             never: "不要拼接两次输出",
             observed: "收到至少一行 data 之后连接断了",

@@ -179,13 +179,13 @@ fn tls_words(why: TlsFault) -> Bilingual {
             "the certificate is for another name: write the address with the name that it is for, not with an IP or an alias"
         ),
         TlsFault::SelfSigned => both!(
-            "证书是自签名的:是你自己的服务器,就用 `SSL_CERT_FILE` 指定它的根证书;不是,就不要连",
-            "the certificate is self-signed: if the server is your own, name its root with `SSL_CERT_FILE`; if not, do not connect"
+            "证书是自签名的:是你自己的服务器,就换成由根证书签发的,再用 `SSL_CERT_FILE` 指定那个根;不是,就不要连",
+            "the certificate is self-signed: if the server is your own, give it one that a root signed and name that root with `SSL_CERT_FILE`; if not, do not connect"
         ),
         TlsFault::Untrusted => both!("签发者不受本机信任", "this machine does not trust the issuer"),
         TlsFault::Unfit => both!(
-            "证书不能用作服务器证书(例如它本身是 CA 证书,或已被吊销)",
-            "the certificate is none for a server (such as a CA's own), or it was revoked"
+            "证书不能用作服务器证书,或已被吊销:请地址的提供方换一张",
+            "the certificate is none for a server, or it was revoked: whoever gave the address must replace it"
         ),
         TlsFault::Handshake => {
             both!("握手失败:对方可能不说 TLS,试试 http://", "the handshake failed; perhaps the other side speaks no TLS, try http://")

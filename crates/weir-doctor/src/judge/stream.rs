@@ -148,10 +148,21 @@ fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, b
     findings
 }
 
+/// A silence this long before a break looks like somebody's time limit.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// When it broke, and what was there by then: the two things that whoever looks for the hop asks first.
 fn broken_off(trace: &Trace, stream: &StreamBody) -> Bilingual {
-    let (lines, at) = (stream.data_lines, trace.total);
-    let seconds = format!("{}.{}", at.as_secs(), at.subsec_millis() / 100);
+    let tenths = |span: Duration| format!("{}.{}", span.as_secs(), span.subsec_millis() / 100);
+    let (lines, seconds) = (stream.data_lines, tenths(trace.total));
+    let silence = trace.total.saturating_sub(trace.arrivals.last().map_or(trace.total, |arrival| arrival.at));
+    if silence >= SILENCE {
+        let silence = tenths(silence);
+        return both!(
+            "请求发出 {seconds} 秒后断开,之前收到 {lines} 行 data,最后 {silence} 秒没有数据:找各跳里这么长的读超时",
+            "it broke {seconds} s after the request, behind {lines} data lines and {silence} s of silence: look for a read timeout of that length at each hop"
+        );
+    }
     both!("请求发出 {seconds} 秒后断开,之前收到 {lines} 行 data", "it broke {seconds} s after the request, behind {lines} data lines")
 }
 

@@ -73,11 +73,13 @@ impl Bench {
 fn a_certificate_that_is_wrong_is_told_by_what_is_wrong_with_it_and_nothing_is_sent() {
     let bench = Bench::new();
     let stranger = Identity::authority("stranger");
-    let cases: [(Identity, [&str; 2]); 5] = [
+    let cases: [(Identity, [&str; 2]); 6] = [
         (bench.trusted.signs(For::ThisMachine, Life::Over), ["expired on 2020-06-01", "2020-06-01 过期"]),
         (bench.trusted.signs(For::ThisMachine, Life::ToCome), ["not valid yet", "还没到生效时间"]),
         (bench.trusted.signs(For::Another, Life::Now), ["for another name", "不是给这个域名的"]),
         (Identity::self_signed(), ["self-signed", "自签名"]),
+        // As `openssl req -x509` makes it.
+        (Identity::authority("homemade"), ["self-signed", "自签名"]),
         (stranger.signs(For::ThisMachine, Life::Now), ["does not trust the issuer", "签发者不受本机信任"]),
     ];
     for (server, words) in cases {
