@@ -63,7 +63,7 @@ pub(crate) async fn submit(
     let wanted = admit::wanted(gateway, principal, &asked.peek, most, record);
     let mut live = Live { vigil: &mut vigil, record, reply };
     if let Some(task) = &known {
-        return repeat(task, form, &mut live).await;
+        return repeat(task, &gateway.settings.tasks.terms, form, &mut live).await;
     }
     let permit = admit::limits(gateway, &wanted, hold, &mut live).await?;
     let mut attempts = Attempts::new(gateway, policy, Some(&asked.peek.model), limits, Some(wanted.need()));
@@ -84,7 +84,7 @@ pub(crate) async fn submit(
             attempts.said(turn.lane, Outcome::Nothing);
             permit.end(&admit::UNUSED);
             return match not_begun {
-                NotBegun::Earlier(task) => join(&task, form, &mut live).await,
+                NotBegun::Earlier(task) => join(&task, &gateway.settings.tasks.terms, form, &mut live).await,
                 NotBegun::Refused(refusal) => Err(refusal),
             };
         }
@@ -114,7 +114,7 @@ async fn finish(
     }
     live.record.charge = submission.task.charge;
     (live.record.verdict, live.record.ended_by) = (Verdict::Ok, Side::Done);
-    say(&submission.task, submission.form, live).await;
+    say(&submission.task, &submission.gateway.settings.tasks.terms, submission.form, live).await;
     if let Err(refusal) = submission.run(attempts, turn, limits, live).await {
         refusal.note(live.record);
     }

@@ -5,6 +5,7 @@ mod content;
 mod days;
 mod hard;
 mod pictures;
+mod vendors;
 
 use std::{sync::Arc, time::Duration};
 
