@@ -186,7 +186,8 @@ mod tests {
     #[test]
     fn nothing_is_assumed_of_what_comes_at_once_or_too_late_or_where_nobody_asked_for_it() {
         let ms = Duration::from_millis;
-        let table = [(0, 30, false), (499, 30, false), (500, 30, true), (30_000, 30, true), (30_001, 30, false), (0, 0, false), (2_000, 0, false)];
+        let table =
+            [(0, 30, false), (499, 30, false), (500, 30, true), (30_000, 30, true), (30_001, 30, false), (0, 0, false), (2_000, 0, false)];
         for (after, within, wanted) in table {
             assert_eq!(is_retry_time(ms(after), Duration::from_secs(within)), wanted, "{after} ms within {within} s");
         }

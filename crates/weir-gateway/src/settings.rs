@@ -112,7 +112,14 @@ pub struct Replay {
 
 impl Default for Replay {
     fn default() -> Self {
-        Self { window: Duration::from_secs(600), answer_bytes: 1 << 20, bytes: 64 << 20, calls: 50_000, unmarked_retries: Duration::ZERO, disk_bytes: None }
+        Self {
+            window: Duration::from_secs(600),
+            answer_bytes: 1 << 20,
+            bytes: 64 << 20,
+            calls: 50_000,
+            unmarked_retries: Duration::ZERO,
+            disk_bytes: None,
+        }
     }
 }
 

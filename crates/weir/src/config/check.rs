@@ -79,7 +79,8 @@ fn check_unmarked_retries(path: &str, within: Span, config: &Config, faults: &mu
     if within.0 > Duration::ZERO && within.0 < Duration::from_secs(1) {
         faults.add(path, text!("写 0s,或至少 1s:没有 SDK 更早重试", "must be 0s or at least 1s: no SDK retries sooner"));
     } else if within.0 > config.replay.window.0 {
-        faults.add(path, text!("比 replay.window 长,那时答复已不再保留", "is longer than replay.window, when the answer is no longer kept"));
+        faults
+            .add(path, text!("比 replay.window 长,那时答复已不再保留", "is longer than replay.window, when the answer is no longer kept"));
     }
 }
 
