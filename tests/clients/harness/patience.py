@@ -99,11 +99,16 @@ class Key:
     kid: str
 
     def calls(self, count: int) -> list[dict]:
-        """Its calls, oldest first, once there are `count`; fewer if they do not come."""
+        """Its calls, oldest first, once there are `count` and all have ended; what there is if that does not come."""
         deadline = time.monotonic() + RECORD_LIMIT_S
-        while self.weir.command("calls", "list", "--key", self.kid, "--count")["count"] < count and time.monotonic() < deadline:
+        while True:
+            found = self.weir.command("calls", "list", "--key", self.kid)["calls"][::-1]
+            if len(found) >= count and all(call["state"] == "ended" for call in found) or time.monotonic() > deadline:
+                break
             time.sleep(RECORD_PAUSE_S)
-        return self.weir.command("calls", "list", "--key", self.kid)["calls"][::-1]
+        if (counted := self.weir.command("calls", "list", "--key", self.kid, "--count")["count"]) != len(found):
+            raise RuntimeError(f"--count says {counted} for {len(found)} calls")
+        return found
 
 
 def status(url: str, key: str) -> int:

@@ -1,6 +1,7 @@
 """Clients that retry without a mark, behind a hop that took the whole answer and closed properly: one call, with what docs/resume.md advises."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,17 @@ from .counted import Cell, Client, settled, weir_cell
 from .environments import NODE20, NODE22
 from .hop import Hops
 from .outcome import Outcome
-from .target import weir_up
+from .target import Target, weir_up
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "resume.md"
 # Where in its own environment the AI SDK's suite finds the page's lines.
 MARKED = "marked.mjs"
 # Long, so that no client gives up: what is lost here is lost by the hop alone.
 LIMIT_MS = 60_000
+# Of each case: the one whose answer is lost, and its retry.
+REQUESTS = 2
+WRITTEN_LIMIT_S = 30
+WRITTEN_PAUSE_S = 0.2
 ASSUMED = {"WEIR_REPLAY__UNMARKED_RETRIES": "60s"}
 
 LANGCHAIN = Client("langchain-node", NODE20, "same_langchain.mjs")
@@ -70,15 +75,25 @@ def cells(binary: Path, way: Way) -> Iterator[tuple[str, str, Cell]]:
                 (client.environment.folder() / MARKED).write_text(marked())
             asked = plan(hops, target.weir_url, way, n)
             answered = {line["place"]: line["answered"] for line in client.run(target.key, asked)}
-            calls, seen = settled(binary, target)
-            for entry in asked:
-                yield client.name, entry["place"], weir_cell(entry["model"], calls, seen, answered[entry["place"]])
+            for case, cell in written(binary, target, asked, answered).items():
+                yield client.name, case, cell
         hops.close()
+
+
+def written(binary: Path, target: Target, asked: list[dict], answered: dict[str, bool]) -> dict[str, Cell]:
+    """Case to what it came to, once the books show the second request of each: it is written a moment after its client has read the answer."""
+    deadline = time.monotonic() + WRITTEN_LIMIT_S
+    while True:
+        calls, seen = settled(binary, target)
+        found = {entry["place"]: weir_cell(entry["model"], calls, seen, answered[entry["place"]]) for entry in asked}
+        if all(cell.requests >= REQUESTS for cell in found.values()) or time.monotonic() > deadline:
+            return found
+        time.sleep(WRITTEN_PAUSE_S)
 
 
 def flaw_of(cell: Cell) -> str:
     """Answered, asked again, and all of it one call."""
-    if not cell.answered or cell.requests < 2:
+    if not cell.answered or cell.requests < REQUESTS:
         return f"an answer to the second request was due: {cell}"
     one = (cell.calls, cell.upstream, cell.completed, cell.charges) == (1, 1, 1, 1)
     return "" if one else f"one call was due: {cell}"
