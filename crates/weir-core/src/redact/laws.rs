@@ -13,6 +13,9 @@ const CORPUS: &str = include_str!("../../tests/fixtures/redaction-corpus.jsonl")
 const ADVERSARIAL: &str = include_str!("../../tests/fixtures/redaction-adversarial.jsonl");
 /// A second such list, written before its author had read the first.
 const UNSEEN: &str = include_str!("../../tests/fixtures/redaction-unseen.jsonl");
+/// Two more: one written before its author had read a rule, one after it had mended what the first showed. The keys of eighty vendors,
+/// protocols, encodings, people.
+const SEALED: &str = include_str!("../../tests/fixtures/redaction-sealed.jsonl");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +27,13 @@ struct Line {
 }
 
 fn corpus() -> Vec<Line> {
-    CORPUS.lines().chain(ADVERSARIAL.lines()).chain(UNSEEN.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
+    CORPUS
+        .lines()
+        .chain(ADVERSARIAL.lines())
+        .chain(UNSEEN.lines())
+        .chain(SEALED.lines())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
