@@ -17,7 +17,7 @@ use clap::Parser;
 use crate::{
     args::Arguments,
     fault::Exit,
-    shell::{Shell, tell_fault},
+    shell::{Shell, tell_fault, tell_usage},
 };
 
 #[global_allocator]
@@ -28,8 +28,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(told) => {
-            // A closed pipe is no fault of the one who asked for help.
-            let _ = told.print();
+            tell_usage(&told);
             return if told.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };

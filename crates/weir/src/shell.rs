@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
-use weir_core::{Clock, Lang, Timestamp};
+use weir_core::{Clock, Lang, Timestamp, redact::Redactor};
 use weir_store::Store;
 
 use crate::{
@@ -174,8 +174,22 @@ pub(crate) fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Tells a fault: what, then the hint on a line of its own.
+/// Tells what clap has to say. A key that was typed in the wrong place is quoted there, and such lines are pasted into tickets.
+pub(crate) fn tell_usage(told: &clap::Error) {
+    let plain = told.render().to_string();
+    let safe = Redactor::default().without_credentials(&plain);
+    if told.use_stderr() && safe != plain {
+        tell(safe.trim_end());
+    } else {
+        // A closed pipe is no fault of the one who asked for help.
+        let _ = told.print();
+    }
+}
+
+/// Tells a fault: what, then the hint on a line of its own. What was typed is quoted, but no key in it.
 pub(crate) fn tell_fault(fault: &Fault, lang: Lang) {
+    let engine = Redactor::default();
+    let tell = |line: &str| tell(&engine.without_credentials(line));
     let hint = |text: &Text| tell(&format!("hint: {}", text.in_lang(lang)));
     match fault {
         Fault::PipeClosed => {}

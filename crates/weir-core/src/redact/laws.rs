@@ -90,6 +90,15 @@ fn r41_a_redactor_that_knows_nothing_lets_a_canary_through() {
 }
 
 #[test]
+fn r41_a_message_loses_its_credentials_and_keeps_what_was_typed_besides() {
+    assert_eq!(
+        Redactor::default()
+            .without_credentials("cannot reach http://lin:p4ss12345678@10.0.0.7:8787/v1 with sk-12345678aBcDeFgH: see lin@example.com"),
+        "cannot reach http://[REDACTED:url]@10.0.0.7:8787/v1 with [REDACTED:key]: see lin@example.com"
+    );
+}
+
+#[test]
 fn a_longer_secret_leaves_no_tail_behind_a_shorter_one() {
     let redactor = Redactor::new(["abcdef123", "def123XYZ789", "abcdef123XYZ789-long-tail"].map(Secret::new));
     for text in ["abcdef123XYZ789", "abcdef123XYZ789-long-tail", "abcdef123 def123XYZ789"] {
