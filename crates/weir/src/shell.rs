@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
-use weir_core::{Clock, Lang, Timestamp};
+use weir_core::{Clock, Lang, Timestamp, redact::Redactor};
 use weir_store::Store;
 
 use crate::{
@@ -183,8 +183,10 @@ pub(crate) fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Tells a fault: what, then the hint on a line of its own.
+/// Tells a fault: what, then the hint on a line of its own. What was typed is quoted, but no key in it.
 pub(crate) fn tell_fault(fault: &Fault, lang: Lang) {
+    let engine = Redactor::default();
+    let tell = |line: &str| tell(&engine.without_credentials(line));
     let hint = |text: &Text| tell(&format!("hint: {}", text.in_lang(lang)));
     match fault {
         Fault::PipeClosed => {}

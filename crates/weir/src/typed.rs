@@ -7,22 +7,21 @@ use clap::{
     Error, ValueEnum,
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use weir_core::{Audience, Lang, Redactor};
+use weir_core::{Lang, Redactor};
 
 use crate::{lang::LangChoice, shell::tell};
 
 /// Tells what could not be read.
 pub(crate) fn tell_mistake(told: &Error) {
     let engine = Redactor::default();
-    let safe = |text: &str| engine.redact(text, Audience::Support);
     let lang = wanted(env::args_os().map(|word| word.to_string_lossy().into_owned()));
     if let Some(text) = (lang == Lang::Zh).then(|| in_chinese(told)).flatten() {
-        return tell(safe(&text).as_str());
+        return tell(&engine.without_credentials(&text));
     }
     let text = told.render().to_string();
-    let redacted = safe(&text);
-    if redacted.held_a_secret() {
-        tell(redacted.as_str().trim_end());
+    let safe = engine.without_credentials(&text);
+    if safe != text {
+        tell(safe.trim_end());
     } else {
         // With its colours, where there is a terminal.
         let _ = told.print();

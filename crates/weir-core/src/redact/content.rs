@@ -7,7 +7,7 @@ use super::engine::{Kind, Span};
 use super::judge::{is_marker, is_number_or_none};
 use super::names::{Name, text_of};
 use super::normalise::Shadow;
-use super::triggers::{Trigger, trigger};
+use super::triggers::{Trigger, trigger, window};
 use super::value::{Form, Separator, Value, line_end, read, skip_blanks};
 
 /// Prompts and answers: strings and lists whole; objects are looked into; numbers are counts and stay.
@@ -95,12 +95,15 @@ const SPEAKS: [&str; 9] = ["提问", "回答", "回复", "输入", "输出", "�
 fn dialogue(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
     let (text, bytes) = (shadow.text(), shadow.bytes());
     let end = end + SPEAKS.iter().find(|verb| text[end..].starts_with(**verb)).map_or(0, |verb| verb.len());
-    let colon = end + usize::from(matches!(bytes.get(end), Some(b' ' | b'\t')));
+    // `[user]: `, `**User:** `.
+    let end = end + usize::from(bytes.get(end) == Some(&b']') && at > 0 && bytes[at - 1] == b'[');
+    let colon = end + window(bytes, end, 3).iter().take_while(|b| matches!(b, b' ' | b'\t' | b'*')).count();
     let speech = match bytes.get(colon) {
         Some(b':') => colon + 1,
         _ => return,
     };
-    let indent = bytes[..at].iter().rev().take(MAX_INDENT_BYTES).take_while(|b| matches!(b, b' ' | b'\t' | b'>' | b'*' | b'-')).count();
+    let indent =
+        bytes[..at].iter().rev().take(MAX_INDENT_BYTES).take_while(|b| matches!(b, b' ' | b'\t' | b'>' | b'*' | b'-' | b'[')).count();
     if at > indent && bytes[at - indent - 1] != b'\n' {
         return;
     }

@@ -216,6 +216,21 @@ impl Redactor {
         done
     }
 
+    /// The text without credentials; addresses, names and paths stay. For what a program tells the person who typed it.
+    #[must_use]
+    pub fn without_credentials(&self, text: &str) -> String {
+        let mut done = Redacted { text: text.to_owned(), replaced: BTreeMap::new() };
+        for _ in 0..MAX_PASSES {
+            let mut spans = self.spans(&done.text, Audience::Support);
+            spans.retain(|span| matches!(span.kind, Kind::Key | Kind::Auth | Kind::Cookie | Kind::Url));
+            if spans.is_empty() {
+                break;
+            }
+            replace(&mut done, &spans);
+        }
+        done.text
+    }
+
     /// The last check before something leaves: whether the engine would still hide anything in it.
     ///
     /// # Errors

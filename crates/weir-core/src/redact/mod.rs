@@ -3,6 +3,7 @@
 //! Order: shadow copy, exact secrets, shapes, names, what begins with a known word, addresses, numbers. Every search is linear in the text.
 
 pub mod canary;
+mod commands;
 mod content;
 mod credential;
 mod dumps;
@@ -21,6 +22,7 @@ mod shapes;
 mod stream;
 mod sums;
 mod tables;
+mod templates;
 mod triggers;
 mod urls;
 mod value;

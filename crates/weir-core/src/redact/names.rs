@@ -20,16 +20,19 @@ const MAX_KNOWN_NAMES: usize = 4096;
 /// A secret that stands alone on the line behind its name.
 const MIN_ALONE_BYTES: usize = 12;
 const MAX_ALONE_BYTES: usize = 512;
+/// The name space of an element, and its attributes.
+const MAX_SPACE_BYTES: usize = 16;
+const MAX_ATTRIBUTES_BYTES: usize = 200;
 
 /// Parts of names that may claim something; everything else is skipped at the speed of the automaton.
 static PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i-u:key|token|secret|pass|pwd|auth|cookie|cred|bearer|jwt|otp|signature|sig\b|hmac|dsn|csrf|xsrf|sess|\bsid|connstr|connection|webhook|presigned|\bpw\b",
         r"|prompt|messages?|completion|input|output|content|text|query|parts|system|suffix|delta|reasoning|refusal|transcript|conversation|history|documents|question|answer|argument|thinking|instruction",
-        r"|passages|lyrics|reply|caption|_json|base64|_data|imageurl|image_url|dialog|utterance|generated|embedding|response|postdata|inlinedata",
-        r"|balance|topup|top_up|recharge|wallet|deposit|payment|prepaid|amount|credit|quota|granted|available|phone|mobile|\btel|birth|\bdob\b|\bqq|mail|ssn|passport|card|\bcv[vc]|iban|wechat|weixin|wxid|username|realname|fullname|_name|address|weight|organization|project|upstream|channel|backend|internal)",
+        r"|passages|lyrics|reply|caption|_json|base64|_data|imageurl|image_url|dialog|utterance|generated|embedding|conversations|think\b|response|postdata|inlinedata",
+        r"|balance|topup|top_up|recharge|wallet|deposit|payment|prepaid|amount|credit|quota|granted|available|phone|mobile|\btel|birth|\bdob\b|\bqq|mail|ssn|passport|card|\bcv[vc]|iban|wechat|weixin|wxid|psk\b|imei|imsi|iccid|aadhaar|hkid|nric|\bcpf|cnpj|open_?id|union_?id|latitude|longitude|username|realname|fullname|_name|address|weight|organization|project|upstream|channel|backend|internal)",
         r"|密钥|秘钥|私钥|密匙|密码|口令|令牌|验证码|凭证|凭据|提示词|提示语|用户输入|用户提问|输入内容|对话内容|聊天内容|聊天记录|回答内容|模型输出|模型回答|系统提示|提问内容|请求内容|返回内容",
-        r"|生日|出生日期|姓名|联系人|微信号|微信|收货地址|家庭住址|住址|护照号|护照|身份证号码|身份证号|身份证|银行卡号|银行卡|卡号|用户名|手机号码|手机号|手机|电话号码|电话|联系电话|联系方式",
+        r"|生日|出生日期|姓名|联系人|微信号|微信|收货地址|家庭住址|住址|护照号|护照|身份证号码|身份证号|身份证|银行卡号|银行卡|卡号|用户名|身分證字號|身分證|身分证|车牌号|车牌|手机号码|手机号|手机|电话号码|电话|联系电话|联系方式",
     ))
     .ok()
 });
@@ -143,8 +146,8 @@ fn claimed(shadow: &Shadow<'_>, name: &Name, audience: Audience) -> Option<Span>
 fn separator(shadow: &Shadow<'_>, name: &Name, quoted: bool) -> Option<(Separator, usize)> {
     let bytes = shadow.bytes();
     let mut at = name.end + usize::from(quoted);
-    if bytes.get(at) == Some(&b'>') && name.start > 0 && bytes[name.start - 1] == b'<' {
-        return Some((Separator::Tag, at + 1));
+    if let Some(value) = element(bytes, name.start, at) {
+        return Some((Separator::Tag, skip_blanks(bytes, value, true)));
     }
     if quoted && let Some(value) = pair(shadow, at) {
         return Some((Separator::Pair, value));
@@ -171,6 +174,25 @@ fn separator(shadow: &Shadow<'_>, name: &Name, quoted: bool) -> Option<(Separato
         value = alone_on_next_line(bytes, value).unwrap_or(value);
     }
     Some((separator, value))
+}
+
+/// `<name>`, `<ns:Name Type="…">`: where the value begins.
+fn element(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    let space = bytes[..start]
+        .strip_suffix(b":")
+        .map_or(start, |before| before.len() - before.iter().rev().take(MAX_SPACE_BYTES).take_while(|b| b.is_ascii_alphanumeric()).count());
+    if !bytes[..space].ends_with(b"<") {
+        return None;
+    }
+    match bytes.get(end)? {
+        b'>' => Some(end + 1),
+        b' ' => {
+            let attributes = window(bytes, end, MAX_ATTRIBUTES_BYTES);
+            let close = attributes.iter().position(|b| matches!(b, b'>' | b'<' | b'\n'))?;
+            (attributes[close] == b'>' && attributes[close - 1] != b'/').then_some(end + close + 1)
+        }
+        _ => None,
+    }
 }
 
 /// `API key:` and the key on a line of its own. A line with a name of its own is another thing.

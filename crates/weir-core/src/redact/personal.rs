@@ -18,7 +18,7 @@ const fn for_public(words: &'static [&'static str], rule: Rule) -> Trigger {
 }
 
 pub(super) const TRIGGERS: [Trigger; 5] = [
-    trigger(&["iban"], iban),
+    trigger(&["iban", "aadhaar", "nhs number"], labelled),
     trigger(&["wxid_"], |shadow, start, end, out| id(shadow.bytes(), start, end, (5, 40), b"_-", out)),
     trigger(&["org-", "proj_", "user-"], |shadow, start, end, out| id(shadow.bytes(), start, end, (16, 64), b"", out)),
     for_public(&["acc_", "led_", "k_"], |shadow, start, end, out| id(shadow.bytes(), start, end, (2, 40), b"", out)),
@@ -30,14 +30,15 @@ pub(super) const TRIGGERS: [Trigger; 5] = [
     }),
 ];
 
-static IBAN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+/// Numbers in groups, which only their name makes personal.
+static LABELLED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     at_place(
-        r"(?i-u)iban(?: ?(?:code|number|no\.?))?[ \t]{0,4}(?:[:=]|is)?[ \t]{0,4}(?P<v>[a-z]{2}[0-9]{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3}\b)?)",
+        r"(?i-u)(?:iban|aadhaar|nhs number)(?: ?(?:code|number|no\.?))?[ \t]{0,4}(?:[:=]|is)?[ \t]{0,4}(?P<v>[a-z]{2}[0-9]{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3}\b)?|[0-9]{3,4}(?:[ -]?[0-9]{3,4}){2,3})",
     )
 });
 
-fn iban(shadow: &Shadow<'_>, at: usize, _: usize, out: &mut Vec<Span>) {
-    let found = IBAN.as_ref().and_then(|iban| iban.captures(window(shadow.bytes(), at, MAX_LOCAL_BYTES)));
+fn labelled(shadow: &Shadow<'_>, at: usize, _: usize, out: &mut Vec<Span>) {
+    let found = LABELLED.as_ref().and_then(|pattern| pattern.captures(window(shadow.bytes(), at, MAX_LOCAL_BYTES)));
     out.extend(found.and_then(|found| found.name("v")).map(|v| Span::new(at + v.start(), at + v.end(), Kind::Id)));
 }
 

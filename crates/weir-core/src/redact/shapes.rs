@@ -10,7 +10,8 @@ use regex::bytes::Regex;
 
 use super::engine::{Kind, Span};
 use super::normalise::Shadow;
-use super::vendors::SHAPES;
+use super::triggers::begins_word;
+use super::vendors::{RARE, SHAPES, Shape};
 
 /// Between the parts of a folded key.
 const MAX_GAP_BYTES: usize = 40;
@@ -72,10 +73,22 @@ pub(super) fn find_in(bytes: &[u8], border: Border, out: &mut Vec<Span>) {
 
 /// The end of a vendor key that starts at `at`, or how far it was looked for.
 fn key(bytes: &[u8], at: usize) -> Result<usize, usize> {
-    let shape = SHAPES
-        .iter()
-        .find(|s| bytes[at..].len() >= s.start.len() && bytes[at..at + s.start.len()].eq_ignore_ascii_case(s.start.as_bytes()))
-        .ok_or(at)?;
+    let is_start =
+        |s: &&Shape| bytes[at..].len() >= s.start.len() && bytes[at..at + s.start.len()].eq_ignore_ascii_case(s.start.as_bytes());
+    walk(bytes, at, SHAPES.iter().find(is_start).ok_or(at)?)
+}
+
+/// A rarer vendor's key whose start stands at `at`.
+pub(super) fn find_rare(bytes: &[u8], at: usize, end: usize, out: &mut Vec<Span>) {
+    let Some(shape) = RARE.iter().find(|s| s.start.as_bytes() == &bytes[at..end]) else { return };
+    if begins_word(bytes, at)
+        && let Ok(end) = walk(bytes, at, shape)
+    {
+        out.push(Span::new(at, end, Kind::Key));
+    }
+}
+
+fn walk(bytes: &[u8], at: usize, shape: &Shape) -> Result<usize, usize> {
     let body = at + shape.start.len();
     let mut end = run(bytes, body, shape.extra);
     if is_own_mask(bytes, at, end) {

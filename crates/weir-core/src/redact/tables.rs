@@ -7,7 +7,7 @@ use super::judge::{is_marker, is_number_or_none, is_placeholder, is_plain_word};
 use super::normalise::Shadow;
 use super::shapes::{is_known_id, looks_random};
 use super::triggers::{Trigger, trigger, window};
-use super::words::{Claim, claim_of};
+use super::words::{Claim, claim_of, claim_of_han};
 
 pub(super) const TRIGGERS: [Trigger; 2] =
     [trigger(&["values"], rows), trigger(&["key", "token", "secret", "password", "passwd", "密钥", "秘钥", "令牌", "密码"], headed)];
@@ -99,7 +99,7 @@ fn headed(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
     let Some(border) = border(&bytes[line.clone()]) else { return };
     let headings = cells(bytes, line.clone(), border);
     let Some(column) = headings.iter().position(|cell| cell.contains(&at)) else { return };
-    let claim = shadow.text().get(headings[column].clone()).and_then(claim_of);
+    let claim = shadow.text().get(headings[column].clone()).and_then(|name| claim_of_han(name).or_else(|| claim_of(name)));
     let Some(claim @ (Claim::Strong(_) | Claim::Token | Claim::Key)) = claim else { return };
     let mut next = line.end + 1;
     let last = bytes.len().min(next + MAX_ROWS_BYTES);
@@ -147,7 +147,14 @@ fn cells(bytes: &[u8], line: Range<usize>, border: Border) -> Vec<Range<usize>> 
     let mut found = Vec::new();
     let (mut start, mut at) = (line.start, line.start);
     let line_end = line.end;
+    let mut quoted = false;
     while at < line_end {
+        // A comma in quotes parts nothing.
+        quoted ^= border == Border::Sign(b',') && bytes[at] == b'"';
+        if quoted {
+            at += 1;
+            continue;
+        }
         let len = match border {
             Border::Sign(sign) => usize::from(bytes[at] == sign),
             Border::Frame if bytes[at..line_end].starts_with("│".as_bytes()) => "│".len(),

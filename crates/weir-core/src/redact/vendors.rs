@@ -1,5 +1,8 @@
 //! The starts of keys as their vendors publish them. What follows a start is walked by [`super::shapes`].
 
+use super::shapes;
+use super::triggers::{Trigger, trigger};
+
 /// A known start, the characters that may follow, and how many of them make a secret.
 pub(super) struct Shape {
     pub(super) start: &'static str,
@@ -14,7 +17,7 @@ const fn shape(start: &'static str, extra: &'static [u8], min: usize) -> Shape {
 }
 
 /// Checked in order, so longer starts come first.
-pub(super) const SHAPES: [Shape; 153] = [
+pub(super) const SHAPES: [Shape; 64] = [
     shape("sk-proj-", b"-_", 6),
     shape("sk-svcacct-", b"-_", 6),
     shape("sk-admin-", b"-_", 6),
@@ -79,6 +82,10 @@ pub(super) const SHAPES: [Shape; 153] = [
     shape("dapi", b"-", 32),
     shape("hvs.", b"-_", 16),
     shape("AGE-SECRET-KEY-1", b"", 20),
+];
+
+/// Rarer ones, found by the one walk over all known words. Checked in order too.
+pub(super) const RARE: [Shape; 89] = [
     shape("lin_api_", b"_", 16),
     shape("lin_oauth_", b"_", 16),
     shape("ntn_", b"", 24),
@@ -169,3 +176,108 @@ pub(super) const SHAPES: [Shape; 153] = [
     Shape { start: "waka_", extra: b"-", min: 24, wordy: true },
     shape("gAAAAA", b"-_=", 60),
 ];
+
+/// The starts of [`RARE`] in small letters.
+const WORDS: &[&str] = &[
+    "lin_api_",
+    "lin_oauth_",
+    "ntn_",
+    "secret_",
+    "figd_",
+    "figo_",
+    "dckr_pat_",
+    "dckr_oat_",
+    "glsa_",
+    "glc_",
+    "glptt-",
+    "glcbt-",
+    "glft-",
+    "gloas-",
+    "pscale_tkn_",
+    "pscale_pw_",
+    "pscale_oauth_",
+    "dp.pt.",
+    "dp.st.",
+    "dp.ct.",
+    "dp.sa.",
+    "pcsk_",
+    "fc-",
+    "fastgpt-",
+    "nfp_",
+    "sbp_",
+    "sb_secret_",
+    "shpat_",
+    "shpca_",
+    "shppa_",
+    "shpss_",
+    "sq0atp-",
+    "sq0csp-",
+    "eaaa",
+    "sntrys_",
+    "sntryu_",
+    "pmak-",
+    "nrak-",
+    "nrjs-",
+    "atatt3x",
+    "atctt3x",
+    "atbb",
+    "rubygems_",
+    "doo_v1_",
+    "dor_v1_",
+    "aklt",
+    "aktp",
+    "absk",
+    "bedrock-api-key-",
+    "rpa_",
+    "phx_",
+    "phc_",
+    "e2b_",
+    "apify_api_",
+    "xkeysib-",
+    "cfpat-",
+    "tskey-",
+    "sgp_",
+    "bkua_",
+    "ccipat_",
+    "cciprj_",
+    "hrku-",
+    "pul-",
+    "rdme_",
+    "ops_eyj",
+    "aqvn",
+    "key-",
+    "cr_",
+    "ms-",
+    "cpk_",
+    "flyv1 fm",
+    "fm2_",
+    "fm1r_",
+    "sec",
+    "hvb.",
+    "pk_live_",
+    "pk_test_",
+    "rzp_live_",
+    "cfut_",
+    "wandb_v1_",
+    "cal_live_",
+    "re_",
+    "vcp_",
+    "app-",
+    "dataset-",
+    "pat_",
+    "glagent-",
+    "waka_",
+    "gaaaaa",
+];
+
+pub(super) const TRIGGERS: [Trigger; 1] = [trigger(WORDS, |shadow, at, end, out| shapes::find_rare(shadow.bytes(), at, end, out))];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r41_every_rare_start_is_among_the_words_that_are_looked_for() {
+        assert!(RARE.iter().all(|shape| WORDS.contains(&shape.start.to_ascii_lowercase().as_str())));
+    }
+}
