@@ -34,8 +34,11 @@ const FILLERS: [&str; 29] = [
     "先",
 ];
 
+/// Most fillers before an advice.
+const MAX_FILLERS: usize = 4;
+
 /// How an advice begins, behind the fillers.
-const ADVICE: [&str; 105] = [
+const ADVICE: [&str; 113] = [
     "see http",
     "see our ",
     "see the ",
@@ -141,10 +144,18 @@ const ADVICE: [&str; 105] = [
     "tip:",
     "hint:",
     "did you mean",
+    "this may ",
+    "this might ",
+    "it may ",
+    "it might ",
+    "maybe ",
+    "perhaps ",
+    "probably ",
+    "possible cause",
 ];
 
 /// The same in Chinese.
-const ADVICE_ZH: [&str; 38] = [
+const ADVICE_ZH: [&str; 39] = [
     "前往",
     "访问http",
     "访问 http",
@@ -183,6 +194,7 @@ const ADVICE_ZH: [&str; 38] = [
     "去控制台",
     "到控制台",
     "在控制台",
+    "可能",
 ];
 
 /// How a question begins.
@@ -283,12 +295,14 @@ fn what(clause: &str) -> Clause {
     }
     let mut rest = bare;
     // Fillers are short and few; more of them are no advice.
-    for _ in 0..4 {
+    for _ in 0..=MAX_FILLERS {
+        if ADVICE.iter().chain(&ADVICE_ZH).any(|advice| rest.starts_with(advice)) {
+            return Clause::Advises;
+        }
         let Some(after) = FILLERS.iter().find_map(|filler| rest.strip_prefix(filler)) else { break };
         rest = after.trim_start();
     }
-    let advises = ADVICE.iter().chain(&ADVICE_ZH).any(|advice| rest.starts_with(advice));
-    if advises { Clause::Advises } else { Clause::Says }
+    Clause::Says
 }
 
 #[cfg(test)]

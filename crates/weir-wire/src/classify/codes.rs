@@ -79,7 +79,9 @@ pub(super) fn spelled(code: &str) -> Option<String> {
 pub(super) fn named(text: &str) -> String {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()));
     let mut names: Vec<String> = Vec::new();
-    for word in words.filter(|word| ["Error", "Exception", "Exceeded", "Exhausted", "Denied"].iter().any(|end| word.ends_with(end))) {
+    for word in words.filter(|word| {
+        ["Error", "Exception", "Exceeded", "Exhausted", "Denied", "Requests", "Unavailable"].iter().any(|end| word.ends_with(end))
+    }) {
         match spelled(word) {
             Some(name) if names.len() < MAX_NAMES && !names.contains(&name) => names.push(name),
             _ => {}

@@ -99,6 +99,9 @@ const TELLING: [&str; 57] = [
     "type",
 ];
 
+/// Fields by which an object is known for a job with a state of its own.
+const TASK_IDS: [&str; 3] = ["job_id", "task_id", "taskid"];
+
 /// Fields that may repeat what was asked.
 const ECHOES: [&str; 7] = ["content", "input", "messages", "output", "prompt", "query", "text"];
 
@@ -174,6 +177,10 @@ pub(super) fn gather(value: &Value, name: &str, depth: usize, evidence: &mut Str
     }
     match value {
         Value::Object(fields) => {
+            if fields.keys().any(|name| TASK_IDS.contains(&name.to_ascii_lowercase().as_str())) {
+                let state = fields.get("status").or_else(|| fields.get("state")).and_then(Value::as_str);
+                state.into_iter().for_each(|state| codes.push(&format!("task:{state}")));
+            }
             for (name, field) in fields {
                 gather(field, name, depth - 1, evidence, codes);
             }
