@@ -8,7 +8,7 @@ use super::{
 pattern!(BORDER, r"[。!?;]+|\.(?: |$)");
 pattern!(
     ASKS,
-    r"\?\s*$|^\W*(?:hi|hello|hey)?,? ?(?:how|what|which|where|when|who|can|could|do|does|did|is|are|will|would|should|may|any (?:plans?|way|chance))\b|^(?:请问|想问|问一?下|咨询)|怎么|如何|怎样|是否|能否|可否|有没有|会不会|能不能|可不可以|是不是|多少|多久|哪(?:里|个|些|种|家|儿)|什么(?:[^都也 ]|$)|吗|呢$|么$|几(?:个|次|天|块|种)"
+    r"\?\s*$|^\W*(?:hi|hello|hey)?,? ?(?:how|what|which|where|when|who|can|could|do|does|did|is|are|will|would|should|may|any (?:plans?|way|chance))\b|^(?:请问|想问|问一?下|咨询)|怎么|如何|怎样|是否|能否|可否|有没有|会不会|能不能|可不可以|是不是|多少|多久|哪(?:里|个|些|种|家|儿)|什么(?:[^都也 ]|$)|吗|呢$|么$|几(?:点|号|块钱)"
 );
 pattern!(
     WISHES,

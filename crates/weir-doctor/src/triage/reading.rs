@@ -18,10 +18,12 @@ use super::{
 
 pattern!(
     BY_PROGRAM,
-    r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|^\s*(?:Caused by: )?[\w$]+(?:\.[\w$]+)+(?:: |\r?$)|\[cause\]: |cURL error \d|^[A-Z]\w+-[A-Z]\w+ : |\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z]|\p{Han})|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#
+    r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|^\s*(?:Caused by: )?[\w$]+(?:\.[\w$]+)+(?:: |\r?$)|\[cause\]: |cURL error \d|^[A-Z]\w+-[A-Z]\w+ : |\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z])|^[45]\d\d \p{Han}|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#
 );
 // Names of an error's fields in quotes: an API speaks, and what it says of its own way is no report of this one.
 pattern!(API_BODY, r#"\\?["'](?:error|message|detail|msg|error_msg|error_message)\\?["']\s*:\s*\\?["'{]"#);
+// A program's log line has such fields as well, and these beside them.
+pattern!(LOG_LINE, r#"["'](?:level|logger|severity|ts|lvl)["']\s*:"#);
 pattern!(NOT_FOUND, r"(?i)\b(404)[ :,-]{1,3}(?:page )?not found\b");
 pattern!(ABSENT, r"(?i)not found|not exist|unknown|no such");
 pattern!(BRACES, r"[{}]");
@@ -39,7 +41,7 @@ pub(super) fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) 
     }
     let (error, seen) = best(record, &folded, now);
     // What an API says of its own way is no report of this one; only where its words say nothing a report may be a hint.
-    let is_api = is_in(&API_BODY, record);
+    let is_api = is_in(&API_BODY, record) && !is_in(&LOG_LINE, record);
     let report = sign::report(&folded).filter(|_| !is_api || seen.verdict == Verdict::EvidenceMissing || seen.why == "status");
     let is_kept = seen.verdict != Verdict::EvidenceMissing
         && report
@@ -167,7 +169,8 @@ pub(super) fn by_symptoms(text: &str, mut found: Vec<Finding>, status: Option<u1
     let mut order = sign::told(&folded);
     if let Some(report) = report {
         order.retain(|verdict| *verdict != report.verdict);
-        let at = order.iter().position(|verdict| is_felt(*verdict)).unwrap_or(order.len());
+        let is_early = |verdict: &Verdict| matches!(report.verdict.class(), Class::Local) || is_felt(*verdict);
+        let at = order.iter().position(is_early).unwrap_or(order.len());
         order.insert(at, report.verdict);
     }
     let mut told: Vec<Finding> = Vec::new();
