@@ -14,7 +14,10 @@ pattern!(
     WISHES,
     r"希望|建议|^想|想要|求(?:支持|加|个)|期待|盼|能否(?:加|支持|增加)|可以(?:加|增加|支持|考虑)|允许用户|feature request|would (?:be|love|like)|please (?:add|support|consider)|it'?d be|wish|looking forward|\[feature"
 );
-pattern!(CHATS, r"^\W*$|谢谢|感谢|多谢|thank|你好|您好|在吗|^\W*(?:hi|hello|hey|help|please help)\W*$|麻烦|大佬|辛苦|appreciat");
+pattern!(
+    CHATS,
+    r"^\W*$|谢谢|感谢|多谢|thank|你好|您好|在吗|^\W*(?:hi|hello|hey|help|please help)\W*$|麻烦|大佬|辛苦|appreciat|just (?:curious|asking|wondering)|nothing is (?:broken|wrong)|no (?:rush|hurry|problem|urgency)|not a (?:bug|problem|complaint)|只是好奇|好奇|随便问|没出(?:问题|错)|不急|没有?(?:故障|问题)"
+);
 pattern!(
     SUPPOSES,
     r"(?:\bif\b|in case|suppose|should .{0,24} ever|如果|假如|万一|要是|的话|失败了?的?请求).*(?:\?|吗|怎么办|会不会|会怎|怎样)|what happens|怎么办"
@@ -25,11 +28,11 @@ pattern!(
 );
 pattern!(
     POLITE,
-    r"\b(?:how|where|when|what|why not)? ?(?:do|does|can|could|should|may|would|will|did) (?:i|we) (?:get|see|keep|receive|have|make)\b|使用了?|为了|除了"
+    r"\b(?:how|where|when|what|why not)? ?(?:do|does|can|could|should|may|would|will|did) (?:i|we) (?:get|see|keep|receive|have|make)\b|(?:failed|cancell?ed|rejected|refused|timed[- ]out|stopped) (?:requests?|calls?|tasks?|jobs?|attempts?|videos?|images?)|使用了?|为了|除了|[断败时消停]了?(?:之后|以后|的)"
 );
 pattern!(
     SOLVED,
-    r"已(?:经)?解决|解决了|恢复(?:正常)?了|正常了|没问题了|可以了|能用了|works? (?:now|great|again|perfectly|fine now)|all (?:good|fine)(?: now)?|(?:is|been|was|now) (?:fixed|solved|resolved)|problem (?:is )?gone"
+    r"已(?:经)?解决|解决了|恢复(?:正常)?了|正常了|没问题了|可以了|能用了|works? (?:now|great|again|perfectly|fine now)|all (?:good|fine)(?: now)?|(?:is|been|was|now) (?:fixed|solved|resolved)|(?:that|this|it|which) (?:fixed|solved|resolved)|problem (?:is )?gone"
 );
 pattern!(
     YET,
