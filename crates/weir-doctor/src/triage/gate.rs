@@ -8,13 +8,16 @@ use super::{
 pattern!(BORDER, r"[。!?;]+|\.(?: |$)");
 pattern!(
     ASKS,
-    r"\?\s*$|^\W*(?:hi|hello|hey)?,? ?(?:how|what|which|where|when|who|can|could|do|does|did|is|are|will|would|should|may|any (?:plans?|way|chance))\b|^(?:请问|想问|问一?下|咨询)|怎么|如何|怎样|是否|能否|可否|有没有|会不会|能不能|可不可以|是不是|多少|多久|哪(?:里|个|些|种|家|儿)|什么(?:[^都也 ]|$)|吗|呢$|么$|几(?:个|次|天|块|种)"
+    r"\?\s*$|^\W*(?:hi|hello|hey)?,? ?(?:how|what|which|where|when|who|can|could|do|does|did|is|are|will|would|should|may|any (?:plans?|way|chance))\b|^(?:请问|想问|问一?下|咨询)|怎么|如何|怎样|是否|能否|可否|有没有|会不会|能不能|可不可以|是不是|多少|多久|哪(?:里|个|些|种|家|儿)|什么(?:[^都也 ]|$)|吗|呢$|么$|几(?:点|号|块钱)"
 );
 pattern!(
     WISHES,
     r"希望|建议|^想|想要|求(?:支持|加|个)|期待|盼|能否(?:加|支持|增加)|可以(?:加|增加|支持|考虑)|允许用户|feature request|would (?:be|love|like)|please (?:add|support|consider)|it'?d be|wish|looking forward|\[feature"
 );
-pattern!(CHATS, r"^\W*$|谢谢|感谢|多谢|thank|你好|您好|在吗|^\W*(?:hi|hello|hey|help|please help)\W*$|麻烦|大佬|辛苦|appreciat");
+pattern!(
+    CHATS,
+    r"^\W*$|谢谢|感谢|多谢|thank|你好|您好|在吗|^\W*(?:hi|hello|hey|help|please help)\W*$|麻烦|大佬|辛苦|appreciat|just (?:curious|asking|wondering)|nothing is (?:broken|wrong)|no (?:rush|hurry|problem|urgency)|not a (?:bug|problem|complaint)|只是好奇|好奇|随便问|没出(?:问题|错)|不急|没有?(?:故障|问题)"
+);
 pattern!(
     SUPPOSES,
     r"(?:\bif\b|in case|suppose|should .{0,24} ever|如果|假如|万一|要是|的话|失败了?的?请求).*(?:\?|吗|怎么办|会不会|会怎|怎样)|what happens|怎么办"
@@ -25,11 +28,11 @@ pattern!(
 );
 pattern!(
     POLITE,
-    r"\b(?:how|where|when|what|why not)? ?(?:do|does|can|could|should|may|would|will|did) (?:i|we) (?:get|see|keep|receive|have|make)\b|使用了?|为了|除了"
+    r"\b(?:how|where|when|what|why not)? ?(?:do|does|can|could|should|may|would|will|did) (?:i|we) (?:get|see|keep|receive|have|make)\b|(?:failed|cancell?ed|rejected|refused|timed[- ]out|stopped) (?:requests?|calls?|tasks?|jobs?|attempts?|videos?|images?)|使用了?|为了|除了|[断败时消停]了?(?:之后|以后|的)"
 );
 pattern!(
     SOLVED,
-    r"已(?:经)?解决|解决了|恢复(?:正常)?了|正常了|没问题了|可以了|能用了|works? (?:now|great|again|perfectly|fine now)|all (?:good|fine)(?: now)?|(?:is|been|was|now) (?:fixed|solved|resolved)|problem (?:is )?gone"
+    r"已(?:经)?解决|解决了|恢复(?:正常)?了|正常了|没问题了|可以了|能用了|works? (?:now|great|again|perfectly|fine now)|all (?:good|fine)(?: now)?|(?:is|been|was|now) (?:fixed|solved|resolved)|(?:that|this|it|which) (?:fixed|solved|resolved)|problem (?:is )?gone"
 );
 pattern!(
     YET,

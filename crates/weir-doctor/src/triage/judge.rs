@@ -16,7 +16,7 @@ use super::{
     exchange::Exchange,
     facts::Facts,
     pattern::{all, count, first, is_in, pattern},
-    reading::{around_exchanges, by_symptoms, judged, of_marks, of_record, reported, told},
+    reading::{around_exchanges, by_symptoms, judged, of_marks, of_record, only_asks, reported, told},
     stream::{Captured, captured},
 };
 
@@ -56,11 +56,14 @@ pattern!(ACCESS, r#""(?:GET|POST|PUT|DELETE|OPTIONS|HEAD) \S+ HTTP/[\d.]+" (\d{3
 pattern!(GIN, r"\| +(\d{3}) \| +[\d.]+(?:µs|ms|s|m\d)");
 pattern!(SDK_LINE, r#"HTTP Request: \w+ \S+ "HTTP/[\d.]+ (\d{3})"#);
 pattern!(HAPROXY, r" (?:\d+|-1)(?:/(?:\d+|-1)){3,4}(?:/\+?\d+)? (\d{3}) \d+ - - ");
-pattern!(CURL_EXIT, r"curl: \((\d{1,3})\)");
+pattern!(CURL_EXIT, r"curl: \((\d{1,3})\)|(?s)\bcurl .*echo \$\?\s*\n\s*(\d{1,3})\b");
 
 /// Everything the text shows, the best first.
 pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
+    if exchanges.is_empty() && only_asks(text) {
+        return found;
+    }
     own_verdicts(text, &mut found);
     own_codes(text, &mut found);
     let own: Vec<Verdict> =

@@ -18,14 +18,33 @@ use super::{
 
 pattern!(
     BY_PROGRAM,
-    r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|^\s*(?:Caused by: )?[\w$]+(?:\.[\w$]+)+(?:: |\r?$)|\[cause\]: |cURL error \d|^[A-Z]\w+-[A-Z]\w+ : |\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z]|\p{Han})|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#
+    r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|^\s*(?:Caused by: )?[\w$]+(?:\.[\w$]+)+(?:: |\r?$)|\[cause\]: |cURL error \d|^[A-Z]\w+-[A-Z]\w+ : |\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z])|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#
 );
+// Who tells a story may name an error in it.
+pattern!(
+    NARRATED,
+    r"(?i)\b(?:i|we|my|our|us)\b[^\n]{0,80}\b(?:the|is|was|get|got|see|in|on|and|to)\b|\b(?:started (?:seeing|getting|happening)|looks like|it seems|seems to|yesterday|last (?:night|week)|whenever|every time|go(?:es)? away|right after|anyone)\b|我|你们|咱|请问|为什么|为啥|昨天|今天|每次|老是|有时|好像|感觉|然后|但是"
+);
+pattern!(
+    PRINTED,
+    r#"^\s*(?:data:|event:|[<>*|] |["{}\[\]]|\$ |at |File "|\[?\d{4}[-/]\d\d|\[?\d\d:\d\d:\d\d|\[(?:INFO|ERR|ERROR|WARN|GIN|DEBUG|SYS)|(?:INFO|ERROR|WARN|DEBUG)\b)|\bcurl (?:-|http|.{0,60} -[HXdNs]\b)|^\s*-[HdX] "#
+);
+pattern!(SENTENCE, r"\p{Han}{4,}[^\n]{0,12}[,，。！？!?][^\n]{0,12}\p{Han}{3,}");
+// A library's name for everything that it could not sort, and whose words come behind it.
+pattern!(WRAPPER, r"(?:litellm\.(?:exceptions\.)?)?APIConnectionError: |\w{3,24}Exception - ");
 // Names of an error's fields in quotes: an API speaks, and what it says of its own way is no report of this one.
 pattern!(API_BODY, r#"\\?["'](?:error|message|detail|msg|error_msg|error_message)\\?["']\s*:\s*\\?["'{]"#);
+// A program's log line has such fields as well, and these beside them.
+pattern!(LOG_LINE, r#"["'](?:level|logger|severity|ts|lvl)["']\s*:"#);
 pattern!(NOT_FOUND, r"(?i)\b(404)[ :,-]{1,3}(?:page )?not found\b");
 pattern!(ABSENT, r"(?i)not found|not exist|unknown|no such");
 pattern!(BRACES, r"[{}]");
 pattern!(SDK_LINE, r#"HTTP Request: \w+ \S+ "HTTP/[\d.]+ (\d{3})"#);
+
+/// Whether a text is of a person who tells of no fault, whatever its words.
+pub(super) fn only_asks(text: &str) -> bool {
+    !is_in(&BY_PROGRAM, text) && gate::tells_no_fault(&Folded::of(text))
+}
 
 /// A record is judged by what a program reported of the way, else by what an API said.
 pub(super) fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) {
@@ -39,11 +58,15 @@ pub(super) fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) 
     }
     let (error, seen) = best(record, &folded, now);
     // What an API says of its own way is no report of this one; only where its words say nothing a report may be a hint.
-    let is_api = is_in(&API_BODY, record);
+    let is_api = is_in(&API_BODY, record) && !is_in(&LOG_LINE, record);
     let report = sign::report(&folded).filter(|_| !is_api || seen.verdict == Verdict::EvidenceMissing || seen.why == "status");
     let is_kept = seen.verdict != Verdict::EvidenceMissing
         && report
             .is_none_or(|_| seen.confidence == Confidence::Certain || !is_of_the_way(seen.verdict) && seen.confidence != Confidence::Guess);
+    // Where the way only may have broken, what the words mean says more.
+    let report =
+        report.filter(|report| report.sure != Confidence::Guess || seen.verdict == Verdict::EvidenceMissing || is_of_the_way(seen.verdict));
+    let is_kept = is_kept || seen.verdict != Verdict::EvidenceMissing && report.is_none();
     let from = found.len();
     if let Some(report) = report {
         of_report(report, Some(told(&error, &seen)), found);
@@ -55,7 +78,7 @@ pub(super) fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) 
         );
     }
     // A person's sentence says what it was like, not what a program reported.
-    if !by_program || is_api && report.is_some() {
+    if !by_program || is_api && report.is_some() || !is_api && is_in(&NARRATED, record) {
         for finding in found.iter_mut().skip(from) {
             finding.confidence = Confidence::Guess;
             finding.error.iter_mut().for_each(|told| told.message.clear());
@@ -119,6 +142,15 @@ fn best(record: &str, folded: &Folded, now: Timestamp) -> (UpstreamError, Classi
             best = read(&rest);
         }
     }
+    if is_of_the_way(best.1.verdict)
+        && let Some(wrapper) = WRAPPER.as_ref()
+        && wrapper.is_match(record)
+    {
+        let inner = read(&wrapper.replace_all(record, ""));
+        if inner.1.verdict != Verdict::EvidenceMissing && !is_of_the_way(inner.1.verdict) {
+            best = inner;
+        }
+    }
     let is_weak = |seen: &Classified| seen.verdict == Verdict::EvidenceMissing || seen.confidence == Confidence::Guess;
     if is_weak(&best.1) && record.trim().contains('\n') {
         let line = record.lines().map(str::trim).collect::<Vec<_>>().join(" ");
@@ -151,23 +183,23 @@ pattern!(
     r"超时|time[ds]? ?out|响应(?:很|太|特别)慢|等(?:了)?(?:很久|半天|\d+ ?分钟)|长时间(?:无|没有?)(?:响应|反应)|no response|takes? (?:too long|forever)"
 );
 
-/// Nothing surer than a guess is there. What people say has an order of its own, and goes before what programs only hint at. A text
-/// that only asks tells of no fault, whatever its words.
+/// Nothing surer than a guess is there. What people say has an order of its own, and goes before what programs only hint at.
 pub(super) fn by_symptoms(text: &str, mut found: Vec<Finding>, status: Option<u16>) -> Vec<Finding> {
     let folded = Folded::of(text);
-    if !is_in(&BY_PROGRAM, text) && gate::tells_no_fault(&folded) {
-        found.clear();
-        return found;
-    }
     found.sort_by_key(rank);
     let guess = |verdict| Finding { verdict, confidence: Confidence::Guess, error: None, times: 1, exchange: None };
     let (mut hints, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| rank(finding).0 == 1);
     // What a program prints is a surer sign of the way than how a person felt it, and says nothing of tasks and charges.
     let report = sign::report(&folded).filter(|report| report.sure == Confidence::Likely && !is_in(&API_BODY, text));
-    let mut order = sign::told(&folded);
+    // In a story a read timeout is a setting as often as an event.
+    let report = report.filter(|report| report.verdict != Verdict::ClientLeft || !is_in(&NARRATED, text));
+    let mut order = sign::told(&Folded::of(&spoken(text)));
+    // Who saw it stop in the middle knows that it had begun.
+    let report = report.filter(|report| report.verdict != Verdict::OutcomeUnknown || !order.contains(&Verdict::StreamCut));
     if let Some(report) = report {
         order.retain(|verdict| *verdict != report.verdict);
-        let at = order.iter().position(|verdict| is_felt(*verdict)).unwrap_or(order.len());
+        let is_early = |verdict: &Verdict| matches!(report.verdict.class(), Class::Local) || is_felt(*verdict);
+        let at = order.iter().position(is_early).unwrap_or(order.len());
         order.insert(at, report.verdict);
     }
     let mut told: Vec<Finding> = Vec::new();
@@ -187,9 +219,17 @@ pub(super) fn by_symptoms(text: &str, mut found: Vec<Finding>, status: Option<u1
     told
 }
 
+/// The lines of a person among those of programs; all lines if no person speaks.
+fn spoken(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !is_in(&PRINTED, line)).collect();
+    let spoken = lines.join("\n");
+    if is_in(&NARRATED, &spoken) || is_in(&SENTENCE, &spoken) { spoken } else { text.to_owned() }
+}
+
 /// What a person can only feel: how it flowed, how long it took, that it failed.
 fn is_felt(verdict: Verdict) -> bool {
-    matches!(verdict.class(), Class::Stream | Class::Timeout | Class::Upstream | Class::Network) || verdict == Verdict::ClientSpinner
+    matches!(verdict.class(), Class::Stream | Class::Timeout | Class::Upstream | Class::Network) && verdict != Verdict::OutcomeUnknown
+        || verdict == Verdict::ClientSpinner
 }
 
 pub(super) fn judged(error: &UpstreamError, around: &Around<'_>, exchange: Option<usize>, found: &mut Vec<Finding>) {

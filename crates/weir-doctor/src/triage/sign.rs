@@ -153,7 +153,7 @@ pub(super) fn told(text: &Folded) -> Vec<Verdict> {
     found
 }
 
-pattern!(HAPROXY, r" (?:\d{3}|-1) \+?\d+ \S+ \S+ ([A-Za-z-]{2})[A-Za-z-]{2}\b");
+pattern!(HAPROXY, r" (?:\d{3}|-1) \+?\d+ \S+ \S+ ([A-Za-z-]{2})[A-Za-z-]{2} ");
 pattern!(HAPROXY_SAID, r"(?i:haproxy|termination|term(?:ination)?[_ ]?state)[^\n]{0,60}?\b([CScsPLRIDUK][RQCHDLT])(?:--|[A-Za-z-]{2})");
 pattern!(ENVOY, r#"HTTP/[\d.]+" \d{1,3} ([A-Z]{2,5}(?:,[A-Z]{2,5})?) "#);
 pattern!(ENVOY_SAID, r#"(?i:response[_ ]?flags?)["']?\s*[:=]?\s*["'`]?([A-Z]{2,5}(?:,[A-Z]{2,5})?)\b"#);
