@@ -20,6 +20,8 @@ const MAX_HEADING_BYTES: usize = 512;
 /// Shorter strings are states and names.
 const MIN_CELL_BYTES: usize = 12;
 const MIN_PASSWORD_BYTES: usize = 6;
+/// How often each byte below a heading is looked at.
+const LOOKS: usize = 8;
 
 /// `INSERT INTO channels (id, key) VALUES (1, '…'), (2, '…')`.
 fn rows(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
@@ -54,7 +56,9 @@ fn rows(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
         }
         next += 1;
     }
-    shadow.walk(next.saturating_sub(end));
+    if !shadow.walk(next.saturating_sub(end)) {
+        out.push(Span::new(at, bytes.len(), Kind::Content));
+    }
 }
 
 /// The quote that closes a string; two of them are one inside it.
@@ -109,6 +113,10 @@ fn headed(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
         if bytes[next..stop].trim_ascii().is_empty() || row.len() == 1 {
             break;
         }
+        let is_heading = |i: usize| bytes.get(row[i].clone()) == bytes.get(headings[i].clone());
+        if row.len() == headings.len() && is_heading(column) {
+            return;
+        }
         if row.len() == headings.len() {
             let value = shadow.text().get(row[column].clone()).unwrap_or_default();
             let is_strong = matches!(claim, Claim::Strong(_)) && value.len() >= MIN_PASSWORD_BYTES && looks_random(value.as_bytes());
@@ -117,7 +125,9 @@ fn headed(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
                 out.push(Span::new(row[column].start, row[column].end, kind));
             }
         }
-        if !shadow.walk(stop - next) {
+        // Each byte of a row is looked at for its border, its cell and what it holds.
+        if !shadow.walk((stop - next).saturating_mul(LOOKS)) {
+            out.push(Span::new(next, bytes.len(), Kind::Content));
             return;
         }
         next = stop + 1;

@@ -61,7 +61,9 @@ fn r41_a_key_typed_in_the_wrong_place_is_not_quoted_back() {
     let home = Home::new();
     let secret = "sk-12345678aBcDeFgHiJkLmNoPqRsTuVwX";
     let file = format!("none/{secret}");
-    for arguments in [&[secret][..], &["vocab", secret], &["redact", &file], &["calls", "list", "--since", secret], &["completions", secret]] {
+    for arguments in
+        [&[secret][..], &["vocab", secret], &["redact", &file], &["calls", "list", "--since", secret], &["completions", secret]]
+    {
         let told = home.run(arguments).failed(2, &["[REDACTED:key]"]);
         assert!(!told.err.contains("12345678"), "{told:?}");
     }
