@@ -102,6 +102,10 @@ fn headed(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
     }
     let Some(border) = border(&bytes[line.clone()]) else { return };
     let headings = cells(bytes, line.clone(), border);
+    // `error code    invalid_api_key` is a name and its value, one of many below each other.
+    if border == Border::Blanks && headings.len() < 3 {
+        return;
+    }
     let Some(column) = headings.iter().position(|cell| cell.contains(&at)) else { return };
     let claim = shadow.text().get(headings[column].clone()).and_then(|name| claim_of_han(name).or_else(|| claim_of(name)));
     let Some(claim @ (Claim::Strong(_) | Claim::Token | Claim::Key)) = claim else { return };
@@ -121,7 +125,7 @@ fn headed(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
             let value = shadow.text().get(row[column].clone()).unwrap_or_default();
             let is_strong = matches!(claim, Claim::Strong(_)) && value.len() >= MIN_PASSWORD_BYTES && looks_random(value.as_bytes());
             let kind = hides(claim, value).filter(|_| !matches!(claim, Claim::Strong(_)) || is_strong);
-            if let Some(kind) = kind.filter(|_| !is_plain_word(value) && !value.contains(' ')) {
+            if let Some(kind) = kind.filter(|_| !is_plain_word(value) && !is_known_id(value.as_bytes()) && !value.contains(' ')) {
                 out.push(Span::new(row[column].start, row[column].end, kind));
             }
         }
@@ -225,7 +229,11 @@ mod tests {
             let wanted = text.replace("ab12345678cdef", "[REDACTED:key]");
             assert_eq!(redacted(&text), wanted);
         }
-        let harmless = "name,primary_key,status\nprod,ab12345678cdef,active\n";
-        assert_eq!(redacted(harmless), harmless);
+        for harmless in [
+            "name,primary_key,status\nprod,ab12345678cdef,active\n",
+            "  error code    invalid_api_key\n  evidence      WEV-NY8A-VFHY-ZQ4P\n",
+        ] {
+            assert_eq!(redacted(harmless), harmless);
+        }
     }
 }
