@@ -20,6 +20,8 @@ const MAX_HEADING_BYTES: usize = 512;
 /// Shorter strings are states and names.
 const MIN_CELL_BYTES: usize = 12;
 const MIN_PASSWORD_BYTES: usize = 6;
+/// How often each byte below a heading is looked at.
+const LOOKS: usize = 8;
 
 /// `INSERT INTO channels (id, key) VALUES (1, '…'), (2, '…')`.
 fn rows(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
@@ -54,7 +56,9 @@ fn rows(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
         }
         next += 1;
     }
-    shadow.walk(next.saturating_sub(end));
+    if !shadow.walk(next.saturating_sub(end)) {
+        out.push(Span::new(at, bytes.len(), Kind::Content));
+    }
 }
 
 /// The quote that closes a string; two of them are one inside it.
@@ -98,13 +102,12 @@ fn headed(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
     }
     let Some(border) = border(&bytes[line.clone()]) else { return };
     let headings = cells(bytes, line.clone(), border);
-    let Some(column) = headings.iter().position(|cell| cell.contains(&at)) else { return };
-    let name = shadow.text().get(headings[column].clone()).unwrap_or_default();
-    // `invalid_api_key` below `code` is what somebody complains of, no heading.
-    if name.split(['_', '-', ' ']).next().is_some_and(is_plain_word) {
+    // `error code    invalid_api_key` is a name and its value, one of many below each other.
+    if border == Border::Blanks && headings.len() < 3 {
         return;
     }
-    let claim = claim_of_han(name).or_else(|| claim_of(name));
+    let Some(column) = headings.iter().position(|cell| cell.contains(&at)) else { return };
+    let claim = shadow.text().get(headings[column].clone()).and_then(|name| claim_of_han(name).or_else(|| claim_of(name)));
     let Some(claim @ (Claim::Strong(_) | Claim::Token | Claim::Key)) = claim else { return };
     let mut next = line.end + 1;
     let last = bytes.len().min(next + MAX_ROWS_BYTES);
@@ -114,15 +117,21 @@ fn headed(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
         if bytes[next..stop].trim_ascii().is_empty() || row.len() == 1 {
             break;
         }
+        let is_heading = |i: usize| bytes.get(row[i].clone()) == bytes.get(headings[i].clone());
+        if row.len() == headings.len() && is_heading(column) {
+            return;
+        }
         if row.len() == headings.len() {
             let value = shadow.text().get(row[column].clone()).unwrap_or_default();
             let is_strong = matches!(claim, Claim::Strong(_)) && value.len() >= MIN_PASSWORD_BYTES && looks_random(value.as_bytes());
             let kind = hides(claim, value).filter(|_| !matches!(claim, Claim::Strong(_)) || is_strong);
-            if let Some(kind) = kind.filter(|_| !is_plain_word(value) && !value.contains(' ')) {
+            if let Some(kind) = kind.filter(|_| !is_plain_word(value) && !is_known_id(value.as_bytes()) && !value.contains(' ')) {
                 out.push(Span::new(row[column].start, row[column].end, kind));
             }
         }
-        if !shadow.walk(stop - next) {
+        // Each byte of a row is looked at for its border, its cell and what it holds.
+        if !shadow.walk((stop - next).saturating_mul(LOOKS)) {
+            out.push(Span::new(next, bytes.len(), Kind::Content));
             return;
         }
         next = stop + 1;
@@ -220,9 +229,10 @@ mod tests {
             let wanted = text.replace("ab12345678cdef", "[REDACTED:key]");
             assert_eq!(redacted(&text), wanted);
         }
-        for harmless in
-            ["name,primary_key,status\nprod,ab12345678cdef,active\n", "code        invalid_api_key\nrecord      WEV-1234-5678-0007\n"]
-        {
+        for harmless in [
+            "name,primary_key,status\nprod,ab12345678cdef,active\n",
+            "  error code    invalid_api_key\n  evidence      WEV-NY8A-VFHY-ZQ4P\n",
+        ] {
             assert_eq!(redacted(harmless), harmless);
         }
     }

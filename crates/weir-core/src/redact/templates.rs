@@ -9,26 +9,25 @@ use super::triggers::{Trigger, trigger, window};
 /// From the sign that opens a turn to what is said: the speaker's name and a sign that closes it.
 const MAX_SPEAKER_BYTES: usize = 48;
 
-pub(super) const TRIGGERS: [Trigger; 4] = [
-    trigger(&["<|im_start|>", "<start_of_turn>"], |shadow, _, end, out| {
-        turn(shadow, end, &[b"\n"], &[b"<|im_end|>", b"<end_of_turn>", b"<|im_start|>"], out)
-    }),
+/// What opens a turn is the first sign looked for as its end, so that many turns are not each searched to the end of the text.
+pub(super) const TRIGGERS: [Trigger; 7] = [
+    trigger(&["<|im_start|>"], |shadow, _, end, out| turn(shadow, end, b"\n", &[b"<|im_start|>", b"<|im_end|>"], out)),
+    trigger(&["<start_of_turn>"], |shadow, _, end, out| turn(shadow, end, b"\n", &[b"<start_of_turn>", b"<end_of_turn>"], out)),
     trigger(&["<|start_header_id|>"], |shadow, _, end, out| {
-        turn(shadow, end, &[b"<|end_header_id|>"], &[b"<|eot_id|>", b"<|start_header_id|>"], out)
+        turn(shadow, end, b"<|end_header_id|>", &[b"<|start_header_id|>", b"<|eot_id|>"], out);
     }),
-    trigger(&["[inst]", "<|user|>", "<|assistant|>", "<|system|>", "<|human|>", "<<sys>>"], |shadow, _, end, out| {
-        said(shadow, end, &[b"[/INST]", b"<|end", b"<|user|>", b"<|assistant|>", b"<</SYS>>"], out);
-    }),
+    trigger(&["<|user|>", "<|assistant|>", "<|system|>", "<|human|>"], |shadow, _, end, out| said(shadow, end, &[b"<|"], out)),
+    trigger(&["[inst]"], |shadow, _, end, out| said(shadow, end, &[b"[/INST]"], out)),
+    trigger(&["<<sys>>"], |shadow, _, end, out| said(shadow, end, &[b"<</SYS>>"], out)),
     trigger(
         &["### instruction:", "### response:", "### input:", "### human:", "### assistant:", "### user:", "### system:"],
         |shadow, _, end, out| said(shadow, end, &[b"\n###"], out),
     ),
 ];
 
-/// A turn whose speaker stands between the sign that opens it and one of `heads`.
-fn turn(shadow: &Shadow<'_>, at: usize, heads: &[&[u8]], ends: &[&[u8]], out: &mut Vec<Span>) {
-    let head = window(shadow.bytes(), at, MAX_SPEAKER_BYTES);
-    let begin = heads.iter().filter_map(|sign| memmem::find(head, sign).map(|i| at + i + sign.len())).min();
+/// A turn whose speaker stands between the sign that opens it and `head`.
+fn turn(shadow: &Shadow<'_>, at: usize, head: &[u8], ends: &[&[u8]], out: &mut Vec<Span>) {
+    let begin = memmem::find(window(shadow.bytes(), at, MAX_SPEAKER_BYTES), head).map(|i| at + i + head.len());
     said(shadow, begin.unwrap_or(at), ends, out);
 }
 

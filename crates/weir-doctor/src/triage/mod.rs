@@ -260,20 +260,21 @@ impl Triage {
     }
 }
 
-/// All texts of a value, each with the name that it stands under.
+/// All texts of a value, each with the name that it stands under; in a list, the list's.
 fn texts(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => found.push(text.clone()),
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                match field {
-                    Value::String(text) => found.push(format!("{name}: {text}")),
-                    other => texts(other, found),
-                }
-            }
-        }
+        Value::Object(fields) => fields.iter().for_each(|(name, field)| named(name, field, found)),
         _ => {}
+    }
+}
+
+fn named(name: &str, field: &Value, found: &mut Vec<String>) {
+    match field {
+        Value::String(text) => found.push(format!("{name}: {text}")),
+        Value::Array(items) => items.iter().for_each(|item| named(name, item, found)),
+        other => texts(other, found),
     }
 }
 
