@@ -9,7 +9,10 @@ use clap::{
 };
 use weir_core::{Lang, Redactor};
 
-use crate::{lang::LangChoice, shell::tell};
+use crate::{
+    lang::{LangChoice, text},
+    shell::tell,
+};
 
 /// Tells what could not be read.
 pub(crate) fn tell_mistake(told: &Error) {
@@ -21,7 +24,13 @@ pub(crate) fn tell_mistake(told: &Error) {
     let text = told.render().to_string();
     let safe = engine.without_credentials(&text);
     if safe != text {
+        // The usual place for a key elsewhere is behind the address.
         tell(safe.trim_end());
+        let hint = text!(
+            "Key 不要写在命令行上,它会留在 shell 历史里:放进环境变量 WEIR_KEY,或用 --key-stdin",
+            "a key on the command line stays in the shell's history: put it into the variable WEIR_KEY, or pipe it to --key-stdin"
+        );
+        tell(&format!("hint: {}", hint.in_lang(lang)));
     } else {
         // With its colours, where there is a terminal.
         let _ = told.print();

@@ -99,7 +99,11 @@ fn of_page(trace: &Trace, status: u16, whole: &Whole) -> Finding {
 #[must_use]
 pub fn of_fault(fault: Fault, after: Duration) -> Finding {
     match fault {
-        Fault::NoAddress | Fault::DnsTimeout => Finding::certain(Verdict::DnsFailed),
+        Fault::NoAddress => Finding::certain(Verdict::DnsFailed),
+        Fault::DnsTimeout => Finding::likely(Verdict::DnsFailed).because(both!(
+            "6 秒内没有回答:域名可能没错,是解析服务器太慢或连不到",
+            "nothing came back within 6 s: the name may be right, and the resolver slow or out of reach"
+        )),
         Fault::Refused => Finding::certain(Verdict::ConnectFailed).because(both!(
             "主机在,但这个端口上没有程序在听:服务启动了吗,端口写对了吗",
             "the host is there and nothing listens on this port: is the server started, is the port right?"

@@ -76,7 +76,7 @@ fn local(seen: &Seen) -> Option<Bilingual> {
 fn name(opening: &Opening) -> Bilingual {
     let Some(took) = opening.phases.dns else {
         return match opening.fault {
-            Some(Fault::DnsTimeout) => both!("2 秒内没有得到地址", "no address within 2 s"),
+            Some(Fault::DnsTimeout) => both!("6 秒内没有得到地址", "no address within 6 s"),
             _ => both!("没有找到地址", "no address was found"),
         };
     };

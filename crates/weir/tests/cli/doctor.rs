@@ -168,6 +168,8 @@ fn a_typing_mistake_is_told_before_anything_is_sent() {
 #[test]
 fn a_key_in_the_wrong_place_is_never_repeated() {
     let home = Home::new();
+    let behind = home.run(&["doctor", "http://127.0.0.1:9/v1", KEY]);
+    assert!(behind.exit == 2 && behind.err.contains("--key-stdin") && !behind.err.contains("planted12345678"), "{behind:?}");
     for arguments in [
         &["doctor", KEY][..],
         &["doctor", "http://127.0.0.1:9/v1", "--key-env", KEY],
