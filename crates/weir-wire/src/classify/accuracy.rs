@@ -19,7 +19,7 @@ const KNOWN: &str = include_str!("../../fixtures/errors.jsonl");
 const HELD_OUT: &str = include_str!("../../fixtures/errors-held-out.jsonl");
 const THIRD: &str = include_str!("../../fixtures/errors-third.jsonl");
 const FOURTH: &str = include_str!("../../fixtures/errors-fourth.jsonl");
-/// Half of it was looked at afterwards; the rules were not made right for all of it, so its line on the page is near the honest figure.
+/// Half of it was looked at first, the rest a round later: its line on the page flatters as the earlier ones do.
 const FIFTH: &str = include_str!("../../fixtures/errors-fifth.jsonl");
 
 /// Its odd lines were looked at afterwards, its even ones never.
@@ -27,7 +27,7 @@ const SIXTH: &str = include_str!("../../fixtures/errors-sixth.jsonl");
 
 /// What the rules got on each held-out list the first time, before a rule was changed for it: right, guessed wrong and marked a guess,
 /// wrong. Facts of that day; they are not computed.
-const FIRST_SIGHT: [(&str, u32, u32, u32); 9] = include!("../../fixtures/first-sight.in");
+const FIRST_SIGHT: [(&str, u32, u32, u32); 10] = include!("../../fixtures/first-sight.in");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -247,7 +247,7 @@ fn page() -> String {
         ("held out", "collected afterwards", labelled(HELD_OUT)),
         ("third", "collected after the rules were mended for the held-out list", labelled(THIRD)),
         ("fourth", "collected without a look at the rules or the other lists", labelled(FOURTH)),
-        ("fifth", "the same, by somebody else; half of it was looked at", labelled(FIFTH)),
+        ("fifth", "the same, by somebody else; looked at by halves, in the end all of it", labelled(FIFTH)),
         ("sixth", "the same again, with forms that no earlier list had; its odd lines were looked at", labelled(SIXTH)),
     ];
     page.push_str("| list | errors | right | unsure | wrong |\n| --- | --- | --- | --- | --- |\n");

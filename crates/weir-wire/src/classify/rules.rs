@@ -55,7 +55,7 @@ static ASKED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?s)limit[
 static WORDS: LazyLock<Option<RegexSet>> = LazyLock::new(|| set(RULES.iter().map(|rule| rule.words)));
 
 /// The most memory that a set of patterns may take, in bytes.
-const PATTERN_BYTES: usize = 16 << 20;
+const PATTERN_BYTES: usize = 8 << 20;
 
 /// The most memory that the states met while matching may take, in bytes, for each thread that sorts an error. With less they are
 /// forgotten and found again all the time, which is several times slower.
