@@ -129,9 +129,9 @@ impl Triage {
         let seconds =
             self.round_seconds.filter(|_| self.verdict.code().starts_with("W-TMO") || self.verdict.code().starts_with("W-STREAM"))?;
         let (zh, en) = match seconds {
-            30 => ("CloudFront 和不少网关的默认值", "the default of CloudFront and of many gateways"),
-            60 => ("nginx(proxy_read_timeout)和 AWS ALB 的默认值", "the default of nginx (proxy_read_timeout) and of AWS ALB"),
-            100 => ("Cloudflare 的限值(错误 524)", "Cloudflare's limit (error 524)"),
+            30 => (" CloudFront 和不少网关的默认值", "the default of CloudFront and of many gateways"),
+            60 => (" nginx(proxy_read_timeout)和 AWS ALB 的默认值", "the default of nginx (proxy_read_timeout) and of AWS ALB"),
+            100 => (" Cloudflare 的限值(错误 524)", "Cloudflare's limit (error 524)"),
             120 => ("部分 CDN 和云网关的限值", "the limit of some CDNs and cloud gateways"),
             _ => ("部分代理和函数计算平台的限值", "the limit of some proxies and function platforms"),
         };
