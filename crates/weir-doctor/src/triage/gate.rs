@@ -24,7 +24,7 @@ pattern!(
 );
 pattern!(
     LIVED,
-    r"报错|报了|报 ?\d|出现|遇到|收到|返回|提示|显示|总(?:是|会)|一直|老是|老|每次|突然|刚(?:才|刚)|今天|昨天|现在|为什么|为啥|怎么(?:会|又|老|总|一直|突然|就|还|不|没|都|全)|不(?:行|动|到|出|上)|太(?:短|慢|低|小|长|久|少)|没(?:有)?(?:反应|收到|返回|输出|结果|反馈)|了(?:[,。!?吗 ]|$)|[扣断败时挂卡停坏]了|被(?:扣|断|限|封|拒|截|拦)|\b(?:i|we)(?:'m|'ve| am| have| was| were| get| got| see| saw| keep| hit| receiv\w*| sent| tried| ran| surely| made)\b|\bmy [a-z ]{2,24} (?:is|was|keeps?|fails?|says?|gets?|stops?|has|hangs?|dies)\b|\bkeeps?\b|\b(?:has|have|had|\w+\x27s|\w+\x27ve) been\b|too (?:low|short|slow|small|long)|always|every time|suddenly|since (?:yesterday|today|this|the)|returned|failed|stopped|\bgot\b|was (?:cut|charged|billed)|\bwhy\b|\b(?:answers?|returns?|says?|gives?|shows?) (?:a |an |me )?[45]\d\d"
+    r"报错|报了|报 ?\d|出现|遇到|收到|返回|提示|显示|总(?:是|会)|一直|老是|老|每次|突然|刚(?:才|刚)|今天|昨天|现在|为什么|为啥|怎么(?:会|又|老|总|一直|突然|就|还|不|没|都|全)|不(?:行|动|到|出|上)|还是(?:扣|计|收|报|断|超|不|没|失|出)|居然|竟然|反而|照样|却|太(?:短|慢|低|小|长|久|少)|没(?:有)?(?:反应|收到|返回|输出|结果|反馈)|了(?:[,。!?吗 ]|$)|[扣断败时挂卡停坏]了|被(?:扣|断|限|封|拒|截|拦)|\b(?:i|we)(?:'m|'ve| am| have| was| were| get| got| see| saw| keep| hit| receiv\w*| sent| tried| ran| surely| made)\b|\bmy [a-z ]{2,24} (?:is|was|keeps?|fails?|says?|gets?|stops?|has|hangs?|dies)\b|\bkeeps?\b|\b(?:has|have|had|\w+\x27s|\w+\x27ve) been\b|too (?:low|short|slow|small|long)|always|every time|suddenly|since (?:yesterday|today|this|the)|returned|failed|stopped|\bgot\b|was (?:cut|charged|billed)|\bwhy\b|\b(?:answers?|returns?|says?|gives?|shows?) (?:a |an |me )?[45]\d\d"
 );
 pattern!(
     POLITE,

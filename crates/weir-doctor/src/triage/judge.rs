@@ -71,7 +71,7 @@ pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], f
     for (at, exchange) in exchanges.iter().enumerate() {
         of_exchange(exchange, at, now, &mut found);
     }
-    curl_exit(text, &mut found);
+    curl_exit(text, exchanges, &mut found);
     if exchanges.iter().all(|exchange| exchange.body.is_empty())
         && let Some(seen) = &facts.captured
     {
@@ -303,8 +303,10 @@ pattern!(
     r"(?i)curl: \((?:18|56|92)\)|transfer closed|reset by peer|connection reset|not closed cleanly|incomplete|prematurely|unexpected eof|socket hang up|terminated|peer closed|econnreset"
 );
 
+pattern!(LOGIN_WANTED, r"(?i)\b407\b");
+
 /// curl's own exit codes say what broke.
-fn curl_exit(text: &str, found: &mut Vec<Finding>) {
+fn curl_exit(text: &str, exchanges: &[Exchange], found: &mut Vec<Finding>) {
     let Some(exit) = first(&CURL_EXIT, text).and_then(|digits| digits.parse::<u16>().ok()) else { return };
     let verdict = match exit {
         3 | 1 => Verdict::BaseUrlMalformed,
@@ -317,7 +319,16 @@ fn curl_exit(text: &str, found: &mut Vec<Finding>) {
             Verdict::ConnectFailed
         }
         28 => Verdict::ClientLeft,
-        18 | 56 | 92 | 95 => Verdict::StreamCut,
+        97 => Verdict::LocalProxyOn,
+        // A connection that broke: only what came before tells whether an answer had begun.
+        55 | 56 if is_in(&LOGIN_WANTED, text) => Verdict::ProxyLoginNeeded,
+        55 | 56 if !exchanges.iter().any(|exchange| exchange.status > 0) && !text.contains("data:") => {
+            for verdict in [Verdict::OutcomeUnknown, Verdict::StreamCut] {
+                push(found, Finding { verdict, confidence: Confidence::Guess, error: None, times: 1, exchange: None });
+            }
+            return;
+        }
+        18 | 55 | 56 | 92 | 95 => Verdict::StreamCut,
         52 => Verdict::OutcomeUnknown,
         _ => return,
     };

@@ -103,6 +103,8 @@ pub struct Triage {
     /// Seconds at which hops usually give up, if the call took as long.
     round_seconds: Option<u32>,
     unreadable: Option<material::Unreadable>,
+    /// A person asks and tells of no fault.
+    only_asks: bool,
 }
 
 /// Seconds after which usual hops cut a silent call, within a second.
@@ -132,6 +134,7 @@ pub fn triage(text: &str, setting: &Setting<'_>) -> Result<Triage, TriageError> 
     let materials = material::of(redacted.as_str(), unfolded.is_some(), &exchanges, &facts);
     let mut made = Triage::of(redacted.as_str(), &found, &exchanges, facts, setting);
     made.unreadable = material::Unreadable::of(text);
+    made.only_asks = exchanges.is_empty() && made.unreadable.is_none() && reading::only_asks(redacted.as_str());
     made.materials = if made.unreadable.is_some() { Vec::new() } else { materials };
     if made.facts.key_masked.is_none() && mask.is_some() {
         made.facts.key_masked = mask;
@@ -181,6 +184,7 @@ impl Triage {
         }
         notes.retain(|(verdict, _)| !matches!(verdict, Verdict::Ok | Verdict::EvidenceMissing));
         notes.truncate(NOTES);
+        facts.of_verdict(verdict);
         let missing = ask::missing_of(&facts, verdict.class());
         let evidence_id = EvidenceId::from_dice(setting.dice);
         let (materials, replaced) = (Vec::new(), BTreeMap::new());
@@ -197,6 +201,7 @@ impl Triage {
             error,
             round_seconds,
             unreadable: None,
+            only_asks: false,
         }
     }
 
@@ -231,7 +236,7 @@ impl Triage {
     /// One question for everything that is missing; empty if nothing is.
     #[must_use]
     pub fn question(&self, lang: Lang) -> String {
-        ask::question(&self.missing, lang)
+        ask::question(&self.missing, self.only_asks, lang)
     }
 
     /// The record for support or for the public. `None` if it cannot be made safely.

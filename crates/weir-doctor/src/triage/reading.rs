@@ -12,7 +12,7 @@ use super::{
     facts::code,
     gate,
     judge::{Finding, Told, push, rank},
-    pattern::{is_in, pattern},
+    pattern::{first, is_in, pattern},
     sign::{self, Folded, Sign},
 };
 
@@ -115,12 +115,16 @@ pub(super) fn around_exchanges(text: &str, found: &mut Vec<Finding>) {
     }
 }
 
+pattern!(MARKED_STATUS, r#" (\d{3}) \+?\d+ \S+ \S+ [A-Za-z-]{4} |HTTP/[\d.]+" (\d{3}) [A-Z]{2,5}"#);
+
 /// The marks that proxies left in a log.
 pub(super) fn of_marks(text: &str, found: &mut Vec<Finding>) {
     for (mark, times) in sign::marks(text) {
         // The mark says who ended the call; the status beside it was only judged by its number.
         found.retain(|finding| finding.error.as_ref().is_none_or(|told| told.rule != "status"));
-        push(found, Finding { verdict: mark.verdict, confidence: mark.sure, error: None, times, exchange: None });
+        let status = first(&MARKED_STATUS, text).and_then(|digits| digits.parse().ok()).filter(|status| *status >= 400);
+        let told = Told { class: "", vendor: None, rule: "mark", status, code: None, message: String::new() };
+        push(found, Finding { verdict: mark.verdict, confidence: mark.sure, error: Some(told), times, exchange: None });
     }
 }
 
@@ -152,9 +156,15 @@ fn best(record: &str, folded: &Folded, now: Timestamp) -> (UpstreamError, Classi
         }
     }
     let is_weak = |seen: &Classified| seen.verdict == Verdict::EvidenceMissing || seen.confidence == Confidence::Guess;
-    if is_weak(&best.1) && record.trim().contains('\n') {
-        let line = record.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        best = better(best, read(&line));
+    if record.trim().contains('\n') {
+        let flat = read(&record.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+        // When to come back may stand across the border of two lines.
+        let says_when = (best.1.verdict, flat.1.verdict) == (Verdict::RateLimitedNoHint, Verdict::RateLimited);
+        if says_when {
+            best = flat;
+        } else if is_weak(&best.1) {
+            best = better(best, flat);
+        }
     }
     if is_weak(&best.1)
         && !is_in(&API_BODY, record)
