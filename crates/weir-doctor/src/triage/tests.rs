@@ -122,7 +122,7 @@ fn r12_lines_that_nobody_had_seen_keep_their_figure() {
 
 /// Of the 55 closed lines, what was counted once; `fixtures/pastes/README.md` says when.
 const CLOSED_RIGHT: usize = 48;
-const CLOSED_SURELY_WRONG: usize = 1;
+const CLOSED_SURELY_WRONG: usize = 2;
 
 /// Most of what people send is one sentence or one line of a traceback: `fixtures/pastes/README.md` has the figure of the first sight.
 #[test]
