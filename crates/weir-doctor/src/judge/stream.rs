@@ -153,7 +153,10 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// When it broke, and what was there by then: the two things that whoever looks for the hop asks first.
 fn broken_off(trace: &Trace, stream: &StreamBody) -> Bilingual {
-    let tenths = |span: Duration| format!("{}.{}", span.as_secs(), span.subsec_millis() / 100);
+    let tenths = |span: Duration| {
+        let tenths = (span.as_millis() + 50) / 100;
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
     let (lines, seconds) = (stream.data_lines, tenths(trace.total));
     let silence = trace.total.saturating_sub(trace.arrivals.last().map_or(trace.total, |arrival| arrival.at));
     if silence >= SILENCE {
