@@ -120,11 +120,6 @@ impl Joins {
         state.by_key.contains_key(key)
     }
 
-    /// Whether an equal request of the same key is known here.
-    pub(crate) fn knows_equal(&self, said: &Said) -> bool {
-        self.lock().by_request.contains_key(&said.request)
-    }
-
     /// What a request is; one that is a call of its own is known from here on.
     pub(crate) fn place(&self, id: RequestId, kid: &KeyId, said: Said, outlet: &Outlet) -> Place {
         let mut state = self.lock();
@@ -240,8 +235,9 @@ impl Joins {
     }
 
     /// Whether memory has neither the call that this request may repeat nor a reason to make it anew.
-    fn lacks(&self, said: &Said) -> bool {
-        let state = self.lock();
+    pub(crate) fn lacks(&self, said: &Said) -> bool {
+        let mut state = self.lock();
+        state.expire(Instant::now());
         let is_gone = |entry: &Arc<Entry>| entry.outlet.standing().outcome.is_some() && !entry.outlet.is_kept();
         match &said.key {
             Some(key) => state.by_key.get(key).is_none_or(is_gone),

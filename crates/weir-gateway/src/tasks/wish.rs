@@ -84,10 +84,10 @@ async fn known(
     let kid = principal.kid.clone();
     // Whether it was submitted cannot be found out: asking again later is safe, a second submission is not.
     let unknown = |_: StoreError| Refusal::of(Verdict::GatewayInternal).status(503);
+    if !gateway.joins.lacks(said) {
+        return Ok(None);
+    }
     if let Some(key) = said.key {
-        if gateway.joins.knows(&key) {
-            return Ok(None);
-        }
         let since = Timestamp(arrival.at.0.saturating_sub(joins::KNOWN_MS));
         let found = blocking(gateway, move |gateway| {
             let Some((call, request)) = gateway.books.keyed_call(&kid, &key, since)? else { return Ok(None) };
@@ -101,7 +101,7 @@ async fn known(
             Some((call, _, None)) => Err(joins::gone(call)),
         };
     }
-    if !said.marked || gateway.joins.knows_equal(said) {
+    if !said.marked {
         return Ok(None);
     }
     let (since, body) = (recent(arrival.at), likeness(arrival, asked));

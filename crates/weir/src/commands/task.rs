@@ -250,8 +250,9 @@ fn lost(shell: &Shell, task: &Value) -> Vec<(&'static str, String)> {
         }
     };
     let never = shell.say(
-        "不要重新提交:可能生成和付费两次。带同一个 Idempotency-Key 再问是安全的".to_owned(),
-        "do not submit it again: it may be made and paid for twice. Asking again with the same Idempotency-Key is safe".to_owned(),
+        "不要重新提交:可能生成和付费两次。只有带首次提交的 Idempotency-Key 再问才安全".to_owned(),
+        "do not submit it again: it may be made and paid for twice. Only with the Idempotency-Key of the first submission is that safe"
+            .to_owned(),
     );
     let next = shell.say(
         format!("请上游客服按提交时间和模型查;把调用 ID {} 留给本站客服", weir["call"].as_str().unwrap_or("–")),

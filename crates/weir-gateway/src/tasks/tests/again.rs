@@ -69,6 +69,19 @@ async fn r36_a_submission_that_is_sent_again_under_its_key_is_one_job_and_one_ch
 }
 
 #[tokio::test(start_paused = true)]
+async fn r36_a_key_names_its_task_also_where_memory_had_no_room_for_the_answer() {
+    let bench = Bench::new(|settings| {
+        priced(settings);
+        settings.replay.bytes = 0;
+    });
+    let first = bench.submit_as(KEY, &body("sim:task_slow=30s")).await;
+    let again = bench.submit_as(KEY, &body("sim:task_slow=30s")).await;
+    assert_eq!((again.status(), again.header("x-weir-task-id")), (200, first.header("x-weir-task-id")), "{}", again.body);
+    assert_eq!((bench.posts(), bench.rows()), (1, 1));
+    bench.audit_all();
+}
+
+#[tokio::test(start_paused = true)]
 async fn r36_an_sdk_that_gives_up_and_submits_again_is_given_its_first_task() {
     for adapter in UPSTREAMS {
         for model in ["sim:first_byte=5s,task_slow=30s", "sim:first_byte=5s,task_lost_answer,task_slow=30s"] {
