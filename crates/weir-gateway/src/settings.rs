@@ -28,6 +28,8 @@ pub struct Settings {
     pub groups: BTreeMap<String, Vec<String>>,
     /// Group name → what its keys may use together.
     pub group_limits: BTreeMap<String, weir_core::Limits>,
+    /// Group name → its own [`Replay::unmarked_retries`].
+    pub group_retries: BTreeMap<String, Duration>,
 }
 
 /// Bounds of what one client or one call may take.
@@ -102,13 +104,22 @@ pub struct Replay {
     /// Calls that are remembered, with or without their answer; the oldest go first. More than can run at once, so that none is forgotten before
     /// its row is written.
     pub calls: usize,
+    /// An unmarked request that equals a call which was answered at most this long ago is taken for its retry. Zero: it is a call of its own.
+    pub unmarked_retries: Duration,
     /// Answers outlive memory and the process in files of so many bytes together, which only their caller's key opens. `None`: in memory only.
     pub disk_bytes: Option<u64>,
 }
 
 impl Default for Replay {
     fn default() -> Self {
-        Self { window: Duration::from_secs(600), answer_bytes: 1 << 20, bytes: 64 << 20, calls: 50_000, disk_bytes: None }
+        Self {
+            window: Duration::from_secs(600),
+            answer_bytes: 1 << 20,
+            bytes: 64 << 20,
+            calls: 50_000,
+            unmarked_retries: Duration::ZERO,
+            disk_bytes: None,
+        }
     }
 }
 

@@ -179,6 +179,9 @@ pub(crate) struct Replay {
     /// Calls that are remembered, with or without their answer; the oldest go first.
     #[schemars(range(min = 1))]
     pub(crate) calls: u32,
+    /// An unmarked request that equals a call of its key which was answered at most this long ago is taken for its retry, and answered from it.
+    /// `0s`: it is a call of its own. Meant for clients that retry without a mark and never ask the same twice on purpose.
+    pub(crate) unmarked_retries: Span,
     /// Whether answers are kept on the disk, too, where they outlive the process. Only the key of the caller who got one opens it.
     pub(crate) store: ReplayStore,
     /// All answers on the disk together; the oldest go first.
@@ -201,6 +204,7 @@ impl Default for Replay {
             answer_bytes: Size::of(gateway.answer_bytes),
             bytes: Size::of(gateway.bytes),
             calls: u32::try_from(gateway.calls).unwrap_or(u32::MAX),
+            unmarked_retries: Span(gateway.unmarked_retries),
             store: ReplayStore::default(),
             disk_bytes: Size(1 << 30),
         }
@@ -315,6 +319,9 @@ pub(crate) struct Group {
     pub(crate) models: Vec<String>,
     /// `[groups.staff.limits]`: what all keys of the group may use together.
     pub(crate) limits: Allowance,
+    /// Its own `replay.unmarked_retries`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unmarked_retries: Option<Span>,
 }
 
 /// A provider endpoint.

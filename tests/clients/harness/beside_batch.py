@@ -122,6 +122,9 @@ what the limit needs for as many answers. One run on one machine: the counts dif
 
 def outcomes(binary: Path, cases: list[str]) -> Iterator[Outcome]:
     """All rows, and fewer requests for each answer than any pool; the case `write` writes the page."""
+    if missing := PY3.missing():
+        yield Outcome("beside-batch", skipped=missing)
+        return
     with tempfile.TemporaryDirectory(prefix="weir-beside-") as name:
         folder = Path(name)
         (folder / "rows.jsonl").write_text(rows())

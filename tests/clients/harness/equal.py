@@ -22,6 +22,9 @@ class Suite:
     script: str
 
     def outcomes(self, target: Target, cases: list[str]) -> Iterator[Outcome]:
+        if missing := self.environment.missing():
+            yield Outcome(self.name, skipped=missing)
+            return
         direct, weir = (self.observe(url, target.key, cases) for _side, url in target.sides())
         for case in direct | weir:
             yield Outcome(f"{self.name}/{case}", flaw(direct.get(case, MISSING), weir.get(case, MISSING)))

@@ -9,7 +9,7 @@ import threading
 from urllib.parse import urlsplit
 
 BLOCK = 65_536
-# The request is upstream by then, and no answer that is cut before its head comes this early.
+# The request is upstream by then; whenever an answer comes, a connection that is cut before its head passes none of it on.
 BEFORE_HEAD_S = 0.3
 EVENTS_BEFORE_CUT = 5
 
@@ -71,16 +71,20 @@ async def forward(near: asyncio.StreamReader, to_far: asyncio.StreamWriter, cut:
 
 async def back(far: asyncio.StreamReader, to_near: asyncio.StreamWriter, cut: str) -> None:
     passed = b""
+    if cut == "head":
+        await asyncio.Event().wait()
     while piece := await far.read(BLOCK):
         passed += piece
         if cut in ("answer", "forget"):
             if whole(passed):
                 return
             continue
+        if cut == "event" and (over := passed.split(b"\n\n", EVENTS_BEFORE_CUT)[EVENTS_BEFORE_CUT:]):
+            # However much of the stream comes at once, no more than these events pass.
+            to_near.write(piece[: max(len(piece) - len(over[0]), 0)])
+            return
         to_near.write(piece)
         await to_near.drain()
-        if cut == "event" and passed.count(b"data:") >= EVENTS_BEFORE_CUT:
-            return
 
 
 def whole(answer: bytes) -> bool:

@@ -1,5 +1,6 @@
 """The two clients of docs/resume.md, cut at every event: what they yield is the whole stream, and the upstream was asked once."""
 
+import contextlib
 import json
 import re
 import socket
@@ -56,8 +57,9 @@ class Cutter:
                     break
                 near.sendall(piece)
             # The other thread still waits on both: only this ends a connection that is in use.
-            near.shutdown(socket.SHUT_RDWR)
-            far.shutdown(socket.SHUT_RDWR)
+            for side in (near, far):
+                with contextlib.suppress(OSError):
+                    side.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.server.close()
@@ -73,12 +75,17 @@ def pump(near: socket.socket, far: socket.socket) -> None:
 
 def clients() -> dict[str, str]:
     """The page's own text, by its language."""
-    return {kind: text for kind, text in re.findall(r"```(python|js)\n(.*?)```", PAGE.read_text(), re.S)}
+    return {kind: text for kind, text in re.findall(r"```(python|js)\n(.*?)```", PAGE.read_text(), re.S) if "events(base, key, body)" in text}
 
 
-def asked(target: Target, prompt: str, base: str, language: str, text: str) -> list[str]:
+def model_of(language: str, after: int) -> str:
+    """A model of its own for each case: the upstream's list is asked for its requests, whatever else is going on there."""
+    return f"sim:tokens={TOKENS},interval=20ms,first_byte={1 + after + 100 * list(CALLER).index(language)}ms"
+
+
+def asked(target: Target, model: str, base: str, language: str, text: str) -> list[str]:
     suffix, caller = CALLER[language]
-    body = {"model": f"sim:tokens={TOKENS},interval=20ms", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Resume"}]}
     with tempfile.TemporaryDirectory(prefix="weir-resume-") as folder:
         script = Path(folder) / f"client{suffix}"
         script.write_text(text + caller)
@@ -88,28 +95,26 @@ def asked(target: Target, prompt: str, base: str, language: str, text: str) -> l
     return done.stdout.splitlines() if done.returncode == 0 else [f"exit {done.returncode}", done.stderr[-400:]]
 
 
-def upstream_calls(target: Target) -> int:
+def upstream_calls(target: Target, model: str) -> int:
     with urllib.request.urlopen(target.upstream_url.removesuffix("/v1") + "/sim/requests", timeout=CALL_LIMIT_S) as answer:
-        seen = json.load(answer)
-    requests = seen["requests"] if isinstance(seen, dict) else seen
-    # Numbered by the simulator: its list has a bound, and an earlier suite may have filled it.
-    return max((request["n"] for request in requests), default=0)
+        return sum(request["model"] == model for request in json.load(answer)["requests"])
 
 
 def outcomes(target: Target, wanted: list[str]) -> Iterator[Outcome]:
     for language, text in clients().items():
         if wanted and language not in wanted:
             continue
-        count = len(asked(target, "Resume", target.upstream_url, language, text))
+        count = len(asked(target, model_of(language, 0), target.upstream_url, language, text))
         for after in range(1, count + 1):
-            prompt = f"Resume {language} {after}"
+            model = model_of(language, after)
             # The simulator answers an equal body with equal bytes.
-            whole = asked(target, prompt, target.upstream_url, language, text)
+            whole = asked(target, model, target.upstream_url, language, text)
             cutter = Cutter(target.weir_url, after)
-            before = upstream_calls(target)
-            got = asked(target, prompt, cutter.url, language, text)
+            before = upstream_calls(target, model)
+            got = asked(target, model, cutter.url, language, text)
             cutter.close()
             flaw = "" if got == whole else f"{len(got)} events, the whole has {len(whole)}: {got[-2:]}"
             flaw = flaw or ("" if cutter.cut else "the connection was not cut")
-            flaw = flaw or ("" if upstream_calls(target) == before + 1 else f"{upstream_calls(target) - before} upstream calls")
+            more = upstream_calls(target, model) - before
+            flaw = flaw or ("" if more == 1 else f"{more} upstream calls")
             yield Outcome(f"resume/{language}/{after}", flaw)

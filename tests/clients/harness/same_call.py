@@ -1,45 +1,20 @@
 """Unmodified clients with their own retries and a short timeout, through faults before, during and after the answer: what each call costs."""
 
-import json
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from .environments import NODE20, NODE22, PY2, PY3, Environment, clean_environ
+from . import unmarked
+from .counted import Cell, Client, plain_cell, settled, weir_cell
+from .environments import NODE20, NODE22, PY2, PY3
 from .hop import Hops
 from .outcome import Outcome
-from .target import Target, weir_up
+from .target import weir_up
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "same-call.md"
 # More at once, and clients reach their time limit before they have asked.
 AT_ONCE = 5
-CLIENT_LIMIT_S = 140
-COMMAND_LIMIT_S = 60
-# A call whose client left lingers 10 s before its upstream is cancelled.
-END_LIMIT_S = 40
-END_PAUSE_S = 0.5
-# Of the table, beyond all that a run makes.
-CALLS_MAX = 1_000
-
-
-@dataclass(frozen=True)
-class Client:
-    name: str
-    environment: Environment
-    script: str
-    more: tuple[str, ...] = ()
-
-    def run(self, key: str, plan: list[dict]) -> list[dict]:
-        command = [*self.environment.command(self.script), *self.more]
-        environ = clean_environ() | {"CLIENT_KEY": key}
-        done = subprocess.run(command, input=json.dumps(plan), env=environ, capture_output=True, text=True, timeout=CLIENT_LIMIT_S)
-        if done.returncode != 0:
-            raise RuntimeError(f"{self.name}: exit {done.returncode}: {done.stderr[-600:]}")
-        return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 CLIENTS = (
@@ -89,25 +64,11 @@ FAULTS = (
 
 
 FORGOTTEN = "the hop acknowledged the whole answer and closed properly, and the client's retry bears no mark: it cannot be told from a new call"
+MENDED = """
+What a retry without a mark is, is known in two places only, and each can say so ([how](resume.md#clients-that-retry-without-a-mark)): the client,
+which did not get its answer, and the operator, who knows whether these clients ever ask the same thing twice on purpose. The same cells then:
 
-
-@dataclass(frozen=True)
-class Cell:
-    """What one call of an application came to, behind one of the two."""
-
-    requests: int
-    calls: int
-    upstream: int
-    completed: int
-    charges: int
-    answered: bool
-    ids: tuple[str, ...] = ()
-
-    def flaws(self) -> str:
-        """What is more than one; empty if nothing is."""
-        counts = (("calls", self.calls), ("charges", self.charges), ("completed generations", self.completed))
-        flaws = [f"{count} {what}" for what, count in counts if count > 1 or (what, count) == ("calls", 0)]
-        return f"{', '.join(flaws)} ({', '.join(self.ids)})" if flaws else ""
+"""
 
 
 # Where one call of an application can be generated or charged twice, and why.
@@ -121,45 +82,6 @@ KNOWN = {
 def model(side: str, client: int, fault: Fault) -> str:
     """A name of its own for each call: the wait differs by a millisecond."""
     return f"sim:{fault.words},first_byte={fault.wait_ms + 10 * client + FAULTS.index(fault) + (100 if side == 'plain' else 0)}ms"
-
-
-def seen_upstream(target: Target) -> list[dict]:
-    with urllib.request.urlopen(target.upstream_url.removesuffix("/v1") + "/sim/requests", timeout=COMMAND_LIMIT_S) as page:
-        return json.load(page)["requests"]
-
-
-def recorded(binary: Path, target: Target) -> list[dict]:
-    command = [str(binary), "calls", "list", "--limit", str(CALLS_MAX), "--json", "--data", str(target.data)]
-    done = subprocess.run(command, env=clean_environ(), capture_output=True, text=True, timeout=COMMAND_LIMIT_S)
-    if done.returncode != 0:
-        raise RuntimeError(f"weir calls list: exit {done.returncode}: {done.stderr[-400:]}")
-    return json.loads(done.stdout)["calls"]
-
-
-def settled(binary: Path, target: Target) -> tuple[list[dict], list[dict]]:
-    """All calls and all upstream requests, once none runs any more."""
-    deadline = time.monotonic() + END_LIMIT_S
-    while True:
-        calls, seen = recorded(binary, target), seen_upstream(target)
-        running = [call for call in calls if call["state"] != "ended"] + [request for request in seen if request["ended"] == "running"]
-        if not running or time.monotonic() > deadline:
-            return calls, seen
-        time.sleep(END_PAUSE_S)
-
-
-def weir_cell(name: str, calls: list[dict], seen: list[dict], answered: bool) -> Cell:
-    mine, asked = [call for call in calls if call["model"] == name], [request for request in seen if request["model"] == name]
-    requests = sum(1 + len(call["requests"]) for call in mine)
-    ended = sum(request["ended"] == "completed" and request["status"] == 200 for request in asked)
-    ids = tuple(f"{call['id']} {call['status']} {call['error_code'] or '-'} charged {call['charged']} after {call['suspected_retry_of'] or '-'}" for call in mine)
-    return Cell(requests, len(mine), len(asked), ended, sum(call["charged"] == "yes" for call in mine), answered, ids)
-
-
-def plain_cell(name: str, seen: list[dict], answered: bool) -> Cell:
-    """Whatever was not refused with an error status was taken on, and may be billed."""
-    asked = [request for request in seen if request["model"] == name]
-    ended = sum(request["ended"] == "completed" and request["status"] == 200 for request in asked)
-    return Cell(len(asked), len(asked), len(asked), ended, sum(request["status"] in (0, 200) for request in asked), answered)
 
 
 def run_all(binary: Path) -> dict[tuple[str, str], tuple[Cell, Cell]]:
@@ -225,7 +147,7 @@ tries: 1 s where the answer is slow, 8 s elsewhere.
 """
 
 
-def page(cells: dict[tuple[str, str], tuple[Cell, Cell]]) -> str:
+def page(cells: dict[tuple[str, str], tuple[Cell, Cell]], mended: str) -> str:
     lines = []
     for fault in FAULTS:
         for n, client in enumerate(CLIENTS):
@@ -244,15 +166,18 @@ def page(cells: dict[tuple[str, str], tuple[Cell, Cell]]) -> str:
     )
     end += "\nKnown cells, in which one call of an application can be generated or charged twice:\n\n"
     end += "".join(f"- `{fault}`, {client}: {why}.\n" for (fault, client), why in KNOWN.items())
-    return HEAD + "\n".join(lines) + "\n" + end
+    return HEAD + "\n".join(lines) + "\n" + end + MENDED + mended
 
 
 def outcomes(binary: Path, cases: list[str]) -> Iterator[Outcome]:
     """At most one charge and one completed generation, but for what is known; the case `write` writes the page."""
+    if missing := next(filter(None, (client.environment.missing() for client in CLIENTS)), ""):
+        yield Outcome("same-call", skipped=missing)
+        return
     cells = run_all(binary)
     if "write" in cases:
-        PAGE.write_text(page(cells))
-    rows = PAGE.read_text().count("\n| ") - 2
+        PAGE.write_text(page(cells, unmarked.table(binary)))
+    rows = PAGE.read_text().split(MENDED.strip())[0].count("\n| ") - 2
     yield Outcome("same-call/page", "" if rows == len(cells) else f"docs/same-call.md has {rows} rows for {len(cells)} cells: run same-call/write")
     named = set(cases) - {"write"}
     for (fault, client), (weir, _plain) in cells.items():

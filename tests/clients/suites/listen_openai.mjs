@@ -2,8 +2,8 @@
 
 import OpenAI from "openai";
 
-// Shorter than the silence of a script that is silent, so that it gives up there.
-const PATIENCE_MS = 1_500;
+// Where nothing comes at all it gives up.
+const PATIENCE_MS = 3_000;
 
 const [baseURL, scripts] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: process.env.CLIENT_KEY });

@@ -6,8 +6,8 @@ import sys
 
 import openai
 
-# Shorter than the silence of a script that is silent, so that it gives up there.
-PATIENCE_S = 1.5
+# Where nothing comes at all it gives up.
+PATIENCE_S = 3
 
 client = openai.OpenAI(base_url=sys.argv[1], api_key=os.environ["CLIENT_KEY"])
 got = {}

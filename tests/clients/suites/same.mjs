@@ -12,17 +12,17 @@ export async function run(connect) {
   const plan = JSON.parse(await text(process.stdin));
   // A cold start alone may last as long as the limit: code is loaded and compiled before anything is counted.
   for (const stream of [false, true]) {
-    const warm = { ...plan[0], model: "sim:ok", stream };
-    for (let times = 0; times < 2; times++) await connect(warm)(warm).catch(() => {});
+    const warm = { ...plan[0], url: plan[0].warm_url ?? plan[0].url, model: "sim:ok", stream };
+    for (let times = 0; times < 2; times++) await connect(warm).then((ask) => ask(warm)).catch(() => {});
   }
   await Promise.all(plan.map(async (entry) => {
-    const ask = connect(entry);
+    const [ask, patience] = [await connect(entry), entry.patience_ms ?? PATIENCE_MS];
     let line = { place: entry.place, answered: false, asked: 0 };
     // An application that asks again does so with the very same call.
     while (!line.answered && line.asked < entry.asks) {
       line.asked += 1;
       try {
-        await Promise.race([ask(entry), new Promise((_, reject) => setTimeout(reject, PATIENCE_MS, new Error("out of patience")).unref())]);
+        await Promise.race([ask(entry), new Promise((_, reject) => setTimeout(reject, patience, new Error("out of patience")).unref())]);
         line.answered = true;
       } catch (error) {
         line.by = `${error?.name}: ${error?.message}`.slice(0, 160);

@@ -3,7 +3,7 @@
 import OpenAI from "openai";
 import { LIMIT_MS, MESSAGES, run } from "./same.mjs";
 
-await run(({ url }) => {
+await run(async ({ url }) => {
   const client = new OpenAI({ baseURL: url, apiKey: process.env.CLIENT_KEY, timeout: LIMIT_MS });
   return async ({ model, stream }) => {
     const answer = await client.chat.completions.create({ model, stream, messages: MESSAGES });

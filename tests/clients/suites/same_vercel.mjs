@@ -1,11 +1,13 @@
-// The Vercel AI SDK with its own retries and a short timeout: calls through faults, all at once.
+// The Vercel AI SDK with its own retries, as it comes or with the fetch of docs/resume.md: calls through faults, all at once.
 
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, streamText } from "ai";
 import { run } from "./same.mjs";
 
-await run(({ url, model }) => {
-  const chat = createOpenAICompatible({ name: "weir", baseURL: url, apiKey: process.env.CLIENT_KEY }).chatModel(model);
+await run(async ({ url, model, way }) => {
+  // The runner writes the page's own lines there.
+  const own = way === "marked" ? { fetch: (await import("./marked.mjs")).marked } : {};
+  const chat = createOpenAICompatible({ name: "weir", baseURL: url, apiKey: process.env.CLIENT_KEY, ...own }).chatModel(model);
   return async ({ stream, limit_ms }) => {
     const asked = { model: chat, prompt: "hello", abortSignal: AbortSignal.timeout(limit_ms) };
     if (!stream) return generateText(asked);

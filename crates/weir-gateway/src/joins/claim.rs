@@ -1,6 +1,6 @@
 //! What a request says of repeating another, and what follows from it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::header;
 use weir_core::{CallRecord, ClientFacts, How, Timestamp, Verdict};
@@ -28,6 +28,8 @@ pub(crate) struct Said {
     pub(crate) request: [u8; 16],
     /// Its SDK says that it is a retry.
     pub(crate) marked: bool,
+    /// How long after an equal call's end it is taken for a retry, where nothing says what it is. Zero: never.
+    pub(crate) assumed: Duration,
 }
 
 impl Said {
@@ -59,12 +61,22 @@ impl Said {
             (None, None) => digest(b"bytes", &[path, &asked.body]),
         };
         let marked = record.client.retry_header.is_some_and(|count| count > 0);
+        let assumed = assumed(gateway, principal, &record.client);
         #[cfg(test)]
         if gateway.sabotage == crate::world::Sabotage::Forgetful {
-            return Ok(Self { key: None, request: arrival.id.to_bytes(), marked });
+            return Ok(Self { key: None, request: arrival.id.to_bytes(), marked, assumed });
         }
-        Ok(Self { key: key.map(|key| digest(b"key", &[key.as_bytes()])), request, marked })
+        Ok(Self { key: key.map(|key| digest(b"key", &[key.as_bytes()])), request, marked, assumed })
     }
+}
+
+/// What the operator assumes of this key's equal requests. An SDK that counts its tries has said that this is the first; LangChain for Node
+/// retries around one that it has told not to, whose count stays 0.
+fn assumed(gateway: &Gateway, principal: &Principal, client: &ClientFacts) -> Duration {
+    let counted = client.retry_header.is_some() && !client.name.as_deref().is_some_and(|name| name.starts_with("langchainjs"));
+    let settings = &gateway.settings;
+    let of_group = principal.group.as_ref().and_then(|group| settings.group_retries.get(group)).copied();
+    if counted { Duration::ZERO } else { of_group.unwrap_or(settings.replay.unmarked_retries) }
 }
 
 /// What a request goes on as.

@@ -19,10 +19,14 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::time::Instant;
-use weir_core::{Belonging, Claim, Earlier, How, KeyId, RequestId, again::decide};
+use weir_core::{
+    Belonging, Claim, Earlier, How, KeyId, RequestId,
+    again::{decide, is_retry_time},
+};
 use weir_store::ReplayKey;
 
 pub(crate) use self::{
@@ -55,6 +59,8 @@ pub(crate) struct Entry {
     seal: OnceLock<Arc<ReplayKey>>,
     /// A job may run for it: whatever it is charged, it is not made a second time.
     bound: AtomicBool,
+    /// When it ended here: never, if it is known from the disk.
+    ended: OnceLock<Instant>,
 }
 
 /// The latest calls that said the same.
@@ -140,7 +146,7 @@ impl Joins {
             None if said.marked => (Claim::Marked, state.equal_to(&said)),
             None => (if absent { Claim::Absent } else { Claim::Unmarked }, state.equal_to(&said)),
         };
-        let standing = earlier.as_ref().map(|earlier| earlier.stands());
+        let standing = earlier.as_ref().map(|earlier| Earlier { lately: earlier.is_lately(said.assumed), ..earlier.stands() });
         match (decide(claim, standing), earlier) {
             (Belonging::Join(how) | Belonging::Replay(how), Some(earlier)) => Place::Reads(earlier, how),
             (Belonging::KeyReused, Some(earlier)) => Place::KeyReused(earlier.id),
@@ -207,6 +213,8 @@ impl Joins {
         let left = entry.outlet.standing().left;
         entry.outlet.close(outcome);
         let now = Instant::now();
+        // The first time is the only one.
+        let _ = entry.ended.set(now);
         let until = now + self.terms.window;
         let kept = entry.outlet.is_kept();
         if outcome.charged && (kept || entry.said.key.is_some()) {
@@ -270,7 +278,16 @@ impl Joins {
 
 impl Entry {
     fn new(id: RequestId, kid: KeyId, said: Said, outlet: Outlet) -> Self {
-        Self { id, kid, said, outlet, names: Mutex::default(), seal: OnceLock::new(), bound: AtomicBool::new(false) }
+        Self {
+            id,
+            kid,
+            said,
+            outlet,
+            names: Mutex::default(),
+            seal: OnceLock::new(),
+            bound: AtomicBool::new(false),
+            ended: OnceLock::new(),
+        }
     }
 
     /// A job may run for it from here on, or provably none does.
@@ -289,7 +306,13 @@ impl Entry {
             kept: standing.kept,
             left: standing.left,
             complete: standing.outcome.is_some_and(|outcome| outcome.complete),
+            lately: false,
         }
+    }
+
+    /// Whether an equal request that comes now may be its retry, where that is assumed `within` some time.
+    fn is_lately(&self, within: Duration) -> bool {
+        self.ended.get().is_some_and(|at| is_retry_time(at.elapsed(), within))
     }
 }
 

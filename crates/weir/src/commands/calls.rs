@@ -219,6 +219,7 @@ fn request_line(shell: &Shell, request: &JoinedRequest) -> String {
         How::Key => shell.say("同一幂等键", "same Idempotency-Key"),
         How::Retry => shell.say("SDK 标明是重试", "marked as a retry by its SDK"),
         How::Returned => shell.say("客户端离开后又回来", "its client had left and came back"),
+        How::Assumed => shell.say("按设置视为重试", "taken for a retry, as configured"),
         How::Resume => shell.say("续读", "resumed"),
     };
     let status = if request.status == 0 { "…".to_owned() } else { request.status.to_string() };

@@ -35,6 +35,9 @@ pub(crate) fn check(config: &Config, variables: &[(String, String)], faults: &mu
     }
     for (name, group) in &config.groups {
         let path = super::origin::join("groups", name);
+        if let Some(within) = group.unmarked_retries {
+            check_unmarked_retries(&format!("{path}.unmarked_retries"), within, config, faults);
+        }
         group.limits.check(&format!("{path}.limits"), faults);
         if group.models.is_empty() {
             faults.add_with_hint(
@@ -67,6 +70,17 @@ fn check_limits(config: &Config, faults: &mut Faults) {
     ];
     for (path, span) in spans {
         more_than_nothing(path, span, faults);
+    }
+    check_unmarked_retries("replay.unmarked_retries", config.replay.unmarked_retries, config, faults);
+}
+
+/// Nothing, or longer than the SDKs wait that it is meant for, and no longer than there is an answer.
+fn check_unmarked_retries(path: &str, within: Span, config: &Config, faults: &mut Faults) {
+    if within.0 > Duration::ZERO && within.0 < Duration::from_secs(1) {
+        faults.add(path, text!("写 0s,或至少 1s:没有 SDK 更早重试", "must be 0s or at least 1s: no SDK retries sooner"));
+    } else if within.0 > config.replay.window.0 {
+        faults
+            .add(path, text!("比 replay.window 长,那时答复已不再保留", "is longer than replay.window, when the answer is no longer kept"));
     }
 }
 

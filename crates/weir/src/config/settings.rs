@@ -53,6 +53,7 @@ pub(crate) fn settings(config: &Config, variables: &[(String, String)]) -> Resul
         },
         groups: config.groups.iter().map(|(name, group)| (name.clone(), group.models.clone())).collect(),
         group_limits: config.groups.iter().map(|(name, group)| (name.clone(), group.limits.limits())).collect(),
+        group_retries: config.groups.iter().filter_map(|(name, group)| Some((name.clone(), group.unmarked_retries?.0))).collect(),
     })
 }
 
@@ -78,6 +79,7 @@ fn replay(config: &Config) -> Replay {
         answer_bytes: bytes(replay.answer_bytes),
         bytes: bytes(replay.bytes),
         calls: usize::try_from(replay.calls).unwrap_or(usize::MAX),
+        unmarked_retries: replay.unmarked_retries.0,
         disk_bytes: (replay.store == ReplayStore::Disk).then_some(replay.disk_bytes.0),
     }
 }

@@ -3,7 +3,7 @@
 use crate::weir::Home;
 
 /// A configuration, what stderr says of it, and at which place.
-const FAULTS: [(&str, &[&str]); 22] = [
+const FAULTS: [(&str, &[&str]); 24] = [
     ("[server]\nlisten = ", &["weir.toml:2:", "is not TOML"]),
     ("[server]\nlisten = 5", &["weir.toml:2:10: server.listen: must be a string in quotes, found a whole number"]),
     ("[server]\nlisten = \"here\"", &["weir.toml:2:10: server.listen: must be IP:PORT"]),
@@ -23,6 +23,8 @@ const FAULTS: [(&str, &[&str]); 22] = [
     ("[policy.short_chat]\nmax_attempts = 11", &["policy.short_chat.max_attempts: must be 1 to 10", "backoff is missing"]),
     ("[policy.short_chats]\nmax_attempts = 1", &["policy.short_chats: unknown key", "did you mean policy.short_chat?"]),
     ("[groups.staff]\nmodels = []", &["groups.staff: lists no models"]),
+    ("[replay]\nunmarked_retries = \"20m\"", &["replay.unmarked_retries: is longer than replay.window"]),
+    ("[groups.bots]\nmodels = [\"*\"]\nunmarked_retries = \"200ms\"", &["groups.bots.unmarked_retries: must be 0s or at least 1s"]),
     ("[[upstream]]\nname = \"a\"", &["upstream[0]: base_url is missing"]),
     (
         "[[upstream]]\nname = \"a\"\nbase_url = \"https://x.example/v1/chat/completions\"",

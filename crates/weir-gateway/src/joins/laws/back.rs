@@ -48,6 +48,70 @@ async fn d3_an_equal_request_whose_client_had_left_joins_without_a_mark() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn d3_an_equal_request_is_taken_for_a_retry_only_where_the_operator_says_so_and_only_at_the_time_of_retries() {
+    const FIRST: &str = "x-stainless-retry-count: 0\r\nuser-agent: OpenAI/JS 6.49.0\r\n";
+    const LANGCHAIN: &str = "x-stainless-retry-count: 0\r\nuser-agent: langchainjs-openai/1.0.0 (node/v20.20.2)\r\n";
+    let table = [
+        ("", 30, 2_000, true),
+        (LANGCHAIN, 30, 1_000, true),
+        // Asked for nowhere.
+        ("", 0, 2_000, false),
+        // Sooner than anybody retries, and later than the operator assumes.
+        ("", 30, 100, false),
+        ("", 30, 31_000, false),
+        // What says of itself that it is a first try, or a call of its own.
+        (FIRST, 30, 2_000, false),
+        (KEY, 30, 2_000, false),
+    ];
+    for (extra, within, after, joins) in table {
+        for stream in [true, false] {
+            let bench = Bench::new(|settings| settings.replay.unmarked_retries = secs(within));
+            let body = body("sim:tokens=8", stream);
+            let first = bench.post(if extra == KEY { "" } else { extra }, &body).await;
+            bench.gateway.closer.idle().await;
+            sleep(Duration::from_millis(after)).await;
+            let again = bench.post(extra, &body).await;
+            let case = format!("{extra:?} within {within} s, after {after} ms, stream={stream}");
+            assert_eq!((again.status(), again.header("idempotent-replayed")), (200, joins.then_some("true")), "{case}");
+            assert_eq!((bench.upstream_calls(), bench.charges()), if joins { (1, 1) } else { (2, 2) }, "{case}");
+            if joins {
+                assert_eq!((&again.body, bench.call(again.id()).requests[0].how), (&first.body, How::Assumed), "{case}");
+            }
+            bench.audited();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d3_what_a_group_assumes_of_equal_requests_goes_before_what_all_keys_do() {
+    for (all, group, charges) in [(0, Some(30), 1), (30, Some(0), 2), (30, None, 1)] {
+        let bench = Bench::new(|settings| {
+            settings.replay.unmarked_retries = secs(all);
+            settings.group_retries.extend(group.map(|within| ("staff".to_owned(), secs(within))));
+        });
+        let body = body("sim:tokens=8", false);
+        for _ in 0..2 {
+            assert_eq!(bench.post("", &body).await.status(), 200);
+            sleep(secs(2)).await;
+        }
+        assert_eq!(bench.charges(), charges, "all {all} s, the group {group:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d3_equal_requests_at_once_are_calls_of_their_own_whatever_the_operator_assumes() {
+    let bench = Bench::new(|settings| settings.replay.unmarked_retries = secs(60));
+    let body = body("sim:tokens=20,interval=200ms", true);
+    let late = async {
+        sleep(secs(2)).await;
+        bench.post("", &body).await
+    };
+    let (one, other) = tokio::join!(bench.post("", &body), late);
+    assert_eq!((one.status(), other.status(), other.header("x-weir-call")), (200, 200, None));
+    assert_eq!((bench.upstream_calls(), bench.charges()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn d3_an_answer_that_is_ready_within_the_linger_waits_for_its_client() {
     for (stream, comes_back, calls) in [(false, 8, 1), (false, 12, 2), (true, 8, 1)] {
         let bench = Bench::new(|_| {});
