@@ -203,7 +203,10 @@ async fn begin(
     match blocking(gateway, move |gateway| gateway.books.submit_task(&by, task, &body, keyed.as_ref(), earlier)).await? {
         Ok(task) => Ok(task),
         Err(NotMade::Spent(_)) => Err(Refusal::of(Verdict::BalanceSpent).scope(Scope::Account).into()),
-        Err(NotMade::Earlier(task)) if gateway.settings.tasks.duplicates == Duplicates::Join => Err(NotBegun::Earlier(task)),
+        // Under its own key it is the task that was made meanwhile.
+        Err(NotMade::Earlier(task)) if gateway.settings.tasks.duplicates == Duplicates::Join || keyed.is_some() => {
+            Err(NotBegun::Earlier(task))
+        }
         Err(NotMade::Earlier(task)) => Err(duplicate(&task).into()),
         Err(NotMade::Store(error)) => {
             tracing::warn!(call.id = %arrival.id, %error, "failed to write the row of a task; it was not submitted");

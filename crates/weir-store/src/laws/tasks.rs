@@ -175,6 +175,9 @@ fn the_key_of_a_submission_is_known_from_its_row_on_and_one_that_was_refused_is_
     assert_eq!(books.keyed_call(&desk.kid, &keyed.key, Timestamp(0)).unwrap(), Some((made.call, keyed.request)));
     let repeated = |books: &Books| books.submitted(&desk.kid, TaskShape::Videos, b"a lantern", Timestamp(NOW.0 - 1_000)).unwrap();
     assert_eq!(repeated(&books).map(|task| task.call), Some(made.call));
+    // Nor does whoever asks without having looked make a second one.
+    let twice = books.submit_task(&desk.principal(&books), task(&desk, id(2)), b"a lantern", Some(&keyed), Earlier::Ignored);
+    assert!(matches!(twice, Err(NotMade::Earlier(task)) if task.call == made.call));
     books
         .change_task(made.call, NOW, |task| {
             let mut task = task.clone();

@@ -8,7 +8,7 @@ use weir_core::{Amount, CallRecord, Charged, KeyId, RequestId, TaskRecord, TaskS
 use super::{facts_of, label, parse, read_one, taken, told_by, write};
 use crate::{
     Books, Keyed, Principal, Spent, StoreError,
-    joined::write_keyed,
+    joined::{KNOWN_MS, keyed_call, write_keyed},
     rows::{CHARGE, SETTLE},
     tally::{SeenCallers, Tally, tokens},
 };
@@ -69,6 +69,11 @@ impl Books {
         let body = self.pepper.digest(&[b"body", body]);
         let mut db = self.tasks_db();
         let change = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        if let Some(keyed) = keyed
+            && let Some(same) = under(&change, task, keyed)?
+        {
+            return Err(NotMade::Earlier(Box::new(same)));
+        }
         if let Earlier::Named(since) | Earlier::Instead(since) = earlier
             && let Some(equal) = equal(&change, &task.kid, task.shape, &body, since)?
         {
@@ -132,6 +137,15 @@ impl Books {
             purse.end(after.charge.held, after.charge.amount);
         }
         Ok(Some(after))
+    }
+}
+
+/// The task that was submitted with this key and this request before, and was not refused: whatever its asker knew, there is no second one.
+fn under(change: &Transaction<'_>, task: &TaskRecord, keyed: &Keyed) -> Result<Option<TaskRecord>, StoreError> {
+    let since = Timestamp(task.submitted.0.saturating_sub(KNOWN_MS));
+    match keyed_call(change, &task.kid, &keyed.key, since)? {
+        Some((call, request)) if request == keyed.request => Ok(read_one(change, call)?.filter(|same| !same.is_refused())),
+        _ => Ok(None),
     }
 }
 
