@@ -69,6 +69,10 @@ pub(crate) async fn wish(
     }
     let said = Said::of(gateway, arrival, principal, &asked, record)?;
     let known = known(gateway, arrival, shape, principal, &said, &asked).await?;
+    if let Some(removed) = known.as_ref().filter(|task| task.removed) {
+        // Its owner deleted it: it is shown no more, and not made again under the same name either.
+        return Err(joins::gone(removed.call));
+    }
     Ok(Wish { shape, ask, asked, source, said, known, entry: None })
 }
 

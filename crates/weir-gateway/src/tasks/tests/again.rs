@@ -158,6 +158,27 @@ fn r36_after_a_kill_a_key_and_a_mark_still_name_the_task_that_was_submitted() {
     }
 }
 
+#[test]
+fn a_task_that_its_owner_deleted_is_not_made_again_under_its_key() {
+    let first = paused();
+    let bench = first.block_on(async {
+        let bench = Bench::new(priced);
+        let read = bench.submit_as(KEY, &body("sim:ok")).await;
+        bench.follow(secs(10)).await;
+        let deleted = bench.send("DELETE", &format!("/v1/videos/{}", read.header("x-weir-task-id").unwrap()), "", "").await;
+        assert_eq!(deleted.status(), 200, "{}", deleted.body);
+        bench
+    });
+    drop(first);
+    paused().block_on(async {
+        let bench = bench.killed(priced);
+        let again = bench.submit_as(KEY, &body("sim:ok")).await;
+        assert_eq!((again.status(), again.error()["code"].as_str()), (409, Some("idempotency_replay_gone")), "{}", again.body);
+        assert_eq!((bench.posts(), bench.rows()), (1, 1));
+        bench.audit_all();
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_form_is_known_again_whatever_its_boundary_and_a_remix_by_what_it_is_made_of() {
     let bench = Bench::new(priced);

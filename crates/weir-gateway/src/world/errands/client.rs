@@ -111,7 +111,9 @@ impl Errand {
         } else if cut_off && knows_how {
             self.submit(bench, told, None, true).await;
         }
-        for _ in 0..self.again.map_or(0, |again| again.times) {
+        // What was on its way when the gateway was killed nobody knows to be lost: there an unmarked request is a new wish.
+        let times = if starts < since && !knows_how { 0 } else { self.again.map_or(0, |again| again.times) };
+        for _ in 0..times {
             let Some(again) = self.again.filter(|again| told.borrow().asks_again(self.n, again.mark)) else { break };
             sleep(again.apart).await;
             self.submit(bench, told, None, true).await;
