@@ -78,7 +78,7 @@ pub struct Earlier {
 /// time. Zero: never.
 #[must_use]
 pub fn is_retry_time(after: Duration, within: Duration) -> bool {
-    (Duration::ZERO..=within).contains(&after) && within > Duration::ZERO
+    (SOONEST_RETRY..=within).contains(&after)
 }
 
 /// What a request is, once the earlier call is known.

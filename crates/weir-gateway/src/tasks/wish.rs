@@ -88,7 +88,7 @@ async fn known(
     let kid = principal.kid.clone();
     // Whether it was submitted cannot be found out: asking again later is safe, a second submission is not.
     let unknown = |_: StoreError| Refusal::of(Verdict::GatewayInternal).status(503);
-    if said.key.is_some_and(|key| gateway.joins.knows(&key)) {
+    if !gateway.joins.lacks(said) {
         return Ok(None);
     }
     if let Some(key) = said.key {
