@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import selectors
 import subprocess
 import tempfile
@@ -42,10 +43,10 @@ def end_all() -> None:
 
 
 @contextlib.contextmanager
-def child(command: list[str], environ: dict[str, str], log: Path) -> Iterator[subprocess.Popen]:
-    """A process of ours, ended on the way out however the way out is taken; stderr goes to `log`."""
-    with open(log, "ab") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environ)
+def child(command: list[str], environ: dict[str, str], log: Path, told: Path = Path(os.devnull)) -> Iterator[subprocess.Popen]:
+    """A process of ours, ended on the way out however the way out is taken; it reads `told`, stderr goes to `log`."""
+    with open(log, "ab") as errors, open(told, "rb") as words:
+        process = subprocess.Popen(command, stdin=words, stdout=subprocess.PIPE, stderr=errors, env=environ)
     running.append(process)
     try:
         yield process
@@ -72,6 +73,16 @@ def first_line(process: subprocess.Popen, limit_s: float) -> str:
                 break
             line += byte
     return line.decode() if line.endswith(b"\n") else ""
+
+
+def lines(process: subprocess.Popen, limit_s: float) -> Iterator[str]:
+    """The lines on stdout, until the process ends or is silent for `limit_s`: how long it takes in all is the machine's business."""
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while selector.select(limit_s) and (piece := process.stdout.read1()):
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from map(bytes.decode, whole)
 
 
 @contextlib.contextmanager
