@@ -4,6 +4,7 @@ mod errors;
 mod pages;
 pub(crate) mod requirements;
 pub(crate) mod rust;
+mod symptoms;
 mod vocabulary;
 
 use std::{fs, path::Path};
@@ -27,10 +28,12 @@ pub(crate) fn all(root: &Path) -> Outcome<Vec<Made>> {
         return Err(format!("catalog/vocabulary.toml:\n  {}", faults.join("\n  ")).into());
     }
     let errors = errors::read(root, &verdicts)?;
+    let symptoms = symptoms::read(root, &verdicts)?;
     let mut made = vec![
         Made { path: "crates/weir-core/src/verdict.rs".into(), text: rust::verdicts(root, &verdicts)? },
         Made { path: "crates/weir-core/src/verdict/table.rs".into(), text: rust::table(root, &verdicts)? },
         Made { path: "crates/weir-wire/src/classify/table.rs".into(), text: errors::table(root, &errors, &verdicts)? },
+        Made { path: "crates/weir-doctor/src/triage/table.rs".into(), text: symptoms::table(root, &symptoms, &verdicts)? },
         Made { path: "docs/requirements.md".into(), text: requirements::page(root)? },
     ];
     for lang in Lang::BOTH {

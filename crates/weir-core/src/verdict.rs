@@ -111,7 +111,7 @@ pub enum Verdict {
     /// The client left before the answer.
     #[serde(rename = "W-TMO-001")]
     ClientLeft,
-    /// A proxy between client and gateway cut it.
+    /// A proxy between the client and the API cut it.
     #[serde(rename = "W-TMO-002")]
     ProxyCut,
     /// The gateway got no connection in time.

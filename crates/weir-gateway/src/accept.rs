@@ -34,6 +34,11 @@ pub(crate) struct Asked {
 }
 
 impl Arrival {
+    /// Whether its path names what it is made of.
+    pub(crate) fn is_remix(&self) -> bool {
+        self.route == Route::Videos && self.head.uri.path().ends_with("/remix")
+    }
+
     /// The record of a call of which nothing is known yet but that it came.
     pub(crate) fn record(&self) -> CallRecord {
         CallRecord {

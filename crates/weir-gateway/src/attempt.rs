@@ -28,6 +28,8 @@ pub(crate) struct Outgoing<'a> {
     /// Below the upstream's base.
     path: &'a str,
     body: Bytes,
+    /// What this kind of upstream wants to be told beside that.
+    headers: &'static [(&'static str, &'static str)],
 }
 
 /// Hop-by-hop headers, credentials and what weir sets itself: everything else of a request passes.
@@ -59,7 +61,12 @@ fn is_held_back(name: &HeaderName) -> bool {
 impl<'a> Outgoing<'a> {
     /// `path` as the client asked for it, with its `/v1`.
     pub(crate) fn new(arrival: &'a Parts, route: Route, path: &'a str, body: Bytes) -> Self {
-        Self { arrival, route, path: below_base(path), body }
+        Self { arrival, route, path: below_base(path), body, headers: &[] }
+    }
+
+    /// With these header lines, in lowercase.
+    pub(crate) fn saying(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Self { headers, ..self }
     }
 
     pub(crate) fn request(&self, lane: &Lane) -> Result<Request<Full<Bytes>>, Refusal> {
@@ -73,6 +80,9 @@ impl<'a> Outgoing<'a> {
             if passes(name) {
                 headers.append(name.clone(), value.clone());
             }
+        }
+        for (name, value) in self.headers {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         headers.insert(header::HOST, lane.host.clone().ok_or_else(broken)?);
         if lane.channel.key.is_some() {

@@ -72,7 +72,14 @@ async fn path(
         return Box::pin(models::list(gateway, arrival, &principal, record, reply)).await.map(|()| None);
     }
     if let Some(shape) = tasks::shape_of(arrival) {
-        return Box::pin(tasks::submit(gateway, arrival, shape, &principal, hold, record, reply)).await.map(|()| None);
+        let mut wish = Box::pin(tasks::wish(gateway, arrival, shape, &principal, record)).await?;
+        if wish.is_new() {
+            match joins::belongs(gateway, arrival, &principal, wish.said, hold, record, &reply.outlet)? {
+                Course::Own(own) => *entry = Some(wish.begins(own)),
+                Course::Joins(joining) => return Ok(Some(joining)),
+            }
+        }
+        return Box::pin(tasks::submit(gateway, arrival, wish, &principal, hold, record, reply)).await.map(|()| None);
     }
     let asked = arrival.read(gateway).await?;
     record.model = gateway.screen.model(&asked.peek.model);
@@ -83,6 +90,7 @@ async fn path(
         // Boxed: the disk knows what few requests ask for.
         Box::pin(joins::restore(gateway, shelf, arrival, &principal, said)).await;
     }
+    joins::unless_charged(gateway, arrival, &principal, &said)?;
     match joins::belongs(gateway, arrival, &principal, said, hold, record, &reply.outlet)? {
         Course::Own(own) => *entry = Some(own),
         Course::Joins(joining) => return Ok(Some(joining)),
@@ -133,14 +141,14 @@ fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, be
     record.timing.total = millis(began.elapsed());
     #[cfg(test)]
     if gateway.sabotage == crate::world::Sabotage::DroppedRecord {
-        entry.into_iter().for_each(|entry| gateway.joins.ended(entry, outcome(&record)));
+        entry.into_iter().for_each(|entry| gateway.joins.ended(entry, outcome(&record, Some(entry))));
         return;
     }
     #[cfg(test)]
     if gateway.sabotage == crate::world::Sabotage::DoubleSettle {
         record.charge.amount = weir_core::Amount(record.charge.amount.0 * 2);
     }
-    let outcome = outcome(&record);
+    let outcome = outcome(&record, entry);
     gateway.books.seal(hold, record);
     if let Some(entry) = entry {
         gateway.joins.ended(entry, outcome);
@@ -149,8 +157,10 @@ fn seal(gateway: &Gateway, hold: Hold, mut record: CallRecord, reply: &Reply, be
 }
 
 /// How a call ended, for whoever repeats it.
-fn outcome(record: &CallRecord) -> Outcome {
+fn outcome(record: &CallRecord, entry: Option<&Arc<Entry>>) -> Outcome {
     let charged = matches!(record.charge.charged, Charged::Yes | Charged::Refunded | Charged::Unknown);
+    // A job that may run is as good as charged.
+    let charged = charged || entry.is_some_and(|entry| entry.is_bound());
     // What an upstream or a limit cut is all that there ever was of it; an answer that is no stream is charged only if it is whole.
     Outcome { charged, complete: charged && record.charge.rule != ChargeRule::ClientLeft }
 }

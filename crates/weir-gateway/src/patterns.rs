@@ -1,5 +1,5 @@
-//! The patterns that sort and redact an upstream's error. Building them takes some 70 ms and 9 MiB: too much for a gateway that never sees
-//! an error, and too long for the thread that passes other calls' events on. So the first error builds them, on a thread that may wait.
+//! The patterns that sort and redact an upstream's error. Building them takes tens of milliseconds and some 5 MiB: too much for a gateway that never
+//! sees an error, and too long for the thread that passes other calls' events on. So the first error builds them, on a thread that may wait.
 
 use std::{
     sync::OnceLock,

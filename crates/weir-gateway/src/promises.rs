@@ -394,6 +394,18 @@ async fn r22_a_stream_bears_the_headers_that_stop_buffering_even_if_gzip_is_offe
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_usage_chunk_that_was_asked_for_on_a_clients_behalf_leaves_every_line_end_whole() {
+    for size in 1..=64 {
+        let bench = Bench::new(|_| {});
+        let read = bench.chat(&format!("sim:tokens=2,crlf,split={size}")).await;
+        // What comes behind the first half of the last line end belongs to nothing.
+        let body = read.body.trim_end();
+        assert!(body.ends_with("data: [DONE]") && !body.contains("\"usage\":{"), "{body}");
+        assert!(!body.replace("\r\n", "").contains(['\r', '\n']), "{size} bytes a chunk: {body:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_first_byte_opens_the_stream_with_heartbeats_and_a_late_error_is_an_event() {
     let bench = Bench::new(|_| {});
     let read = bench.chat("sim:first_byte=50s").await;

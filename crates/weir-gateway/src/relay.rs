@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use weir_client::{Answer, WireError};
 use weir_core::{Outcome, Price, Side, StreamEnd, StreamFacts, Timing, Verdict};
 use weir_store::Hold;
-use weir_wire::{Eof, FrameSplitter, Scope, Seen, StreamWatch, without_null_usage};
+use weir_wire::{Eof, FrameSplitter, Scope, Seam, Seen, StreamWatch, without_null_usage};
 
 use crate::{
     Gateway,
@@ -66,6 +66,7 @@ struct Stream<'a, 'b> {
     watch: StreamWatch,
     splitter: FrameSplitter,
     frames: Vec<Bytes>,
+    seam: Seam,
     /// Comments that came before the first event, while another attempt could still be made.
     early: Vec<Bytes>,
     early_bytes: usize,
@@ -103,6 +104,7 @@ pub(crate) async fn run(terms: &Terms<'_>, answer: &mut Answer, start: Bytes, vi
         terms,
         reply,
         frames: Vec::new(),
+        seam: Seam::default(),
         early: Vec::new(),
         early_bytes: 0,
         left_with: None,
@@ -180,7 +182,10 @@ impl Stream<'_, '_> {
                 self.early.push(frame);
                 return Passed::On;
             }
-            Seen::UsageOnly if self.terms.take_usage => return Passed::On,
+            Seen::UsageOnly if self.terms.take_usage => {
+                self.seam.take_out(&frame);
+                return Passed::On;
+            }
             Seen::Error(error) => return Passed::Stop(Stop::Told(error)),
             // The family's own way to fail; with nothing before it, it is a refusal like any other.
             Seen::Failed(error) if self.reply.events == 0 => return Passed::Stop(Stop::Told(error)),
@@ -197,6 +202,7 @@ impl Stream<'_, '_> {
         }
         let mut early = std::mem::take(&mut self.early);
         let is_chunk = matches!(seen, Seen::Progress | Seen::Content);
+        let frame = self.seam.close(frame);
         early.push(if self.terms.take_usage && is_chunk { without_null_usage(&frame) } else { frame });
         if let Some(limit) = self.pass(early, vigil).await {
             return Passed::Stop(Stop::Limit(limit));

@@ -30,6 +30,8 @@ pub(crate) struct Reply {
     pub(crate) last_write: Instant,
     /// What is left of the call's limits, for the head.
     pub(crate) limits: Vec<(header::HeaderName, HeaderValue)>,
+    /// What the head says of the call's task, to whoever repeats the call, too.
+    pub(crate) task: Vec<(header::HeaderName, HeaderValue)>,
 }
 
 /// The status in the record of a call whose client left before it had one; nginx's word for it, never sent.
@@ -40,7 +42,7 @@ pub(crate) const HEARTBEAT: Bytes = Bytes::from_static(b": weir\n\n");
 
 impl Reply {
     pub(crate) fn new(outlet: Outlet, id: RequestId, route: Route) -> Self {
-        Self { outlet, id, route, status: None, events: 0, bytes: 0, last_write: Instant::now(), limits: Vec::new() }
+        Self { outlet, id, route, status: None, events: 0, bytes: 0, last_write: Instant::now(), limits: Vec::new(), task: Vec::new() }
     }
 
     pub(crate) fn id(&self) -> RequestId {
@@ -62,6 +64,7 @@ impl Reply {
 
     fn head(&mut self, mut head: Response<()>) -> Response<()> {
         self.status = Some(head.status().as_u16());
+        head.headers_mut().extend(std::mem::take(&mut self.task));
         self.outlet.keep_head(&head);
         head.headers_mut().extend(std::mem::take(&mut self.limits));
         name(&mut head, self.id, self.route);

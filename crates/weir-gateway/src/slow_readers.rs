@@ -6,7 +6,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     time::{Instant, sleep, timeout},
 };
-use weir_core::Timeouts;
+use weir_core::{StreamEnd, Timeouts, Verdict};
 
 use crate::{
     promises::{Bench, secs, unchunked},
@@ -169,4 +169,65 @@ async fn whoever_joins_a_stream_hears_heartbeats_by_its_own_announcement() {
     assert_eq!(longest, Duration::from_millis(2_500));
     assert!(read.contains("x-weir-call: ") && events(&read).ends_with("data: [DONE]\n\n"), "{read}");
     assert_eq!(bench.sim.count(), 1);
+}
+
+/// How a stream ended for its client and in its record: whether they agree, and whether it was complete.
+fn ended_whole(bench: &Bench, answer: &str, of: &str) -> bool {
+    let said = events(answer);
+    let record = bench.gateway.books().store().calls(&weir_store::CallFilter::default()).unwrap().remove(0).record;
+    let (end, verdict) = (record.observed.unwrap().end, record.verdict);
+    let (marked, errors) = (said.ends_with("data: [DONE]\n\n"), said.matches("\"error\":{").count());
+    let agree = match end {
+        StreamEnd::Done => marked && errors == 0 && verdict == Verdict::Ok,
+        StreamEnd::TotalTimeout => !said.contains("[DONE]") && errors == 1 && said.contains("W-TMO-006"),
+        _ => false,
+    };
+    assert!(agree, "{of}: {end:?}, {verdict:?}, marker {marked}, {errors} errors: {said}");
+    marked
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_marker_that_arrives_at_the_very_total_is_in_time_and_a_moment_later_it_is_not() {
+    let model = body("sim:tokens=4,interval=70ms", true);
+    let ends_in = |total: Duration| {
+        let model = &model;
+        async move {
+            let bench = Bench::new(|settings| settings.timeouts = Timeouts { total, ..Timeouts::default() });
+            let (near, connection) = asked(&bench, "connection: close\r\n", model).await;
+            let ((_, read), ()) = tokio::join!(silence(near), connection);
+            let whole = ended_whole(&bench, &read, &format!("{total:?}"));
+            (whole, bench.gateway.books().store().calls(&weir_store::CallFilter::default()).unwrap().remove(0).record)
+        }
+    };
+    let (_, record) = ends_in(secs(60)).await;
+    let marker_at = Duration::from_millis(record.timing.last_event.unwrap().into());
+    assert!(marker_at > Duration::from_millis(200), "{marker_at:?}");
+    let moment = Duration::from_millis(1);
+    assert!(!ends_in(marker_at - moment).await.0);
+    // Two timers of one instant: either may be the first, and both sides are told the same.
+    ends_in(marker_at).await;
+    assert!(ends_in(marker_at + moment).await.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_reader_has_not_taken_at_the_total_its_stream_ends_for_it_as_its_record_says() {
+    let model = body("sim:tokens=18,big=3,interval=0ms", true);
+    let total = secs(30);
+    let (mut complete, mut cut) = (0, 0);
+    // The reader stops at each place of the stream, one of which lets the end marker wait for it when the total strikes.
+    for taken in (0..12_000).step_by(500) {
+        let bench = Bench::new(|settings| settings.timeouts = Timeouts { total, ..Timeouts::default() });
+        let (mut near, connection) = asked(&bench, "connection: close\r\n", &model).await;
+        let reads = async {
+            let mut all = vec![0; taken];
+            near.read_exact(&mut all).await.unwrap();
+            sleep(total + Duration::from_millis(500)).await;
+            near.read_to_end(&mut all).await.unwrap();
+            String::from_utf8(all).unwrap()
+        };
+        let (read, ()) = tokio::join!(reads, connection);
+        let whole = ended_whole(&bench, &read, &format!("{taken} bytes were taken"));
+        *(if whole { &mut complete } else { &mut cut }) += 1;
+    }
+    assert!(complete > 0 && cut > 0, "{complete} complete, {cut} cut");
 }

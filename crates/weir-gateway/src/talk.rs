@@ -114,6 +114,11 @@ impl Talk<'_> {
         live: &mut Live<'_>,
     ) -> Result<Ended, Failed> {
         live.record.observed = None;
+        #[cfg(test)]
+        if self.gateway.sabotage == crate::world::Sabotage::Hedges {
+            let _ = attempt::ask(self.gateway, outgoing, turn, &self.limits, live).await;
+            live.record.attempts.pop();
+        }
         let mut answer = attempt::ask(self.gateway, outgoing, turn, &self.limits, live).await?;
         live.record.timing.ttfb = Some(millis(self.limits.began.elapsed()));
         let streams = answer.head.status.is_success() && (self.asked.peek.stream || content_type(&answer).starts_with("text/event-stream"));

@@ -13,6 +13,7 @@ mod connection;
 mod digest;
 mod families;
 mod http1;
+mod jobs;
 mod multipart;
 mod pace;
 mod refusal;

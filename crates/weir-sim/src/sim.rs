@@ -1,6 +1,8 @@
 //! The simulator: settings, routes, and the state that outlives a connection.
 
 use std::{
+    io,
+    path::Path,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -96,10 +98,22 @@ impl Sim {
     /// A simulator whose time begins now.
     #[must_use]
     pub fn new(settings: SimSettings) -> Self {
+        Self::with(settings, Tasks::default())
+    }
+
+    /// The same, but its video jobs outlive it: the last thousand of them stand in this file. For one simulator at a time.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn keeping_jobs(settings: SimSettings, file: &Path) -> io::Result<Self> {
+        Ok(Self::with(settings, Tasks::kept(file)?))
+    }
+
+    fn with(settings: SimSettings, tasks: Tasks) -> Self {
         let state = State {
             log: Log::new(settings.requests_max),
             memory: Memory::default(),
-            tasks: Tasks::default(),
+            tasks,
             paces: Paces::default(),
             always: settings.always.clone(),
         };
@@ -280,7 +294,7 @@ impl Sim {
             ("POST", path) if path.starts_with("/v1/videos/") && path.ends_with("/remix") => {
                 self.create_task(ask, scenario, now, Shape::Videos)
             }
-            (method, path) => self.task(method, path).unwrap_or_else(unknown),
+            (method, path) => self.task(method, path, now).unwrap_or_else(unknown),
         }
     }
 
@@ -288,14 +302,12 @@ impl Sim {
         let Some(ask) = ask else {
             return answer::not_served(400, None, "invalid_json", "We could not parse the body of your request.");
         };
-        let at = self.elapsed();
-        let body = self.state().tasks.create(ask, scenario, at, now, shape);
+        let body = self.state().tasks.create(ask, scenario, self.settings().epoch, now, shape);
         if scenario.has(Term::TaskLostAnswer) { Reply::reset() } else { Reply::json(200, body) }
     }
 
     /// Reading and deleting jobs; `None` for paths that are none of theirs.
-    fn task(&self, method: &str, path: &str) -> Option<Reply> {
-        let at = self.elapsed();
+    fn task(&self, method: &str, path: &str, at: Timestamp) -> Option<Reply> {
         if (method, path) == ("GET", "/v1/videos") {
             return Some(Reply::json(200, self.state().tasks.list(at)));
         }

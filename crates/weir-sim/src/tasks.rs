@@ -1,10 +1,18 @@
-//! Video jobs in memory, in both common shapes. Time is the span since the simulator began.
+//! Video jobs in memory, and in a file where one is wanted, in both common shapes.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, io, path::Path, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use weir_core::Timestamp;
 
-use crate::{ask::Ask, catalog::Term, digest::mix, scenario::Scenario, text::json};
+use crate::{
+    ask::Ask,
+    catalog::Term,
+    digest::mix,
+    jobs::{JobsFile, Kept},
+    scenario::Scenario,
+    text::json,
+};
 
 /// The oldest job is forgotten beyond this many.
 const TASKS_MAX: usize = 10_000;
@@ -14,6 +22,7 @@ const LIST_MAX: u64 = 100;
 /// A lying job counts its looks below this before its end, and from it on after that.
 const LIES: u64 = 1_000;
 
+#[derive(Serialize, Deserialize)]
 struct Task {
     id: String,
     seed: u64,
@@ -21,9 +30,8 @@ struct Task {
     model: String,
     seconds: String,
     size: String,
-    /// The wall's second in which it was taken.
-    created: i64,
-    begun: Duration,
+    /// When it was taken.
+    begun: Timestamp,
     takes: Duration,
     fails: bool,
     lies: bool,
@@ -53,28 +61,44 @@ pub(crate) enum Shape {
     Generations,
 }
 
+impl Kept for Task {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Tasks {
     tasks: VecDeque<Task>,
     made: u64,
+    file: Option<JobsFile>,
 }
 
 impl Tasks {
+    /// Those that the file keeps, and from now on all of them go there.
+    pub(crate) fn kept(path: &Path) -> io::Result<Self> {
+        let (file, tasks) = JobsFile::open(path)?;
+        Ok(Self { tasks, made: 0, file: Some(file) })
+    }
+
     /// Takes a job; equal requests make jobs of their own, so a duplicate shows. The first job of a request always has the same id.
-    pub(crate) fn create(&mut self, ask: &Ask, scenario: &Scenario, at: Duration, now: Timestamp, shape: Shape) -> String {
+    /// `epoch` is when the simulator began.
+    pub(crate) fn create(&mut self, ask: &Ask, scenario: &Scenario, epoch: Timestamp, now: Timestamp, shape: Shape) -> String {
         let twins = self.tasks.iter().filter(|task| task.seed == ask.seed).count() as u64;
-        let text = |name: &str, default: &str| {
-            ask.body.get(name).map_or_else(|| default.to_owned(), |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        // A measure and nothing else: what people paste by mistake is repeated nowhere.
+        let measure = |name: &str, default: &str| {
+            let told = ask.body.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            let tame = |text: &String| text.len() <= 16 && text.bytes().all(|b| b.is_ascii_digit() || b"x*:.".contains(&b));
+            told.filter(tame).unwrap_or_else(|| default.to_owned())
         };
         let task = Task {
             // A simulator that begins anew gives no id out again.
-            id: format!("video_{:016x}{twins:04x}", mix(ask.seed, now.since(Timestamp(0)).saturating_sub(at).as_secs())),
+            id: format!("video_{:016x}{twins:04x}", mix(ask.seed, epoch.since(Timestamp(0)).as_secs())),
             seed: ask.seed,
             model: json(&ask.model),
-            seconds: json(&text("seconds", "4")),
-            size: json(&text("size", "720x1280")),
-            created: now.0.div_euclid(1000),
-            begun: at,
+            seconds: json(&measure("seconds", "4")),
+            size: json(&measure("size", "720x1280")),
+            begun: now,
             takes: scenario.span(Term::TaskSlow).unwrap_or_default(),
             fails: scenario.has(Term::TaskFailed),
             lies: scenario.has(Term::TaskLying),
@@ -88,6 +112,7 @@ impl Tasks {
         self.made += 1;
         let body = task.show(State::Queued, shape);
         self.tasks.push_back(task);
+        self.keep(self.tasks.len() - 1);
         body
     }
 
@@ -96,7 +121,7 @@ impl Tasks {
         self.made
     }
 
-    pub(crate) fn show(&mut self, id: &str, at: Duration, shape: Shape) -> Option<String> {
+    pub(crate) fn show(&mut self, id: &str, at: Timestamp, shape: Shape) -> Option<String> {
         let task = self.tasks.iter_mut().find(|task| task.id == id && !task.deleted)?;
         if task.unseen > 0 {
             task.unseen -= 1;
@@ -120,17 +145,19 @@ impl Tasks {
     }
 
     /// The seed of a finished job's video; `Some(None)` while there is none yet.
-    pub(crate) fn content(&self, id: &str, at: Duration) -> Option<Option<u64>> {
+    pub(crate) fn content(&self, id: &str, at: Timestamp) -> Option<Option<u64>> {
         self.find(id).map(|task| (task.state(at) == State::Succeeded).then_some(task.seed))
     }
 
     pub(crate) fn delete(&mut self, id: &str) -> Option<String> {
-        self.tasks.iter_mut().find(|task| task.id == id && !task.deleted)?.deleted = true;
+        let at = self.tasks.iter().position(|task| task.id == id && !task.deleted)?;
+        self.tasks[at].deleted = true;
+        self.keep(at);
         Some(format!(r#"{{"id":{},"object":"video.deleted","deleted":true}}"#, json(id)))
     }
 
     /// The newest first.
-    pub(crate) fn list(&self, at: Duration) -> String {
+    pub(crate) fn list(&self, at: Timestamp) -> String {
         let there: Vec<&Task> = self.tasks.iter().filter(|task| !task.deleted).collect();
         let shown: Vec<&Task> = there.iter().rev().copied().take(usize::try_from(LIST_MAX).unwrap_or(100)).collect();
         let id = |task: Option<&&Task>| task.map_or_else(|| "null".to_owned(), |task| json(&task.id));
@@ -139,14 +166,23 @@ impl Tasks {
         format!(r#"{{"object":"list","data":[{data}],"first_id":{},"last_id":{},"has_more":{more}}}"#, id(shown.first()), id(shown.last()))
     }
 
+    /// A simulator whose disk is full goes on, and forgets with its process.
+    fn keep(&mut self, at: usize) {
+        if let Some(file) = &mut self.file
+            && file.keep(&self.tasks[at], &self.tasks).is_err()
+        {
+            self.file = None;
+        }
+    }
+
     fn find(&self, id: &str) -> Option<&Task> {
         self.tasks.iter().find(|task| task.id == id && !task.deleted)
     }
 }
 
 impl Task {
-    fn state(&self, at: Duration) -> State {
-        let gone = at.saturating_sub(self.begun);
+    fn state(&self, at: Timestamp) -> State {
+        let gone = at.since(self.begun);
         if gone < self.takes {
             let percent = gone.as_millis() * 100 / self.takes.as_millis().max(1);
             return State::Running(u64::try_from(percent).unwrap_or(99));
@@ -168,7 +204,7 @@ impl Task {
             State::Succeeded => ("completed", 100),
             State::Failed => ("failed", 0),
         };
-        let made = self.created;
+        let made = self.begun.0.div_euclid(1000);
         let completed = if state == State::Succeeded {
             (made + i64::try_from(self.takes.as_secs()).unwrap_or(0)).to_string()
         } else {

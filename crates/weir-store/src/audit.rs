@@ -83,7 +83,8 @@ const QUERIES: [(&str, &str); 10] = [
     ),
     (
         "every_charged_idempotency_key_names_its_call",
-        "SELECT k.call FROM keyed k LEFT JOIN calls c ON c.id = k.call WHERE c.kid IS NOT k.kid OR c.facts ->> '$.charge.charged' NOT IN ('yes', 'refunded')",
+        "SELECT k.call FROM keyed k LEFT JOIN calls c ON c.id = k.call LEFT JOIN tasks t ON t.call = k.call WHERE coalesce(t.kid, c.kid) IS NOT k.kid
+         OR (t.call IS NULL AND c.facts ->> '$.charge.charged' NOT IN ('yes', 'refunded'))",
     ),
     (
         "nothing_that_ended_is_pending",

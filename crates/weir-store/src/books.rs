@@ -226,7 +226,7 @@ impl Books {
         self.pepper.digest(parts)
     }
 
-    /// The call that was charged under an idempotency key at or after `since`, and the hash of its request. Reads one row.
+    /// The call that was charged, or that submitted a task, under an idempotency key at or after `since`, and the hash of its request. Reads one row.
     pub fn keyed_call(&self, kid: &KeyId, key: &[u8; 16], since: Timestamp) -> Result<Option<(RequestId, [u8; 16])>, StoreError> {
         keyed_call(&self.store.db(), kid, key, since)
     }

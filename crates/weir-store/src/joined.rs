@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::Serialize;
-use weir_core::{CallRecord, How, KeyId, RequestId, Timestamp};
+use weir_core::{How, KeyId, RequestId, Timestamp};
 
 use crate::StoreError;
 
@@ -55,13 +55,13 @@ pub(crate) fn write_joined(change: &Transaction<'_>, joined: &[&JoinedRequest]) 
     Ok(())
 }
 
-/// Makes the key of a charged call durable, in the transaction of its charge. Old ones go, some with each that comes.
-pub(crate) fn write_keyed(change: &Transaction<'_>, kid: &str, keyed: &Keyed, call: &CallRecord) -> Result<(), StoreError> {
+/// Makes the key of a call durable, in the transaction of its charge or of its task. Old ones go, some with each that comes.
+pub(crate) fn write_keyed(change: &Transaction<'_>, kid: &str, keyed: &Keyed, call: RequestId, at: Timestamp) -> Result<(), StoreError> {
     let mut old =
         change.prepare_cached("DELETE FROM keyed WHERE (kid, key) IN (SELECT kid, key FROM keyed WHERE at < ?1 ORDER BY at LIMIT 16)")?;
-    old.execute([call.at.0.saturating_sub(KNOWN_MS)])?;
+    old.execute([at.0.saturating_sub(KNOWN_MS)])?;
     let mut row = change.prepare_cached("INSERT OR REPLACE INTO keyed (kid, key, request, call, at) VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    row.execute((kid, &keyed.key[..], &keyed.request[..], &call.id.to_bytes()[..], call.at.0))?;
+    row.execute((kid, &keyed.key[..], &keyed.request[..], &call.to_bytes()[..], at.0))?;
     Ok(())
 }
 

@@ -105,7 +105,7 @@ fn write<'a>(
             let account = account.unwrap_or_default();
             line.execute((&id[..], account, call.charge.amount.0, now.0))?;
             if let (Some(keyed), Some(kid)) = (keyed, kid) {
-                write_keyed(change, kid, keyed, call)?;
+                write_keyed(change, kid, keyed, call.id, call.at)?;
             }
             let total = totals.entry(account).or_default();
             *total = Amount(total.0.saturating_add(call.charge.amount.0));

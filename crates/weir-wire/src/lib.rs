@@ -21,7 +21,7 @@ pub use classify::{UpstreamClass, UpstreamError, UpstreamText, Vendor};
 pub use error::{ErrorBody, Scope};
 pub use headers::Audience;
 pub use request::{Peek, RequestFault};
-pub use sse::{EventTooLong, FrameSplitter};
+pub use sse::{EventTooLong, FrameSplitter, Seam};
 pub use tokens::DeliveredEstimate;
 pub use unasked::without_null_usage;
 pub use watch::{Eof, Seen, StreamWatch};

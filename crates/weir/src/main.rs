@@ -9,6 +9,7 @@ mod lang;
 mod logs;
 mod shell;
 mod table;
+mod typed;
 
 use std::process::ExitCode;
 
@@ -28,9 +29,13 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(told) => {
+            if told.use_stderr() {
+                typed::tell_mistake(&told);
+                return Exit::Usage.into();
+            }
             // A closed pipe is no fault of the one who asked for help.
             let _ = told.print();
-            return if told.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+            return Exit::Done.into();
         }
     };
     let shell = Shell::new(arguments.flags);

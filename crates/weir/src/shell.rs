@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
-use weir_core::{Clock, Lang, Timestamp};
+use weir_core::{Clock, Lang, Timestamp, redact::Redactor};
 use weir_store::Store;
 
 use crate::{
@@ -169,13 +169,24 @@ impl Shell {
     }
 }
 
+/// Text for people on stderr: on a terminal its lines are as wide as that is.
+pub(crate) fn tell_wrapped(text: &str) {
+    let size = io::stderr().is_terminal().then(|| rustix::termios::tcgetwinsize(io::stderr()).ok()).flatten();
+    match size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0) {
+        Some(columns) => tell(&weir_doctor::report::wrapped(text, columns)),
+        None => tell(text),
+    }
+}
+
 /// A line on stderr.
 pub(crate) fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Tells a fault: what, then the hint on a line of its own.
+/// Tells a fault: what, then the hint on a line of its own. What was typed is quoted, but no key in it.
 pub(crate) fn tell_fault(fault: &Fault, lang: Lang) {
+    let engine = Redactor::default();
+    let tell = |line: &str| tell(&engine.without_credentials(line));
     let hint = |text: &Text| tell(&format!("hint: {}", text.in_lang(lang)));
     match fault {
         Fault::PipeClosed => {}

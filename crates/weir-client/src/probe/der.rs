@@ -1,20 +1,32 @@
-//! Reads the end of a certificate's life, and nothing else of it.
+//! Reads the end of a certificate's life and whether it names itself as its issuer, and nothing else of it.
 
 /// The end of a certificate's life in seconds since 1970. `None` for bytes that are no X.509 certificate.
 pub(super) fn not_after(certificate: &[u8]) -> Option<i64> {
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut fields, _) = element(certificate)?;
-    // An explicit version may stand in front; then serial, algorithm, issuer, validity.
-    if fields.first() == Some(&0xA0) {
-        fields = element(fields)?.2;
-    }
-    for _ in 0..3 {
-        fields = element(fields)?.2;
-    }
-    let (_, validity, _) = element(fields)?;
+    let (_, validity, _) = element(issuer(certificate)?.1)?;
     let (_, _, end) = element(validity)?;
     let (tag, text, _) = element(end)?;
     moment(tag, std::str::from_utf8(text).ok()?)
+}
+
+/// Whether a certificate names itself as its issuer.
+pub(super) fn is_self_signed(certificate: &[u8]) -> bool {
+    let subject = |after: &'_ [u8]| element(element(after)?.2).map(|(_, subject, _)| subject.to_vec());
+    issuer(certificate).is_some_and(|(issuer, after)| subject(after).is_some_and(|subject| subject == issuer))
+}
+
+/// The name of who issued a certificate, and what follows it: validity, subject.
+fn issuer(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, certificate, _) = element(certificate)?;
+    let (_, mut fields, _) = element(certificate)?;
+    // An explicit version may stand in front; then serial, algorithm, issuer.
+    if fields.first() == Some(&0xA0) {
+        fields = element(fields)?.2;
+    }
+    for _ in 0..2 {
+        fields = element(fields)?.2;
+    }
+    let (_, issuer, after) = element(fields)?;
+    Some((issuer, after))
 }
 
 /// Tag, content and what follows it.
@@ -77,9 +89,10 @@ mod tests {
     #[test]
     fn what_is_no_certificate_has_no_end() {
         for bytes in [&b""[..], b"\x30", b"\x30\x05\x30\x03", b"\x30\x84\xFF\xFF\xFF\xFF", b"hello, certificate"] {
-            assert_eq!(not_after(bytes), None);
+            assert_eq!((not_after(bytes), is_self_signed(bytes)), (None, false));
         }
         let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
         assert!(roots.iter().all(|root| not_after(root).is_some_and(|end| end > 1_700_000_000)), "every root has one");
+        assert!(roots.iter().all(|root| is_self_signed(root)), "and nobody above it");
     }
 }

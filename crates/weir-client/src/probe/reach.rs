@@ -20,7 +20,7 @@ use rustls::{
 use tokio::net::TcpStream;
 
 use super::{
-    der::not_after,
+    der::{is_self_signed, not_after},
     seen::{HttpVersion, Issuer, TlsFault, TlsSeen},
 };
 use crate::Io;
@@ -158,7 +158,7 @@ impl ServerCertVerifier for Witness {
             (Ok(_), false) => Issuer::Private,
             (Err(_), false) => Issuer::Untrusted,
         };
-        let fault = verified.as_ref().err().map(fault_of);
+        let fault = verified.as_ref().err().map(|error| fault_of(error, leaf));
         let seen = TlsSeen { issuer, not_after: not_after(leaf), alpn: None };
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Noted { seen, fault });
         verified
@@ -187,14 +187,16 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-fn fault_of(error: &TlsError) -> TlsFault {
+fn fault_of(error: &TlsError, leaf: &[u8]) -> TlsFault {
     use CertificateError as C;
     match error {
-        TlsError::InvalidCertificate(C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. }) => {
-            TlsFault::Expired
-        }
+        TlsError::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => TlsFault::Expired,
+        TlsError::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => TlsFault::NotYetValid,
         TlsError::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => TlsFault::WrongName,
-        TlsError::InvalidCertificate(_) => TlsFault::Untrusted,
+        // A homemade one is often an authority's as well, which is refused before anybody asks who signed it.
+        TlsError::InvalidCertificate(_) if is_self_signed(leaf) => TlsFault::SelfSigned,
+        TlsError::InvalidCertificate(C::UnknownIssuer) => TlsFault::Untrusted,
+        TlsError::InvalidCertificate(_) => TlsFault::Unfit,
         _ => TlsFault::Handshake,
     }
 }

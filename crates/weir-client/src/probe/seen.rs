@@ -60,12 +60,18 @@ pub struct TlsSeen {
 /// Why TLS did not come to stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsFault {
-    /// Its certificate ended, or has not begun.
+    /// The life of its certificate is over.
     Expired,
+    /// The life of its certificate has not begun, or this machine's clock is behind.
+    NotYetValid,
     /// Its certificate is for another name.
     WrongName,
+    /// Nobody but itself signed its certificate.
+    SelfSigned,
     /// Nobody whom this machine trusts signed it.
     Untrusted,
+    /// Its certificate is none for a server, or was revoked.
+    Unfit,
     /// The other side does not speak TLS, or broke off.
     Handshake,
     /// This machine has no usable certificate store.

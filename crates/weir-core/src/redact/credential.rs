@@ -61,7 +61,11 @@ pub(super) fn secret(shadow: &Shadow<'_>, name: &Name, separator: Separator, at:
     let written = separator == Separator::Equals || quoted || value.form == Form::Quoted;
     let accepted = match separator {
         Separator::Blank if name.han => han_value(text, kind),
-        Separator::Blank => is_dense(text.as_bytes()) && text.len() >= 12 && !is_known_id(text.as_bytes()),
+        Separator::Blank => {
+            let dense = is_dense(text.as_bytes()) && text.len() >= 12;
+            let placed = value.form == Form::Quoted && !text.contains(' ') && text.len() >= 6 || is_directive(shadow, name, &value);
+            (dense || placed && looks_random(text.as_bytes()) && !is_dated_name(text)) && !is_known_id(text.as_bytes())
+        }
         // Prose: "invalid api key: please check".
         _ if !written && !name.han => !is_plain_word(text),
         _ if name.han => !starts_han(text) || kind == Kind::Auth && !complains(text),
@@ -75,6 +79,19 @@ pub(super) fn secret(shadow: &Shadow<'_>, name: &Name, separator: Separator, at:
     }
     range.end = whole_end(bytes, &value, range.end);
     accepted.then(|| Span::new(range.start, range.end, kind))
+}
+
+/// `requirepass …` in a file, `set -gx API_KEY …` in a shell: the value is the last of its line, its name the first or a constant.
+fn is_directive(shadow: &Shadow<'_>, name: &Name, value: &Value) -> bool {
+    let bytes = shadow.bytes();
+    let ends = window(bytes, value.range.end, MAX_LITERAL_BYTES)
+        .iter()
+        .find(|b| !matches!(b, b' ' | b'\t'))
+        .is_none_or(|b| matches!(b, b'\n' | b'\r'));
+    let word = &bytes[name.start..name.end];
+    let is_constant = word.contains(&b'_') && !word.iter().any(u8::is_ascii_lowercase);
+    let first = bytes[..name.start].iter().rev().take(MAX_LITERAL_BYTES).find(|b| !matches!(b, b' ' | b'\t')).is_none_or(|b| *b == b'\n');
+    ends && (first || is_constant) && value.form == Form::Bare && value.range.len() >= 8
 }
 
 /// `api_key=("abc" "def")`: one literal in pieces, not the arguments of a call.
@@ -92,7 +109,7 @@ fn whole_end(bytes: &[u8], value: &Value, end: usize) -> usize {
 }
 
 /// The end of the last string literal that is glued by `+` to the one that ends at `end`.
-fn next_literals(bytes: &[u8], mut end: usize) -> usize {
+pub(super) fn next_literals(bytes: &[u8], mut end: usize) -> usize {
     for _ in 0..MAX_LITERALS {
         let plus = skip_blanks(bytes, end + 1, true);
         let open = skip_blanks(bytes, plus + 1, true);
@@ -117,7 +134,10 @@ fn header(shadow: &Shadow<'_>, name: &Name, at: usize, kind: Kind) -> Option<Spa
         None if kind == Kind::Auth => bytes[at..line].iter().position(|b| is_quote(*b)).map_or(line, |i| at + i),
         None => line,
     };
-    scheme_skipped(bytes, at..stop).map(|r| Span::new(r.start, r.end, kind))
+    let hidden = scheme_skipped(bytes, at..stop)?;
+    // A mail's own encoding folds a long line behind `=`.
+    let end = if bytes[..hidden.end].ends_with(b"=") { continued(bytes, hidden.end) } else { hidden.end };
+    Some(Span::new(hidden.start, end, kind))
 }
 
 fn whole_line(bytes: &[u8], at: usize) -> bool {

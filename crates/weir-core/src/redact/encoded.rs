@@ -37,18 +37,20 @@ const IS_BASE64: [bool; 256] = {
     table
 };
 
+/// Whether decoded bytes hold a vendor's key or name a secret.
+pub(super) fn is_secret_text(plain: &[u8]) -> bool {
+    let mut spans = Vec::new();
+    find_in(plain, Border::Free, &mut spans);
+    !spans.is_empty() || names_a_secret(plain)
+}
+
 fn hides_key(token: &[u8]) -> bool {
-    let holds = |plain: &[u8]| {
-        let mut spans = Vec::new();
-        find_in(plain, Border::Free, &mut spans);
-        !spans.is_empty() || names_a_secret(plain)
-    };
     if token.len().is_multiple_of(2) && token.iter().all(u8::is_ascii_hexdigit) {
         let plain: Vec<u8> = token.chunks(2).map(|two| nibble(two[0]) << 4 | nibble(two[1])).collect();
-        return holds(&plain);
+        return is_secret_text(&plain);
     }
     // A key may start at any of four places inside a group of four.
-    (0..4).any(|skip| holds(&decode_base64(token.get(skip..).unwrap_or_default())))
+    (0..4).any(|skip| is_secret_text(&decode_base64(token.get(skip..).unwrap_or_default())))
 }
 
 /// A text, not bytes, in which a name claims a secret: a file or a body in base64.

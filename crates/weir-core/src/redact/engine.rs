@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::normalise::Shadow;
 use super::registered::Registered;
-use super::{dumps, encoded, names, numbers, personal, shapes, triggers, urls};
+use super::{dumps, encoded, names, numbers, personal, random, shapes, triggers, urls};
 use crate::secret::Secret;
 
 /// The version of the rules, as records name it.
@@ -216,6 +216,21 @@ impl Redactor {
         done
     }
 
+    /// The text without credentials; addresses, names and paths stay. For what a program tells the person who typed it.
+    #[must_use]
+    pub fn without_credentials(&self, text: &str) -> String {
+        let mut done = Redacted { text: text.to_owned(), replaced: BTreeMap::new() };
+        for _ in 0..MAX_PASSES {
+            let mut spans = self.spans(&done.text, Audience::Support);
+            spans.retain(|span| matches!(span.kind, Kind::Key | Kind::Auth | Kind::Cookie | Kind::Url));
+            if spans.is_empty() {
+                break;
+            }
+            replace(&mut done, &spans);
+        }
+        done.text
+    }
+
     /// The last check before something leaves: whether the engine would still hide anything in it.
     ///
     /// # Errors
@@ -236,13 +251,14 @@ impl Redactor {
         let mut found = Vec::new();
         self.registered.find(shadow.bytes(), &mut found);
         shapes::find(&shadow, &mut found);
+        random::find(shadow.bytes(), &mut found);
         encoded::find(shadow.bytes(), &mut found);
         names::find(&shadow, audience, &mut found);
         triggers::find(&shadow, audience, &mut found);
         urls::find(shadow.bytes(), &mut found);
         dumps::find(shadow.bytes(), &mut found);
         numbers::find(shadow.bytes(), &mut found);
-        personal::find(shadow.bytes(), &mut found);
+        personal::find(&shadow, &mut found);
         let mut spans: Vec<Span> = found
             .into_iter()
             .filter(|s| s.start < s.end)

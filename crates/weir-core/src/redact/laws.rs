@@ -13,6 +13,9 @@ const CORPUS: &str = include_str!("../../tests/fixtures/redaction-corpus.jsonl")
 const ADVERSARIAL: &str = include_str!("../../tests/fixtures/redaction-adversarial.jsonl");
 /// A second such list, written before its author had read the first.
 const UNSEEN: &str = include_str!("../../tests/fixtures/redaction-unseen.jsonl");
+/// Two more: one written before its author had read a rule, one after it had mended what the first showed. The keys of eighty vendors,
+/// protocols, encodings, people.
+const SEALED: &str = include_str!("../../tests/fixtures/redaction-sealed.jsonl");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +27,13 @@ struct Line {
 }
 
 fn corpus() -> Vec<Line> {
-    CORPUS.lines().chain(ADVERSARIAL.lines()).chain(UNSEEN.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
+    CORPUS
+        .lines()
+        .chain(ADVERSARIAL.lines())
+        .chain(UNSEEN.lines())
+        .chain(SEALED.lines())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
@@ -78,6 +87,15 @@ fn r41_a_redactor_that_knows_nothing_lets_a_canary_through() {
     assert!(!canary::find(off.as_str().as_bytes(), &forms).is_empty());
     let on = Redactor::new([secret]).redact(&text, Audience::Support);
     assert!(canary::find(on.as_str().as_bytes(), &forms).is_empty());
+}
+
+#[test]
+fn r41_a_message_loses_its_credentials_and_keeps_what_was_typed_besides() {
+    assert_eq!(
+        Redactor::default()
+            .without_credentials("cannot reach http://lin:p4ss12345678@10.0.0.7:8787/v1 with sk-12345678aBcDeFgH: see lin@example.com"),
+        "cannot reach http://[REDACTED:url]@10.0.0.7:8787/v1 with [REDACTED:key]: see lin@example.com"
+    );
 }
 
 #[test]

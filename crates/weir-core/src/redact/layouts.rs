@@ -1,20 +1,22 @@
-//! Values whose names stand apart from them by the layout of a file: the parts of a form, the rows of a table in SQL, the elements of XML.
+//! Values whose names stand apart from them by the layout of a file: the parts of a form, the lines of a key, the elements of XML.
 
 use super::engine::{Kind, Span};
 use super::judge::{is_marker, is_number_or_none, is_placeholder};
 use super::normalise::Shadow;
-use super::shapes::{is_known_id, looks_random};
+use super::shapes::looks_random;
 use super::triggers::{Trigger, trigger, window};
 use super::words::{Claim, MAX_NAME_BYTES, claim_of};
 
 pub(super) const TRIGGERS: [Trigger; 3] =
-    [trigger(&["form-data;"], part), trigger(&["values"], row), trigger(&["</key>", "\">", "'>"], element)];
+    [trigger(&["form-data;"], part), trigger(&["private-lines:"], key_lines), trigger(&["</key>", "\">", "'>"], element)];
 
-/// The headers of a part, the columns of a table.
+/// The headers of a part.
 const MAX_HEAD_BYTES: usize = 1024;
-/// A row in SQL.
-const MAX_ROW_BYTES: usize = 2048;
-/// Shorter strings in a row are states and names.
+/// The lines of a key.
+const MAX_KEY_BYTES: usize = 8 * 1024;
+/// An element.
+const MAX_ELEMENT_BYTES: usize = 2048;
+/// Shorter strings are states and names.
 const MIN_CELL_BYTES: usize = 12;
 
 /// `form-data; name="prompt"`, an empty line, and the value up to the next border.
@@ -52,28 +54,16 @@ fn part(shadow: &Shadow<'_>, _: usize, end: usize, out: &mut Vec<Span>) {
     }
 }
 
-/// `INSERT INTO channels (id, key) VALUES (1, '…')`: with a secret among the columns, no string that looks random may stay.
-fn row(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
+/// `Private-Lines: 8` and as many lines of a key, as one program keeps it.
+fn key_lines(shadow: &Shadow<'_>, _: usize, end: usize, out: &mut Vec<Span>) {
     let bytes = shadow.bytes();
-    let before = &bytes[at.saturating_sub(MAX_HEAD_BYTES)..at];
-    let Some(open) = before.iter().rposition(|b| *b == b'(').filter(|_| before.trim_ascii_end().ends_with(b")")) else { return };
-    let columns = String::from_utf8_lossy(&before[open..]).into_owned();
-    let holds = columns
-        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .any(|name| matches!(claim_of(name), Some(Claim::Strong(_) | Claim::Token | Claim::Key)));
-    if !holds {
-        return;
-    }
-    let row = window(bytes, end, MAX_ROW_BYTES);
-    let row = &row[..row.iter().position(|b| matches!(b, b'\n' | b';')).unwrap_or(row.len())];
-    let mut from = 0;
-    while let Some(open) = row[from..].iter().position(|b| matches!(b, b'\'' | b'"')).map(|i| from + i + 1) {
-        let len = row[open..].iter().position(|b| *b == row[open - 1]).unwrap_or(row.len() - open);
-        let cell = &row[open..open + len];
-        if len >= MIN_CELL_BYTES && looks_random(cell) && !is_known_id(cell) && !cell.contains(&b' ') && !cell.starts_with(b"[REDACTED") {
-            out.push(Span::new(end + open, end + open + len, Kind::Key));
-        }
-        from = (open + len + 1).min(row.len());
+    let Some(start) = window(bytes, end, MAX_HEAD_BYTES).iter().position(|b| *b == b'\n').map(|i| end + i + 1) else { return };
+    let is_digit = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r' | b' ');
+    let len = window(bytes, start, MAX_KEY_BYTES).iter().take_while(|b| is_digit(b)).count();
+    // What stops the walk is the next line's name, so its line is not the key's.
+    let len = bytes[start..start + len].iter().rposition(|b| *b == b'\n').unwrap_or(len);
+    if len >= MIN_CELL_BYTES {
+        out.push(Span::new(start, start + len, Kind::Key));
     }
 }
 
@@ -92,7 +82,7 @@ fn element(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
     } else if !bytes[..name].ends_with(b"name=\"") && !bytes[..name].ends_with(b"key=\"") && !bytes[..name].ends_with(b"name='") {
         return;
     }
-    let value = window(bytes, start, MAX_ROW_BYTES);
+    let value = window(bytes, start, MAX_ELEMENT_BYTES);
     let Some(value) = value.iter().position(|b| *b == b'<').and_then(|len| text.get(start..start + len)) else { return };
     let kind = match text.get(name..at).and_then(claim_of) {
         Some(Claim::Strong(kind)) => kind,

@@ -3,6 +3,7 @@
 //! Order: shadow copy, exact secrets, shapes, names, what begins with a known word, addresses, numbers. Every search is linear in the text.
 
 pub mod canary;
+mod commands;
 mod content;
 mod credential;
 mod dumps;
@@ -15,13 +16,17 @@ mod normalise;
 mod numbers;
 mod personal;
 mod places;
+mod random;
 mod registered;
 mod shapes;
 mod stream;
 mod sums;
+mod tables;
+mod templates;
 mod triggers;
 mod urls;
 mod value;
+mod vendors;
 mod words;
 
 #[cfg(test)]

@@ -10,21 +10,29 @@ use super::credential::{secret, weak};
 use super::engine::{Audience, Kind, Span};
 use super::judge::{complains, is_marker, is_number_or_none, is_placeholder, is_plain_word};
 use super::normalise::Shadow;
+use super::shapes::{is_dense, is_known_id};
+use super::triggers::window;
 use super::value::{Form, Separator, Value, is_quote, line_end, read, skip_blanks};
 use super::words::{Claim, MAX_NAME_BYTES, claim_of, claim_of_han};
 
 /// Names whose claims are kept in mind.
 const MAX_KNOWN_NAMES: usize = 4096;
+/// A secret that stands alone on the line behind its name.
+const MIN_ALONE_BYTES: usize = 12;
+const MAX_ALONE_BYTES: usize = 512;
+/// The name space of an element, and its attributes.
+const MAX_SPACE_BYTES: usize = 16;
+const MAX_ATTRIBUTES_BYTES: usize = 200;
 
 /// Parts of names that may claim something; everything else is skipped at the speed of the automaton.
 static PARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i-u:key|token|secret|pass|pwd|auth|cookie|cred|bearer|jwt|otp|signature|sig\b|hmac|dsn|csrf|xsrf|sess|\bsid|connstr|connection|webhook|presigned|\bpw\b",
         r"|prompt|messages?|completion|input|output|content|text|query|parts|system|suffix|delta|reasoning|refusal|transcript|conversation|history|documents|question|answer|argument|thinking|instruction",
-        r"|passages|lyrics|reply|caption|_json|base64|_data|imageurl|image_url|dialog|utterance|generated|postdata|inlinedata",
-        r"|balance|topup|top_up|recharge|wallet|deposit|payment|prepaid|amount|credit|quota|granted|available|phone|mobile|\btel|birth|\bdob\b|\bqq|mail|ssn|passport|card|\bcv[vc]|iban|wechat|weixin|wxid|username|realname|fullname|_name|address|weight|organization|project|upstream|channel|backend|internal)",
+        r"|passages|lyrics|reply|caption|_json|base64|_data|imageurl|image_url|dialog|utterance|generated|embedding|conversations|think\b|response|postdata|inlinedata",
+        r"|balance|topup|top_up|recharge|wallet|deposit|payment|prepaid|amount|credit|quota|granted|available|phone|mobile|\btel|birth|\bdob\b|\bqq|mail|ssn|passport|card|\bcv[vc]|iban|wechat|weixin|wxid|psk\b|imei|imsi|iccid|aadhaar|hkid|nric|\bcpf|cnpj|open_?id|union_?id|latitude|longitude|username|realname|fullname|_name|address|weight|organization|project|upstream|channel|backend|internal)",
         r"|密钥|秘钥|私钥|密匙|密码|口令|令牌|验证码|凭证|凭据|提示词|提示语|用户输入|用户提问|输入内容|对话内容|聊天内容|聊天记录|回答内容|模型输出|模型回答|系统提示|提问内容|请求内容|返回内容",
-        r"|生日|出生日期|姓名|联系人|微信号|微信|收货地址|家庭住址|住址|护照号|护照|身份证号码|身份证号|身份证|银行卡号|银行卡|卡号|用户名|手机号码|手机号|手机|电话号码|电话|联系电话|联系方式",
+        r"|生日|出生日期|姓名|联系人|微信号|微信|收货地址|家庭住址|住址|护照号|护照|身份证号码|身份证号|身份证|银行卡号|银行卡|卡号|用户名|身分證字號|身分證|身分证|车牌号|车牌|手机号码|手机号|手机|电话号码|电话|联系电话|联系方式",
     ))
     .ok()
 });
@@ -138,15 +146,15 @@ fn claimed(shadow: &Shadow<'_>, name: &Name, audience: Audience) -> Option<Span>
 fn separator(shadow: &Shadow<'_>, name: &Name, quoted: bool) -> Option<(Separator, usize)> {
     let bytes = shadow.bytes();
     let mut at = name.end + usize::from(quoted);
-    if bytes.get(at) == Some(&b'>') && name.start > 0 && bytes[name.start - 1] == b'<' {
-        return Some((Separator::Tag, at + 1));
+    if let Some(value) = element(bytes, name.start, at) {
+        return Some((Separator::Tag, skip_blanks(bytes, value, true)));
     }
     if quoted && let Some(value) = pair(shadow, at) {
         return Some((Separator::Pair, value));
     }
-    if bytes.get(at) == Some(&b']') {
-        at += 1;
-    }
+    // `[name] => value`, `**Name**: value`.
+    let signs = bytes[at..].iter().take(2).take_while(|b| **b == b']' || **b == b'*' && bytes[..name.start].ends_with(b"*")).count();
+    at += signs;
     let blanks = skip_blanks(bytes, at, quoted);
     let after = &bytes[blanks..];
     let (separator, len) = match after.first() {
@@ -162,7 +170,43 @@ fn separator(shadow: &Shadow<'_>, name: &Name, quoted: bool) -> Option<(Separato
     if !quoted && matches!(bytes.get(value), Some(b'|' | b'>')) && line_end(shadow, value) <= value + 2 {
         value = skip_blanks(bytes, line_end(shadow, value), true);
     }
+    if !quoted && matches!(name.claim, Claim::Strong(_) | Claim::Token | Claim::Key) {
+        value = alone_on_next_line(bytes, value).unwrap_or(value);
+    }
     Some((separator, value))
+}
+
+/// `<name>`, `<ns:Name Type="…">`: where the value begins.
+fn element(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    let space = bytes[..start]
+        .strip_suffix(b":")
+        .map_or(start, |before| before.len() - before.iter().rev().take(MAX_SPACE_BYTES).take_while(|b| b.is_ascii_alphanumeric()).count());
+    if !bytes[..space].ends_with(b"<") {
+        return None;
+    }
+    match bytes.get(end)? {
+        b'>' => Some(end + 1),
+        b' ' => {
+            let attributes = window(bytes, end, MAX_ATTRIBUTES_BYTES);
+            let close = attributes.iter().position(|b| matches!(b, b'>' | b'<' | b'\n'))?;
+            (attributes[close] == b'>' && attributes[close - 1] != b'/').then_some(end + close + 1)
+        }
+        _ => None,
+    }
+}
+
+/// `API key:` and the key on a line of its own. A line with a name of its own is another thing.
+fn alone_on_next_line(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes[at..].strip_prefix(b"\r").unwrap_or(&bytes[at..]);
+    let line = rest.strip_prefix(b"\n")?;
+    let next = bytes.len() - line.len();
+    let start = skip_blanks(bytes, next, true);
+    let token = window(bytes, start, MAX_ALONE_BYTES);
+    let len = token.iter().position(u8::is_ascii_whitespace).unwrap_or(token.len());
+    let ends = bytes.get(start + len).is_none_or(|b| matches!(b, b'\n' | b'\r'));
+    let token = token[..len].trim_ascii_end();
+    let is_name = token.iter().any(|b| matches!(b, b':' | b'=' | b'(' | b'{' | b'<'));
+    (ends && len >= MIN_ALONE_BYTES && !is_name && is_dense(token) && !is_known_id(token)).then_some(start)
 }
 
 /// `("name", "value")` and `{"name": "name", "value": "value"}`.

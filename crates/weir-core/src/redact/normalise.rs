@@ -115,6 +115,12 @@ impl<'a> Shadow<'a> {
         (self.original.floor_char_boundary(start), self.original.ceil_char_boundary(end))
     }
 
+    /// Whether the sign at `at` was written full-width, as between Han characters.
+    pub(crate) fn is_full_width(&self, at: usize) -> bool {
+        let (start, end) = self.source(at, at + 1);
+        self.original.as_bytes()[start..end].starts_with(&[0xef, 0xbc])
+    }
+
     /// How many backslashes stood before the character at `at`; tells nested quotes apart.
     pub(crate) fn escapes(&self, at: usize) -> usize {
         if self.rounds.is_empty() {

@@ -19,12 +19,16 @@ const CARD_DIGITS: usize = 13;
 type Pattern = LazyLock<Option<Regex>>;
 
 static MOBILE: Pattern = LazyLock::new(|| at_place(r"(?-u)(?:(?:\+|00)?86[ -]?)?1[3-9][0-9](?:[0-9]{8}|[ -][0-9]{4}[ -][0-9]{4})"));
-static LANDLINE: Pattern = LazyLock::new(|| at_place(r"(?-u)(?:\(0[0-9]{2,3}\) ?|0[0-9]{2,3}-)[2-9][0-9]{6,7}|400-[0-9]{3}-[0-9]{4}"));
+static LANDLINE: Pattern = LazyLock::new(|| at_place(r"(?-u)(?:\(0[0-9]{2,3}\) ?|0[0-9]{2,3}-)[1-9][0-9]{6,7}|400-[0-9]{3}-[0-9]{4}"));
 static INTERNATIONAL: Pattern = LazyLock::new(|| {
-    at_place(r"(?-u)\+[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,4}\)?){2,5}|(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[-.])[2-9][0-9]{2}[-.][0-9]{4}")
+    at_place(
+        r"(?-u)\+[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,4}\)?){2,5}|\([2-9][0-9]{2}\) ?[0-9]{3}[-.][0-9]{4}|[2-9][0-9]{2}[-.][2-9][0-9]{2}[-.][0-9]{4}",
+    )
 });
 static IDENTITY: Pattern = LazyLock::new(|| {
-    at_place(r"(?-u)[1-9][0-9]{5}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]|[0-9]{3}-[0-9]{2}-[0-9]{4}")
+    at_place(
+        r"(?-u)[1-9][0-9]{5}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]|[0-9]{3}-[0-9]{2}-[0-9]{4}|[0-9]{6}-[1-8][0-9]{6}|[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}",
+    )
 });
 static CARD: Pattern = LazyLock::new(|| at_place(r"(?-u)[2-6][0-9]{3}(?:[ -]?[0-9]){9,15}"));
 static IPV4: Pattern =
@@ -77,7 +81,7 @@ fn digits(bytes: &[u8], at: usize, count: usize, out: &mut Vec<Span>) {
     if count == 3 && matches!(next, b'-' | b'.') {
         try_at(&INTERNATIONAL, bytes, at, Kind::Phone, is_international, out);
     }
-    if count >= 17 || count == 3 && next == b'-' {
+    if count >= 17 || count == 3 && matches!(next, b'-' | b'.') || count == 6 && next == b'-' {
         try_at(&IDENTITY, bytes, at, Kind::Id, is_number, out);
     }
     if matches!(first, b'2'..=b'6') && count >= 4 && has_card_digits(bytes, at) {

@@ -27,14 +27,25 @@ type Pattern = LazyLock<Option<Regex>>;
 const WINDOW_BYTES: usize = 768;
 
 /// In each pattern the group `v` is the value.
-pub(super) const TRIGGERS: [Trigger; 14] = [
+pub(super) const TRIGGERS: [Trigger; 16] = [
     trigger(&["auth", "login", "credential"], |shadow, at, _, out| value(&LOGIN, Must::LookRandom, shadow, at, out)),
     trigger(&["pass=", "passwd=", "pwd="], |shadow, at, _, out| value(&SHORT, Must::LookRandom, shadow, at, out)),
     trigger(&["api", "secret", "access", "password"], |shadow, at, _, out| cell(shadow, at, out)),
     trigger(&["ak:", "ak=", "ak :", "ak =", "sk:", "sk=", "sk :", "sk ="], |shadow, at, _, out| {
         value(&PAIR_OF_KEYS, Must::LookRandom, shadow, at, out)
     }),
-    trigger(&["login", "sshpass", "mysql"], |shadow, at, _, out| value(&OPTION, Must::Nothing, shadow, at, out)),
+    trigger(
+        &["login", "sshpass", "mysql", "redis-cli", "ldap", "mongo", "mosquitto_", "sqlcmd", "unzip", "passin", "passout"],
+        |shadow, at, _, out| value(&OPTION, Must::Nothing, shadow, at, out),
+    ),
+    trigger(
+        &["?code=", "&code=", "?ticket=", "&ticket=", "?sign=", "&sign=", "?sig=", "&sig=", "?auth=", "&auth=", "?otp=", "&otp="],
+        |shadow, at, _, out| inside(&RELATIVE, Must::LookRandom, shadow, at, out),
+    ),
+    trigger(
+        &["/reset", "/invit", "/verif", "/magic", "/activate", "/confirm", "/unsubscribe", "/login/", "/hooks/", "/share/"],
+        |shadow, at, _, out| inside(&PERMIT, Must::LookRandom, shadow, at, out),
+    ),
     trigger(&["key", "token", "secret", "password"], tagged),
     trigger(&["process.env.", "import.meta.env.", "environ", "getenv("], fallback),
     trigger(&["key", "token", "密钥", "秘钥", "令牌", "密码", "口令"], |shadow, at, _, out| {
@@ -43,7 +54,7 @@ pub(super) const TRIGGERS: [Trigger; 14] = [
     trigger(&["name:"], pair),
     trigger(&["login"], |shadow, at, _, out| value(&NETRC, Must::Nothing, shadow, at, out)),
     trigger(&["basicauth"], |shadow, at, _, out| inside(&BASIC_CALL, Must::Nothing, shadow, at, out)),
-    trigger(&["auth"], |shadow, at, _, out| value(&AUTH_PAIR, Must::Nothing, shadow, at, out)),
+    trigger(&["auth"], auth_pair),
     trigger(&["后台", "账号", "帐号", "账户", "用户名", "登录", "登陆"], |shadow, at, _, out| {
         inside(&ACCOUNT, Must::LookRandom, shadow, at, out)
     }),
@@ -63,7 +74,11 @@ static CELL: Pattern =
 static PAIR_OF_KEYS: Pattern = LazyLock::new(|| at_place(r"(?i-u)[as]k ?[:=] ?(?P<v>[a-z0-9_~+/=-]{16,256})"));
 /// Only where `-p` is a password: elsewhere it is a port.
 static OPTION: Pattern = LazyLock::new(|| {
-    at_place(r#"(?i-u)(?:login\b[^\n]{0,120}?|sshpass|mysql(?:dump|admin)?\b[^\n]{0,80}?) -p ?["']?(?P<v>[^\s"']{4,128})"#)
+    at_place(concat!(
+        r#"(?i-u)(?:(?:login\b[^\n]{0,120}?|sshpass|(?:mysql(?:dump|admin)?|mongo[a-z]*)\b[^\n]{0,80}?) -p ?"#,
+        r#"|redis-cli\b[^\n]{0,80}? -a |ldap[a-z]+\b[^\n]{0,160}? -w ?|(?:mosquitto_[ps]ub|sqlcmd|unzip)\b[^\n]{0,80}? -P ?"#,
+        r#"|pass(?:in|out) pass:)["']?(?P<v>[^\s"']{4,128})"#,
+    ))
 });
 static TAGGED: Pattern =
     LazyLock::new(|| at_place(r#"(?i-u)(?:key|token|secret|password)["']?\s{0,8}:\s{0,8}!!?[a-z]+\s{1,8}["']?(?P<v>[^\s"',}]{8,256})"#));
@@ -86,8 +101,14 @@ static BASIC_CALL: Pattern =
     LazyLock::new(|| at_place(r#"(?i-u)basicauth\(\s{0,8}["'][^"'\n]{0,64}["']\s{0,8},\s{0,8}["'](?P<v>[^"'\s]{4,256})["']"#));
 /// `auth=('name', 'password')`.
 static AUTH_PAIR: Pattern = LazyLock::new(|| {
-    at_place(r#"(?i-u)auth["']?\s?[=:]\s?(?:\w{1,20})?[(\[]\s{0,8}["'][^"'\n]{0,64}["']\s{0,8},\s{0,8}["'](?P<v>[^"'\s]{4,256})["']"#)
+    at_place(
+        r#"(?i-u)auth["']?\s?[=:]\s?(?:\w{1,20})?[(\[]\s{0,8}["'](?P<n>[^"'\n]{0,64})["']\s{0,8},\s{0,8}["'](?P<v>[^"'\s]{4,256})["']"#,
+    )
 });
+/// `/callback?code=…` without the host.
+static RELATIVE: Pattern = LazyLock::new(|| at_place(r"(?i-u)[?&][a-z]{3,6}=(?P<v>[a-z0-9_.~%+/-]{10,512})"));
+/// `/reset-password/…`: whoever has the address has the permission.
+static PERMIT: Pattern = LazyLock::new(|| at_place(r"(?i-u)/[a-z_-]{4,32}/(?:[a-z_-]{1,32}/)?(?P<v>[a-z0-9_-]{16,512})"));
 /// `后台 admin/…`.
 static ACCOUNT: Pattern = LazyLock::new(|| {
     at_place(r"(?:后台|账号|帐号|账户|用户名|登录|登陆)[^\n/]{0,8}?[A-Za-z0-9_.@-]{1,32} ?/ ?(?P<v>[!-~&&[^/,;.]]{6,64})")
@@ -115,6 +136,17 @@ fn inside(pattern: &Pattern, must: Must, shadow: &Shadow<'_>, at: usize, out: &m
         Must::LookRandom => looks_random(found.as_bytes()),
     };
     hide(at, found, is_it, out);
+}
+
+/// Kinds and rights of authentication stand in such brackets too: `auth=("basic", "digest")`.
+fn auth_pair(shadow: &Shadow<'_>, at: usize, _: usize, out: &mut Vec<Span>) {
+    const TERMS: &str = "basic digest bearer none oauth oauth2 ntlm negotiate kerberos apikey api_key api-key token jwt saml ldap oidc sso mtls read write \
+         admin:read admin:write header query cookie body required optional login logout session user users roles permissions GET POST PUT";
+    let is_term = |word: &[u8]| TERMS.split_ascii_whitespace().any(|term| term.as_bytes().eq_ignore_ascii_case(word));
+    let here = window(shadow.bytes(), at, WINDOW_BYTES);
+    let Some(found) = AUTH_PAIR.as_ref().filter(|_| begins_word(shadow.bytes(), at)).and_then(|p| p.captures(here)) else { return };
+    let (Some(name), Some(value)) = (found.name("n"), found.name("v")) else { return };
+    hide(at, value, !(is_term(name.as_bytes()) && is_term(value.as_bytes())), out);
 }
 
 fn cell(shadow: &Shadow<'_>, at: usize, out: &mut Vec<Span>) {

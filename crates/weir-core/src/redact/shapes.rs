@@ -10,93 +10,14 @@ use regex::bytes::Regex;
 
 use super::engine::{Kind, Span};
 use super::normalise::Shadow;
+use super::triggers::begins_word;
+use super::vendors::{RARE, SHAPES, Shape};
 
 /// Between the parts of a folded key.
 const MAX_GAP_BYTES: usize = 40;
 /// A line that was folded is no longer than this, and begins with at most so many signs.
 const MAX_LINE_BYTES: usize = 400;
 const MAX_QUOTING_BYTES: usize = 16;
-
-/// A known start, the characters that may follow, and how many of them make a secret.
-struct Shape {
-    start: &'static str,
-    extra: &'static [u8],
-    min: usize,
-    /// Whether a word in plain lowercase may also look like this, so that a digit or a capital is asked for.
-    wordy: bool,
-}
-
-const fn shape(start: &'static str, extra: &'static [u8], min: usize) -> Shape {
-    Shape { start, extra, min, wordy: false }
-}
-
-/// Checked in order, so longer starts come first.
-const SHAPES: [Shape; 64] = [
-    shape("sk-proj-", b"-_", 6),
-    shape("sk-svcacct-", b"-_", 6),
-    shape("sk-admin-", b"-_", 6),
-    shape("sk-ant-", b"-_", 8),
-    shape("sk-or-", b"-_", 8),
-    shape("sk-lf-", b"-", 8),
-    Shape { start: "sk-", extra: b"-_.~", min: 6, wordy: true },
-    Shape { start: "sk_", extra: b"_-", min: 10, wordy: true },
-    shape("rk_live_", b"", 10),
-    shape("rk_test_", b"", 10),
-    shape("whsec_", b"+/=", 16),
-    shape("gsk_", b"_", 16),
-    shape("csk-", b"-", 16),
-    Shape { start: "ak-", extra: b"_-", min: 24, wordy: true },
-    shape("xai-", b"-_", 16),
-    shape("AIza", b"-_", 20),
-    Shape { start: "hf_", extra: b"", min: 16, wordy: true },
-    Shape { start: "api_org_", extra: b"", min: 16, wordy: true },
-    shape("r8_", b"", 16),
-    Shape { start: "pplx-", extra: b"", min: 16, wordy: true },
-    Shape { start: "nvapi-", extra: b"-_", min: 16, wordy: true },
-    shape("ya29.", b"-_.", 10),
-    shape("1//0", b"-_", 20),
-    shape("GOCSPX-", b"-_", 16),
-    shape("ghp_", b"", 16),
-    shape("gho_", b"", 16),
-    shape("ghu_", b"", 16),
-    shape("ghs_", b"", 16),
-    shape("ghr_", b"", 16),
-    shape("github_pat_", b"_", 16),
-    shape("glpat-", b"-_.", 12),
-    shape("gldt-", b"-_", 12),
-    shape("glrt-", b"-_", 12),
-    shape("xoxb-", b"-", 10),
-    shape("xoxp-", b"-", 10),
-    shape("xoxa-", b"-", 10),
-    shape("xoxr-", b"-", 10),
-    shape("xoxs-", b"-", 10),
-    shape("xoxe-", b"-.", 10),
-    shape("xoxe.", b"-.", 10),
-    shape("xoxc-", b"-", 10),
-    shape("xoxd-", b"-%", 10),
-    shape("xapp-", b"-", 10),
-    shape("AKIA", b"", 12),
-    shape("ASIA", b"", 12),
-    shape("ABIA", b"", 16),
-    shape("AKID", b"", 12),
-    shape("LTAI", b"", 12),
-    shape("ALTAK", b"-/", 10),
-    shape("bce-v3/", b"-/", 16),
-    shape("npm_", b"", 24),
-    shape("pypi-AgE", b"-_", 16),
-    shape("dop_v1_", b"", 16),
-    shape("SG.", b"-_.", 24),
-    shape("tvly-", b"-_", 12),
-    shape("fw_", b"", 16),
-    shape("tgp_v1_", b"-_", 16),
-    Shape { start: "sess-", extra: b"-_", min: 16, wordy: true },
-    shape("jina_", b"_-", 16),
-    shape("lsv2_", b"_", 16),
-    Shape { start: "pa-", extra: b"-_", min: 30, wordy: true },
-    shape("dapi", b"-", 32),
-    shape("hvs.", b"-_", 16),
-    shape("AGE-SECRET-KEY-1", b"", 20),
-];
 
 static STARTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let starts: Vec<String> = SHAPES.iter().map(|s| regex::escape(s.start)).collect();
@@ -152,17 +73,29 @@ pub(super) fn find_in(bytes: &[u8], border: Border, out: &mut Vec<Span>) {
 
 /// The end of a vendor key that starts at `at`, or how far it was looked for.
 fn key(bytes: &[u8], at: usize) -> Result<usize, usize> {
-    let shape = SHAPES
-        .iter()
-        .find(|s| bytes[at..].len() >= s.start.len() && bytes[at..at + s.start.len()].eq_ignore_ascii_case(s.start.as_bytes()))
-        .ok_or(at)?;
+    let is_start =
+        |s: &&Shape| bytes[at..].len() >= s.start.len() && bytes[at..at + s.start.len()].eq_ignore_ascii_case(s.start.as_bytes());
+    walk(bytes, at, SHAPES.iter().find(is_start).ok_or(at)?)
+}
+
+/// A rarer vendor's key whose start stands at `at`.
+pub(super) fn find_rare(bytes: &[u8], at: usize, end: usize, out: &mut Vec<Span>) {
+    let Some(shape) = RARE.iter().find(|s| s.start.as_bytes() == &bytes[at..end]) else { return };
+    if begins_word(bytes, at)
+        && let Ok(end) = walk(bytes, at, shape)
+    {
+        out.push(Span::new(at, end, Kind::Key));
+    }
+}
+
+fn walk(bytes: &[u8], at: usize, shape: &Shape) -> Result<usize, usize> {
     let body = at + shape.start.len();
     let mut end = run(bytes, body, shape.extra);
     if is_own_mask(bytes, at, end) {
         return Err(end);
     }
     // A mask made of stars or dots that shows more than four characters is not a mask.
-    let starred = bytes[end..].iter().take_while(|b| **b == b'*').count();
+    let starred = masking(&bytes[end..]);
     if starred >= 3 {
         let tail = run(bytes, end + starred, b"-_");
         return if tail - end - starred + end - body > 4 { Ok(tail) } else { Err(tail) };
@@ -181,6 +114,16 @@ fn key(bytes: &[u8], at: usize) -> Result<usize, usize> {
     }
     // Whatever is glued to a key goes with it: it may be the next key.
     Ok(continued(bytes, run(bytes, end, b"-_")))
+}
+
+/// The stars, dots or ellipses in the middle of a mask, in bytes.
+fn masking(bytes: &[u8]) -> usize {
+    const SIGNS: [&str; 4] = ["*", "…", "•", "·"];
+    let mut len = 0;
+    while let Some(sign) = SIGNS.iter().find(|sign| bytes[len..].starts_with(sign.as_bytes())) {
+        len += sign.len();
+    }
+    len
 }
 
 /// `sk-wr-<kid>` and `sk-wr-<kid>-…`: public by construction.
@@ -243,11 +186,18 @@ fn gap(bytes: &[u8], from: usize, quoting: &[u8]) -> (usize, bool) {
                 glued = true;
                 at += 1;
             }
+            // The right side of a frame.
+            Some(b'|') if !quoting.is_empty() && ends_line(bytes, at + 1) => at += 1,
+            Some(0xe2) if !quoting.is_empty() && bytes[at..].starts_with("│".as_bytes()) && ends_line(bytes, at + 3) => at += 3,
             Some(b' ' | b'\t' | b'\r' | b'.') => at += 1,
             _ => break,
         }
     }
     (at, glued)
+}
+
+fn ends_line(bytes: &[u8], at: usize) -> bool {
+    bytes[at..].iter().take(MAX_GAP_BYTES).find(|b| !matches!(b, b' ' | b'\t' | b'\r')).is_none_or(|b| *b == b'\n')
 }
 
 /// What the line of `at` begins with before its first letter: `> > `, `# `, `// `, a frame.
@@ -359,7 +309,7 @@ fn pem(bytes: &[u8], at: usize) -> Option<usize> {
             end += i;
             continue;
         }
-        let words = rest[..line].iter().filter(|b| **b == b' ').count();
+        let words = rest[..line].trim_ascii().iter().filter(|b| **b == b' ').count();
         if words > 2 && end > header_end {
             break;
         }

@@ -8,7 +8,7 @@ use regex::bytes::Regex;
 
 use super::engine::{Audience, Span};
 use super::normalise::Shadow;
-use super::{content, credential, layouts, personal, places, sums, urls};
+use super::{commands, content, credential, layouts, personal, places, sums, tables, templates, urls, vendors};
 
 /// Asked with the place of one of its words, start and end. What it finds may overlap: the engine joins spans.
 pub(super) type Rule = fn(&Shadow<'_>, usize, usize, &mut Vec<Span>);
@@ -24,14 +24,18 @@ pub(super) const fn trigger(words: &'static [&'static str], rule: Rule) -> Trigg
     Trigger { words, rule, audience: None }
 }
 
-const TRIGGERS: [&[Trigger]; 7] = [
+const TRIGGERS: [&[Trigger]; 11] = [
     &credential::TRIGGERS,
     &content::TRIGGERS,
     &layouts::TRIGGERS,
     &places::TRIGGERS,
     &personal::TRIGGERS,
     &sums::TRIGGERS,
+    &commands::TRIGGERS,
+    &templates::TRIGGERS,
+    &tables::TRIGGERS,
     &urls::TRIGGERS,
+    &vendors::TRIGGERS,
 ];
 
 /// The automaton over all words, and the trigger of each.

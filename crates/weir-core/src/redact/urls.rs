@@ -11,6 +11,8 @@ use super::triggers::{Trigger, trigger};
 /// Longest scheme of an address.
 const MAX_SCHEME_BYTES: usize = 21;
 const MAX_MEDIA_TYPE_BYTES: usize = 80;
+/// A name and a password before a host, and the host.
+const MAX_USER_INFO_BYTES: usize = 128;
 
 /// Hosts whose paths are the secret.
 const WEBHOOKS: &[&str] = &[
@@ -78,7 +80,8 @@ const PRIVATE_ENDS: &[&str] = &[
     ".priv",
 ];
 
-pub(super) const TRIGGERS: [Trigger; 2] = [
+pub(super) const TRIGGERS: [Trigger; 3] = [
+    trigger(&["@"], bare_user_info),
     trigger(&["data:"], embedded),
     trigger(
         &[".internal", ".local", ".lan", ".corp", ".intranet", ".svc", ".localdomain", ".home", ".private", ".consul", ".cluster", ".priv"],
@@ -98,6 +101,34 @@ fn embedded(shadow: &Shadow<'_>, start: usize, end: usize, out: &mut Vec<Span>) 
     let len = bytes[comma + 1..].iter().take_while(|b| digit(b)).count();
     if len >= 4 {
         out.push(Span::new(start, comma + 1 + len, Kind::Content));
+    }
+}
+
+/// `name:password@tcp(host)/base` and `name:password@host.example:8080`, without a scheme.
+fn bare_user_info(shadow: &Shadow<'_>, at: usize, end: usize, out: &mut Vec<Span>) {
+    let bytes = shadow.bytes();
+    let info = |b: &u8| {
+        !b.is_ascii_whitespace()
+            && b.is_ascii()
+            && !matches!(b, b'"' | b'\'' | b'`' | b'<' | b'>' | b'(' | b'[' | b'{' | b'@' | b'/' | b'=' | b',')
+    };
+    let start = at - bytes[..at].iter().rev().take(MAX_USER_INFO_BYTES).take_while(|b| info(b)).count();
+    let Some(colon) = bytes[start..at].iter().position(|b| *b == b':').map(|i| start + i) else { return };
+    let password = &bytes[colon + 1..at];
+    let name = bytes[start..colon].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'%' | b'+'));
+    let host = &bytes[end..bytes.len().min(end + MAX_USER_INFO_BYTES)];
+    let is_socket = host.starts_with(b"tcp(") || host.starts_with(b"unix(");
+    let host = host.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')).count();
+    let port = bytes.get(end + host) == Some(&b':') && bytes.get(end + host + 1).is_some_and(u8::is_ascii_digit);
+    let dotted = bytes[end..end + host].contains(&b'.') && bytes[end..end + host].iter().any(u8::is_ascii_alphabetic);
+    let looks = super::shapes::looks_random(password) && password.len() >= 6;
+    if name
+        && colon > start
+        && !password.is_empty()
+        && !password.starts_with(b"[REDACTED")
+        && (is_socket || looks && host > 0 && (port || dotted))
+    {
+        out.push(Span::new(colon + 1, at, Kind::Url));
     }
 }
 
@@ -127,7 +158,7 @@ fn one(bytes: &[u8], start: usize, scheme_len: usize, end: usize, out: &mut Vec<
     let scheme = bytes[start..begin - 3].to_ascii_lowercase();
     let lower = String::from_utf8_lossy(rest).to_ascii_lowercase();
     if WEBHOOKS.iter().any(|w| lower.starts_with(w) || lower.split('/').next().is_some_and(|h| h.ends_with(w.trim_end_matches('/'))))
-        || lower.contains("/webhook") && lower.len() > 40
+        || (lower.contains("/webhook") || lower.contains("/hooks/")) && lower.len() > 40
     {
         out.push(Span::new(start, end, Kind::Url));
         return;

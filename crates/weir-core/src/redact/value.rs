@@ -72,7 +72,7 @@ pub(super) fn read(shadow: &Shadow<'_>, at: usize) -> Option<Value> {
         }
         b'[' | b'(' => Some(walked(shadow, at, balanced(shadow, at), Form::List)),
         b'{' if bytes.get(at + 1) != Some(&b'{') => Some(walked(shadow, at, balanced(shadow, at), Form::Object)),
-        _ => Some(walked(shadow, at, bare(bytes, at), Form::Bare)),
+        _ => Some(walked(shadow, at, before_han_sign(shadow, at, bare(bytes, at)), Form::Bare)),
     }
 }
 
@@ -87,6 +87,12 @@ fn unwrap(bytes: &[u8], mut at: usize) -> usize {
         let word = bytes[at..].iter().take(24).take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b == b'.').count();
         let next = at + word;
         match bytes.get(next) {
+            // `string(21) "…"`, as one language dumps its values.
+            Some(b'(') if bytes[at..next] == *b"string" && bytes.get(next + 1).is_some_and(u8::is_ascii_digit) => {
+                let digits = bytes[next + 1..].iter().take(9).take_while(|b| b.is_ascii_digit()).count();
+                let close = next + 1 + digits;
+                return if bytes[close..].starts_with(b") \"") { close + 2 } else { at };
+            }
             Some(b'(') if word > 0 && bytes.get(next + 1).is_some_and(|b| is_quote(*b) || b.is_ascii_uppercase()) => at = next + 1,
             Some(q)
                 if (1..=2).contains(&word)
@@ -216,6 +222,15 @@ fn bare(bytes: &[u8], at: usize) -> usize {
         end -= 1;
     }
     end
+}
+
+/// A full-width comma or stop ends a token that a person wrote down.
+fn before_han_sign(shadow: &Shadow<'_>, start: usize, end: usize) -> usize {
+    if !shadow.differs() {
+        return end;
+    }
+    let is_sign = |at: &usize| matches!(shadow.bytes()[*at], b',' | b';' | b'!' | b'?' | b')') && shadow.is_full_width(*at);
+    (start + 1..end).find(is_sign).unwrap_or(end)
 }
 
 /// Whether `name=` or `name:` stands at `at`.

@@ -90,9 +90,8 @@ pub(super) fn claim_of_han(word: &str) -> Option<Claim> {
         "提示词" | "提示语" | "用户输入" | "用户提问" | "输入内容" | "对话内容" | "聊天内容" | "聊天记录" | "回答内容" | "模型输出"
         | "模型回答" | "系统提示" | "提问内容" | "请求内容" | "返回内容" => Claim::Content,
         "姓名" | "生日" | "出生日期" | "联系人" | "微信号" | "微信" | "收货地址" | "家庭住址" | "住址" | "护照号" | "护照"
-        | "身份证号码" | "身份证号" | "身份证" | "银行卡号" | "银行卡" | "卡号" | "QQ号" | "用户名" => {
-            Claim::Person(Kind::Id)
-        }
+        | "身份证号码" | "身份证号" | "身份证" | "银行卡号" | "银行卡" | "卡号" | "QQ号" | "用户名" | "身分證字號" | "身分證"
+        | "身分证" | "车牌号" | "车牌" => Claim::Person(Kind::Id),
         "手机号码" | "手机号" | "手机" | "电话号码" | "电话" | "联系电话" | "联系方式" => Claim::Person(Kind::Phone),
         _ => return None,
     };
@@ -129,12 +128,14 @@ fn credential(segs: &[&str], last: &str, before: Option<&str>) -> Option<Claim> 
             _ => None,
         };
     }
-    if JOINED.split(' ').any(|j| last.ends_with(j)) {
+    if JOINED.split(' ').any(|j| last.ends_with(j)) || last.len() > 6 && last.ends_with("secret") {
         return Some(Claim::Strong(if last.contains("key") { Kind::Key } else { Kind::Auth }));
     }
     match last {
         "password" | "passwd" | "pwd" | "passphrase" | "passcode" | "pw" | "secret" | "secrets" | "credential" | "credentials" | "jwt"
-        | "otp" | "totp" | "bearer" | "csrf" | "xsrf" | "sessionid" | "jsessionid" | "phpsessid" => Some(Claim::Strong(Kind::Auth)),
+        | "otp" | "totp" | "bearer" | "csrf" | "xsrf" | "psk" | "requirepass" | "masterauth" | "sessionid" | "jsessionid" | "phpsessid" => {
+            Some(Claim::Strong(Kind::Auth))
+        }
         "signature" | "sig" | "hmac" | "dsn" => Some(Claim::Strong(Kind::Url)),
         "pass" | "sid" | "creds" if segs.len() > 1 => Some(Claim::Strong(Kind::Auth)),
         "keys" if before.is_some_and(|b| matches!(b, "api" | "secret" | "access" | "private")) => Some(Claim::Strong(Kind::Key)),
@@ -148,6 +149,8 @@ fn credential(segs: &[&str], last: &str, before: Option<&str>) -> Option<Claim> 
             Some(b) if SECRET_TOKENS.contains(b) => Some(Claim::Strong(Kind::Auth)),
             _ => Some(Claim::Token),
         },
+        // `csrftoken`, `usertoken`.
+        joined if joined.len() > 5 && joined.ends_with("token") => Some(Claim::Token),
         "auth" | "session" => Some(Claim::Token),
         "connectionstring" | "connstr" => Some(Claim::Strong(Kind::Url)),
         "string" if before == Some("connection") => Some(Claim::Strong(Kind::Url)),
@@ -183,9 +186,12 @@ fn content(segs: &[&str], last: &str, before: Option<&str>) -> Option<Claim> {
             Claim::QuotedContent
         }
         "json" if matches!(before, Some("b64" | "partial")) => Claim::Content,
-        "base64" if segs.len() <= 2 => Claim::QuotedContent,
+        "base64" | "embedding" | "embeddings" if segs.len() <= 2 => Claim::QuotedContent,
+        "response" if segs.len() == 1 => Claim::QuotedContent,
         "data" if matches!(before, Some("file" | "image" | "audio" | "post" | "inline")) => Claim::QuotedContent,
         "url" if before == Some("image") => Claim::QuotedContent,
+        "query" if before == Some("user") => Claim::Content,
+        "think" | "conversations" if segs.len() == 1 => Claim::QuotedContent,
         "dialog" | "dialogue" | "utterance" => Claim::QuotedContent,
         _ => return None,
     };
@@ -207,12 +213,14 @@ fn personal(segs: &[&str], last: &str, before: Option<&str>) -> Option<Claim> {
         (
             _,
             "ssn" | "passport" | "idcard" | "cvv" | "cvc" | "iban" | "wechat" | "weixin" | "wxid" | "birthday" | "birthdate" | "dob" | "qq"
+            | "imei" | "imsi" | "iccid" | "aadhaar" | "hkid" | "nric" | "cpf" | "cnpj" | "openid" | "unionid" | "latitude" | "longitude"
             | "username" | "realname" | "fullname" | "cardnumber" | "cardno",
         ) => Claim::Person(Kind::Id),
         (Some("id" | "identity" | "bank" | "credit"), "card") | (Some("card"), "number" | "no") | (Some("passport"), "number" | "no") => {
             Claim::Person(Kind::Id)
         }
         (Some("real" | "full" | "first" | "last" | "user" | "display" | "customer" | "contact"), "name") => Claim::Person(Kind::Id),
+        (Some("open" | "union"), "id") => Claim::Person(Kind::Id),
         (Some("birth"), "date") | (_, "birth") => Claim::Person(Kind::Id),
         (Some("home" | "street" | "billing" | "shipping" | "postal"), "address") => Claim::Person(Kind::Id),
         (Some("openai"), "organization" | "project") => Claim::Strong(Kind::Id),

@@ -127,6 +127,13 @@ fn wait(looks: u32, terms: &TaskTerms, roll: u128) -> Duration {
 }
 
 impl TaskRecord {
+    /// When it is given up if nobody tells its end until then; `None` once it has ended.
+    #[must_use]
+    pub fn given_up_at(&self, terms: &TaskTerms) -> Option<Timestamp> {
+        let sought = (self.state == TaskState::Unconfirmed).then(|| self.submitted.after(terms.unconfirmed));
+        self.state.is_open().then(|| sought.map_or(self.deadline, |until| until.min(self.deadline)))
+    }
+
     /// Takes what an upstream says.
     fn hear(&mut self, told: Told, now: Timestamp) {
         if !self.state.is_open() {

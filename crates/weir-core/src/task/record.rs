@@ -196,6 +196,12 @@ impl TaskRecord {
         format!("wr_{}", id.strip_prefix(shape.prefix())?).parse().ok()
     }
 
+    /// Whether its upstream refused it, or never heard of it: whoever submits it again repeats nothing.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.state == TaskState::Failed && self.upstream_id.is_none()
+    }
+
     /// The charge of a task that is submitted: held until it ends.
     #[must_use]
     pub fn held(amount: Amount) -> ChargeFacts {

@@ -51,13 +51,13 @@ pub(super) static FACTS: [Facts; 76] = [
         evidence: "key_shape flags",
         zh: Words {
             title: "Key 的写法不对",
-            cause: "Key 复制不完整",
+            cause: "Key 多了或少了字符",
             check: "重新复制,只填 key",
             never: "不要把 key 发给客服检查",
             observed: "Key 里有空格、换行、引号、全角字符、多余的 “Bearer ”,或者本来就是掩码",
             check_first: &[
                 "在控制台重新复制 Key,只粘贴 Key 本身",
-                "检查环境变量 `OPENAI_API_KEY` 两端没有引号和空格",
+                "检查环境变量(`WEIR_KEY`、`OPENAI_API_KEY`)两端没有引号、空格和换行",
                 "掩码(`sk-…9f2c`)不能用来调用,要用完整的 Key",
             ],
             example: Example {
@@ -74,7 +74,7 @@ pub(super) static FACTS: [Facts; 76] = [
             observed: "the key has a space, a newline, a quote, full-width characters or \"Bearer \", or is a mask",
             check_first: &[
                 "copy the key again in the console and paste nothing else",
-                "check that `OPENAI_API_KEY` has no quotes or spaces around it",
+                "check that the variable (`WEIR_KEY`, `OPENAI_API_KEY`) has no quotes, spaces or line breaks around it",
                 "a mask (`sk-…9f2c`) cannot call; use the whole key",
             ],
             example: Example {
@@ -95,7 +95,7 @@ pub(super) static FACTS: [Facts; 76] = [
         evidence: "base_url_host, suggestion",
         zh: Words {
             title: "Base URL 的写法不对",
-            cause: "Base URL 写法不对",
+            cause: "地址多了或少了一部分",
             check: "对照建议地址",
             never: "不要反复换 key",
             observed: "地址缺少 http(s)://、出现 `/v1/v1`、以 `/chat/completions` 结尾,或含空格",
@@ -249,12 +249,12 @@ pub(super) static FACTS: [Facts; 76] = [
         evidence: "timing.connect",
         zh: Words {
             title: "连接不上",
-            cause: "连不上",
+            cause: "TCP 连接建立不起来",
             check: "查端口、防火墙、代理",
             never: "不要加长读超时",
             observed: "TCP 被拒绝,或建立连接超时",
             check_first: &[
-                "核对端口,运行 `curl -v 地址/healthz` 看停在哪一步",
+                "核对端口,运行 `curl -v 地址` 看停在哪一步",
                 "查本机与公司的防火墙是否放行",
                 "查代理设置 `HTTPS_PROXY` 与 `NO_PROXY`",
             ],
@@ -271,7 +271,7 @@ pub(super) static FACTS: [Facts; 76] = [
             never: "don't raise the read timeout",
             observed: "TCP was refused, or connecting took too long",
             check_first: &[
-                "check the port: `curl -v ADDRESS/healthz` shows the step it stops at",
+                "check the port: `curl -v ADDRESS` shows the step it stops at",
                 "see whether a local or company firewall allows it",
                 "check `HTTPS_PROXY` and `NO_PROXY`",
             ],
@@ -292,13 +292,13 @@ pub(super) static FACTS: [Facts; 76] = [
         source: Source::Fixture("a certificate of a private authority"),
         evidence: "tls.issuer_kind",
         zh: Words {
-            title: "证书有问题",
+            title: "TLS 或证书有问题",
             cause: "证书异常或被公司代理解密",
             check: "问网管",
             never: "不要关闭证书校验",
             observed: "TLS 握手失败,或证书不是公共机构签发",
             check_first: &[
-                "看证书的签发者:`openssl s_client -connect 主机:443`",
+                "看证书的签发者:`openssl s_client -connect 主机:端口`",
                 "签发者是公司:请网管给出根证书,用 `SSL_CERT_FILE` 指定",
                 "证书过期或域名不符:找地址的提供方",
             ],
@@ -307,13 +307,13 @@ pub(super) static FACTS: [Facts; 76] = [
             },
         },
         en: Words {
-            title: "The certificate is not right",
+            title: "TLS or its certificate is not right",
             cause: "TLS is broken or intercepted",
             check: "ask who runs the network",
             never: "don't disable verification",
             observed: "the TLS handshake fails, or the issuer is not a public authority",
             check_first: &[
-                "see who issued it: `openssl s_client -connect HOST:443`",
+                "see who issued it: `openssl s_client -connect HOST:PORT`",
                 "issued by the company: get its root and set `SSL_CERT_FILE`",
                 "expired or wrong name: ask whoever gave the address",
             ],
@@ -339,7 +339,11 @@ pub(super) static FACTS: [Facts; 76] = [
             check: "查 Base URL 是否含 /v1",
             never: "不要当成模型不存在",
             observed: "返回了网页,或已知路径返回 404",
-            check_first: &["看 Base URL 是否以 `/v1` 结尾", "看响应的 Content-Type 是不是 text/html", "网页是登录页:先登录公司网络"],
+            check_first: &[
+                "从服务商的文档复制 Base URL,一般以 `/v1` 结尾",
+                "用浏览器打开这个地址:出现网页,说明接口在别的地址",
+                "网页是登录页:先登录公司网络",
+            ],
             example: Example {
                 field: "base_url", mistake: "看到 404 就说模型不存在", next: "先确认返回的是 JSON 错误,再看模型名"
             },
@@ -351,8 +355,8 @@ pub(super) static FACTS: [Facts; 76] = [
             never: "don't read it as a missing model",
             observed: "an HTML page, or a 404 on a known path",
             check_first: &[
-                "see whether the base URL ends in `/v1`",
-                "see whether the Content-Type is text/html",
+                "copy the base URL from the provider's documents; mostly it ends in `/v1`",
+                "open the address in a browser: a website there means that the API is elsewhere",
                 "a login page: sign in to the company network first",
             ],
             example: Example {
@@ -525,7 +529,7 @@ pub(super) static FACTS: [Facts; 76] = [
             check: "看 /models 与相近名",
             never: "不要判断模型下线",
             observed: "返回 404 或 400,错误码是 `model_not_found`",
-            check_first: &["运行 `curl 地址/v1/models` 看准确的名字", "用诊断提示的相近名再试一次"],
+            check_first: &["带上 Key 请求 `Base URL/models`,看列表里准确的名字", "用诊断提示的相近名再试一次"],
             example: Example {
                 field: "model", mistake: "大小写或版本后缀写错,就说模型下线", next: "从 `/v1/models` 复制准确的名字"
             },
@@ -536,7 +540,10 @@ pub(super) static FACTS: [Facts; 76] = [
             check: "look for the nearest name in /models",
             never: "don't say that the model is retired",
             observed: "404 or 400 with `model_not_found`",
-            check_first: &["read the exact names: `curl ADDRESS/v1/models`", "try the nearest name that is suggested"],
+            check_first: &[
+                "read the exact names in the list at `BASE_URL/models`, asked with your key",
+                "try the nearest name that is suggested",
+            ],
             example: Example {
                 field: "model",
                 mistake: "wrong case or suffix, then calling the model retired",
@@ -632,7 +639,7 @@ pub(super) static FACTS: [Facts; 76] = [
             title: "余额不足",
             cause: "余额不足",
             check: "在账号页查看并充值",
-            never: "不要等待后重试,不要公开余额",
+            never: "不要等待后重试,也不要公开余额",
             observed: "返回 402,或 429 且错误码说的是余额",
             check_first: &["在账号页看余额", "充值,或请账号负责人充值", "充值后再发一次,不需要换 Key"],
             example: Example {
@@ -643,7 +650,7 @@ pub(super) static FACTS: [Facts; 76] = [
             title: "The balance is spent",
             cause: "the account has no balance left",
             check: "look at the account page",
-            never: "don't wait and retry, don't publish it",
+            never: "don't wait and retry, nor publish the balance",
             observed: "402, or a 429 whose code is about the balance",
             check_first: &[
                 "see the balance on the account page",
@@ -704,7 +711,7 @@ pub(super) static FACTS: [Facts; 76] = [
         evidence: "body_bytes, token counts",
         zh: Words {
             title: "内容太长",
-            cause: "内容过长",
+            cause: "输入或要求的输出太长",
             check: "减少输入或 max_tokens",
             never: "不要截图整段提示词",
             observed: "返回 413,或超过模型的上下文长度",
@@ -773,7 +780,7 @@ pub(super) static FACTS: [Facts; 76] = [
             never: "不要立刻高频重试",
             observed: "返回 429,并给出恢复时间",
             check_first: &[
-                "看每分钟请求数和 token 数:`GET /v1/weir/limits`",
+                "看每分钟请求数和 token 数:服务商的控制台;weir 网关查 `GET /v1/weir/limits`",
                 "看这把 Key 的当日配额是否也用完",
                 "等到错误里的 `resetAt`(或 `Retry-After`)再发一次",
                 "看同时在跑的请求数",
@@ -784,10 +791,10 @@ pub(super) static FACTS: [Facts; 76] = [
             title: "Rate limit reached",
             cause: "too many requests or tokens in the window",
             check: "wait for resetAt",
-            never: "don't hammer it at once",
+            never: "don't send again at once, over and over",
             observed: "429 with hint",
             check_first: &[
-                "see requests and tokens per minute: `GET /v1/weir/limits`",
+                "see requests and tokens per minute: the provider's console, or at weir `GET /v1/weir/limits`",
                 "see whether the key's daily quota is used up too",
                 "wait for `resetAt` (or `Retry-After`) in the error, then send once",
                 "count the requests in flight",
@@ -808,7 +815,7 @@ pub(super) static FACTS: [Facts; 76] = [
             title: "频率超限,没有恢复时间",
             cause: "频率超限且无提示",
             check: "指数退避加抖动",
-            never: "不要固定间隔齐刷",
+            never: "不要按固定间隔一起重试",
             observed: "返回 429,没有任何恢复时间",
             check_first: &[
                 "按 1、2、4 秒退避,每次加随机抖动",
@@ -824,7 +831,7 @@ pub(super) static FACTS: [Facts; 76] = [
             title: "Rate limit reached, no hint",
             cause: "a limit was hit and no time was given",
             check: "back off with jitter",
-            never: "don't retry in lock-step",
+            never: "don't retry all at once, at fixed intervals",
             observed: "429 without hint",
             check_first: &[
                 "back off by 1, 2, 4 s with random jitter",
@@ -852,11 +859,11 @@ pub(super) static FACTS: [Facts; 76] = [
             title: "当日配额用完",
             cause: "这把 Key 当日配额用完",
             check: "查配额与 resetAt",
-            never: "不要换速度重试",
+            never: "不要换个速度接着重试",
             observed: "返回 429,错误码是 `key_daily_quota_exceeded`",
             check_first: &[
-                "看这把 Key 的当日配额:控制台或 `GET /v1/weir/limits`",
-                "看 `resetAt`:按 Key 的时区,次日零点恢复",
+                "看这把 Key 的当日配额:服务商的控制台;weir 网关查 `GET /v1/weir/limits`",
+                "看 `resetAt`:到那时恢复;weir 网关是 Key 的时区的次日零点",
                 "多人共用时拆成子 Key,各有配额",
                 "频率与并发没有问题,降速没有用",
             ],
@@ -871,8 +878,8 @@ pub(super) static FACTS: [Facts; 76] = [
             never: "don't retry before the day is over",
             observed: "429 `key_daily_quota_exceeded`",
             check_first: &[
-                "see the key's daily quota: console or `GET /v1/weir/limits`",
-                "see `resetAt`: midnight in the key's time zone",
+                "see the key's daily quota: the provider's console, or at weir `GET /v1/weir/limits`",
+                "see `resetAt`: it opens again then; at weir at midnight in the key's time zone",
                 "shared by several: split it into child keys with quotas",
                 "rate and concurrency are fine; going slower does not help",
             ],
@@ -1302,7 +1309,7 @@ pub(super) static FACTS: [Facts; 76] = [
             title: "中间代理断开",
             cause: "中间代理断开",
             check: "查代理读超时",
-            never: "不要只加客户端超时",
+            never: "不要只加长客户端的超时",
             observed: "502、504、524 而没有我们的请求 ID,或在整数秒被断开",
             check_first: &[
                 "看断开的秒数:30、60、100、120、300 多是代理的读超时",
@@ -1316,9 +1323,9 @@ pub(super) static FACTS: [Facts; 76] = [
         },
         en: Words {
             title: "A proxy on the way cut it",
-            cause: "a proxy between client and gateway cut it",
+            cause: "a proxy between the client and the API cut it",
             check: "look at the proxy's read timeout",
-            never: "don't only raise the client's",
+            never: "don't only raise the client's timeout",
             observed: "502, 504 or 524 without our request id, or a cut at a round second",
             check_first: &[
                 "see the second of the cut: 30, 60, 100, 120, 300 are mostly read timeouts of proxies",
@@ -1588,7 +1595,7 @@ pub(super) static FACTS: [Facts; 76] = [
             never: "don't send it again",
             observed: "the request was sent and no answer came",
             check_first: &[
-                "look the request id up: `GET /v1/weir/calls/{id}`",
+                "look the request id up: the provider's console, or at weir `GET /v1/weir/calls/{id}`",
                 "images and videos: ask for the task by its id with `weir task`",
                 "send again only when it is known that nothing was done or charged",
             ],
@@ -1710,7 +1717,7 @@ pub(super) static FACTS: [Facts; 76] = [
             title: "Buffered on the way",
             cause: "a hop held everything back to the end",
             check: "nginx, gateway, company proxy, browser extension",
-            never: "don't tune the model",
+            never: "don't change the model's parameters",
             observed: "all events come in one burst at the end",
             check_first: &[
                 "nginx: `proxy_buffering off;` in the location, then `nginx -s reload`",
@@ -1812,14 +1819,14 @@ pub(super) static FACTS: [Facts; 76] = [
         evidence: "data_lines, errno",
         zh: Words {
             title: "中途中断",
-            cause: "中途断开",
+            cause: "连接在回答中途断了",
             check: "看断点时间与各跳",
             never: "不要拼接两次输出",
             observed: "收到至少一行 data 之后连接断了",
             check_first: &[
                 "看中断的时间和已收到的 data 行数",
                 "看各跳:整数秒多是代理的读超时",
-                "通过网关时用 `GET /v1/weir/calls/{id}/stream?after=N` 续读",
+                "通过 weir 网关时用 `GET /v1/weir/calls/{id}/stream?after=N` 续读",
             ],
             example: Example { field: "data_lines", mistake: "把两次输出拼成一份", next: "续读同一次调用,或整条重发" },
         },
@@ -1832,7 +1839,7 @@ pub(super) static FACTS: [Facts; 76] = [
             check_first: &[
                 "see when it was cut and how many data lines came",
                 "see the hops: a round second is mostly a proxy's read timeout",
-                "through the gateway resume with `GET /v1/weir/calls/{id}/stream?after=N`",
+                "through a weir gateway resume with `GET /v1/weir/calls/{id}/stream?after=N`",
             ],
             example: Example {
                 field: "data_lines",
@@ -1897,7 +1904,7 @@ pub(super) static FACTS: [Facts; 76] = [
             title: "The output stalled",
             cause: "the stream went quiet for longer than idle",
             check: "look at the upstream and heartbeats",
-            never: "don't touch the total limit first",
+            never: "don't raise the total time limit first",
             observed: "a gap above the idle limit, then late data or none",
             check_first: &[
                 "see behind which event the longest gap `gap_max` lies",
@@ -2329,7 +2336,7 @@ pub(super) static FACTS: [Facts; 76] = [
             observed: "the state is unknown, or asking for it failed",
             check_first: &[
                 "ask for the same task id again in some minutes",
-                "look the request id up: `GET /v1/weir/calls/{id}`",
+                "look the request id up: the provider's console, or at weir `GET /v1/weir/calls/{id}`",
                 "still unknown: give both ids to support",
             ],
             example: Example {
@@ -2615,7 +2622,7 @@ pub(super) static FACTS: [Facts; 76] = [
             check: "按提示补一项",
             never: "不要猜结论",
             observed: "回答太短、太快,或缺少输入",
-            check_first: &["按提示补上缺的那一项", "回答太短:换长一点的短消息再测一次"],
+            check_first: &["按提示补上缺的那一项", "回答太短:用 `curl -N` 要一段长回答,看是不是陆续到达"],
             example: Example { field: "missing[]", mistake: "猜一个结论", next: "补一项证据再判断" },
         },
         en: Words {
@@ -2624,7 +2631,10 @@ pub(super) static FACTS: [Facts; 76] = [
             check: "add the one item that is named",
             never: "don't guess a conclusion",
             observed: "the answer is too short or too fast, or an input is missing",
-            check_first: &["add the item that is named as missing", "answer too short: test again with a longer message"],
+            check_first: &[
+                "add the item that is named as missing",
+                "answer too short: ask for a longer one with `curl -N` and see whether it comes piece by piece",
+            ],
             example: Example { field: "missing[]", mistake: "guessing a conclusion", next: "add one item, then judge" },
         },
     },

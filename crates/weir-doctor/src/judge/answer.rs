@@ -57,14 +57,14 @@ pub fn of_answer(trace: &Trace, vendor: Vendor) -> Option<Finding> {
 fn of_accepted(trace: &Trace, status: u16, vendor: Vendor) -> Option<Finding> {
     let whole = trace.whole()?;
     if (300..400).contains(&status) {
-        return Some(
-            Finding::likely(Verdict::NotTheApi)
-                .because(both!("服务器要求跳转到别处(状态 {status})", "the server sends us elsewhere (status {status})")),
-        );
+        return Some(Finding::likely(Verdict::NotTheApi).because(both!(
+            "服务器要求跳转到别处(状态 {status}):多半是 http 要改成 https,或要先登录",
+            "the server sends us elsewhere (status {status}): mostly from http to https, or to a login page"
+        )));
     }
     match (whole.shape, &whole.error) {
         _ if whole.is_answer => None,
-        (Shape::Html, _) => Some(Finding::likely(Verdict::NotTheApi)),
+        (Shape::Html, _) => Some(Finding::likely(Verdict::NotTheApi).because(a_website())),
         (Shape::Empty, _) if status == 204 => None,
         (Shape::Empty, _) => Some(Finding::likely(Verdict::StatusHidden).because(both!("回答是空的", "the answer is empty"))),
         (_, Some(error)) if is_hidden(status, error) => Some(Finding::likely(Verdict::StatusHidden)),
@@ -85,9 +85,9 @@ fn of_page(trace: &Trace, status: u16, whole: &Whole) -> Finding {
         413 => Finding::likely(Verdict::RequestTooLong),
         429 => Finding::new(Verdict::MiddleBoxThrottled, if is_page { Confidence::Likely } else { Confidence::Guess }),
         401 | 403 if !is_page && whole.shape == Shape::Empty && has_id(trace) => Finding::likely(Verdict::KeyUnknown),
-        401 | 403 | 404 | 405 | 400 | 410 => Finding::likely(Verdict::NotTheApi),
-        502 | 504 | 520..=527 | 530 => Finding::new(Verdict::ProxyCut, Confidence::Likely).because_of(round_hop(trace.total)),
-        503 if is_page => Finding::new(Verdict::ProxyCut, Confidence::Guess).because_of(round_hop(trace.total)),
+        401 | 403 | 404 | 405 | 400 | 410 => Finding::likely(Verdict::NotTheApi).because_of(is_page.then(a_website)),
+        502 | 504 | 520..=527 | 530 => Finding::new(Verdict::ProxyCut, Confidence::Likely).because_of(cut_after(trace.total)),
+        503 if is_page => Finding::new(Verdict::ProxyCut, Confidence::Guess).because_of(cut_after(trace.total)),
         503 | 529 => Finding::likely(Verdict::UpstreamOverloaded),
         408 => Finding::likely(Verdict::FirstByteTimeout),
         500..=599 => Finding::likely(Verdict::UpstreamError),
@@ -99,7 +99,11 @@ fn of_page(trace: &Trace, status: u16, whole: &Whole) -> Finding {
 #[must_use]
 pub fn of_fault(fault: Fault, after: Duration) -> Finding {
     match fault {
-        Fault::NoAddress | Fault::DnsTimeout => Finding::certain(Verdict::DnsFailed),
+        Fault::NoAddress => Finding::certain(Verdict::DnsFailed),
+        Fault::DnsTimeout => Finding::likely(Verdict::DnsFailed).because(both!(
+            "6 秒内没有回答:域名可能没错,是解析服务器太慢或连不到",
+            "nothing came back within 6 s: the name may be right, and the resolver slow or out of reach"
+        )),
         Fault::Refused => Finding::certain(Verdict::ConnectFailed).because(both!(
             "主机在,但这个端口上没有程序在听:服务启动了吗,端口写对了吗",
             "the host is there and nothing listens on this port: is the server started, is the port right?"
@@ -164,15 +168,36 @@ fn socks_words(reply: u8) -> Bilingual {
     }
 }
 
+/// What is wrong with TLS, and what to do in this very case.
 fn tls_words(why: TlsFault) -> Bilingual {
     match why {
-        TlsFault::Expired => both!("证书已过期或尚未生效", "the certificate has expired or is not valid yet"),
-        TlsFault::WrongName => both!("证书不是给这个域名的", "the certificate is for another name"),
+        TlsFault::Expired => {
+            both!("证书已过期:请地址的提供方换新证书", "the certificate has expired: whoever gave the address must renew it")
+        }
+        TlsFault::NotYetValid => both!(
+            "证书还没到生效时间:先看本机的日期和时间对不对",
+            "the certificate is not valid yet: look at this machine's date and time first"
+        ),
+        TlsFault::WrongName => both!(
+            "证书不是给这个域名的:地址要用证书上的域名,不要用 IP 或别名",
+            "the certificate is for another name: write the address with the name that it is for, not with an IP or an alias"
+        ),
+        TlsFault::SelfSigned => both!(
+            "证书是自签名的:是你自己的服务器,就换成由根证书签发的,再用 `SSL_CERT_FILE` 指定那个根;不是,就不要连",
+            "the certificate is self-signed: if the server is your own, give it one that a root signed and name that root with `SSL_CERT_FILE`; if not, do not connect"
+        ),
         TlsFault::Untrusted => both!("签发者不受本机信任", "this machine does not trust the issuer"),
+        TlsFault::Unfit => both!(
+            "证书不能用作服务器证书,或已被吊销:请地址的提供方换一张",
+            "the certificate is none for a server, or it was revoked: whoever gave the address must replace it"
+        ),
         TlsFault::Handshake => {
             both!("握手失败:对方可能不说 TLS,试试 http://", "the handshake failed; perhaps the other side speaks no TLS, try http://")
         }
-        TlsFault::NoRoots => both!("本机没有可用的根证书", "this machine has no usable root certificates"),
+        TlsFault::NoRoots => both!(
+            "本机没有可用的根证书:安装 ca-certificates,或用 `SSL_CERT_FILE` 指定",
+            "this machine has no usable root certificates: install ca-certificates, or name a file with `SSL_CERT_FILE`"
+        ),
     }
 }
 
@@ -190,6 +215,24 @@ pub fn round_hop(after: Duration) -> Option<Bilingual> {
     HOPS.iter()
         .find(|(seconds, ..)| near(*seconds))
         .map(|(seconds, zh, en)| both!("正好在 {seconds} 秒断开,这是{zh}", "it was cut at {seconds} s, {en}"))
+}
+
+/// When something in front of the API gave up: who does so by default, or else the limit to look for.
+fn cut_after(after: Duration) -> Option<Bilingual> {
+    round_hop(after).or_else(|| {
+        let seconds = after.as_secs();
+        (seconds > 0).then(|| {
+            both!(
+                "{seconds} 秒后断开:找各跳里设成 {seconds} 秒的超时",
+                "it was cut after {seconds} s: look for a time limit of {seconds} s at each hop"
+            )
+        })
+    })
+}
+
+/// Whoever opens such an address sees pages.
+fn a_website() -> Bilingual {
+    both!("回答的是一个网页,不是接口", "what answered is a web page, not an API")
 }
 
 /// The machine word that the error bears.

@@ -8,8 +8,14 @@ use crate::trace::Measures;
 /// Fewer events, or a shorter answer, tell nothing about buffering.
 const EVENTS_MIN: u32 = 5;
 const TOTAL_MIN: Duration = Duration::from_millis(500);
-/// A burst is at most this long, or this share of the whole.
-const BURST: Duration = Duration::from_millis(50);
+/// A burst is at most this long, or this share of the whole. The time is wide enough for a machine that is busy with something else while
+/// the pieces come: what tells a store is that they are few, not that they are fast.
+const BURST: Duration = Duration::from_millis(200);
+const BURST_SHARE: u32 = 4;
+/// A burst at the end begins behind this share of the whole, in percent.
+const LATE_PERCENT: u32 = 70;
+/// The same answer in one piece took at least this share of the stream's time, in percent.
+const MAKING_PERCENT: u32 = 50;
 /// A stored stream leaves in few pieces. The network may cut those, hardly ever between two events: of so many events at most one piece
 /// ends there. Servers write a few events at once; none writes so many.
 const EVENTS_A_PIECE: u32 = 8;
@@ -42,10 +48,12 @@ pub fn arriving(seen: &Measures, control: Option<Duration>) -> Arriving {
     if seen.events < EVENTS_MIN || seen.total < TOTAL_MIN {
         return Arriving::TooShort;
     }
-    let is_burst = seen.clusters.len() <= 2 && seen.span() < BURST.max(seen.total / 10) && is_late(seen);
     let few_pieces = seen.aligned <= seen.events / EVENTS_A_PIECE && seen.pieces <= seen.events / 2;
+    // Pieces that are many may have been bunched by anybody; they must come as fast as one before even a doubt is told.
+    let is_together = few_pieces || seen.clusters.len() <= 2;
+    let is_burst = is_together && seen.span() < BURST.max(seen.total / BURST_SHARE) && is_late(seen);
     // The same answer took as long in one piece: the time went into making it, not into waiting for its beginning.
-    let took_as_long = control.is_none_or(|whole| whole.abs_diff(seen.total) < seen.total.mul_f64(0.4));
+    let took_as_long = control.is_none_or(|whole| whole * 100 >= seen.total * MAKING_PERCENT);
     if is_burst {
         // Heartbeats that came through alone were not stored, so events would not have been.
         if seen.beats_first {
@@ -65,7 +73,7 @@ pub fn arriving(seen: &Measures, control: Option<Duration>) -> Arriving {
 
 /// Nothing came until most of the time was over.
 fn is_late(seen: &Measures) -> bool {
-    seen.first > seen.total.mul_f64(0.8)
+    seen.first * 100 > seen.total * LATE_PERCENT
 }
 
 /// Few groups, and all but the last as large as a buffer. The first may be smaller: nginx puts the head into the same buffer.
@@ -113,6 +121,24 @@ mod tests {
         assert_eq!(arriving(&seen(40, 1000, 1005, 1010, 1), None), Arriving::Buffered);
         let in_packets = Measures { aligned: 1, ..seen(40, 1000, 1005, 1010, 8) };
         assert_eq!(arriving(&in_packets, control), Arriving::Buffered, "ten kilobytes are eight packets");
+    }
+
+    #[test]
+    fn a_busy_machine_hides_no_store() {
+        // The control was slow because it was the first call, or the stream because the machine was busy.
+        for control in [550, 1000, 4000] {
+            let control = Some(Duration::from_millis(control));
+            assert_eq!(arriving(&seen(40, 1000, 1005, 1010, 1), control), Arriving::Buffered, "{control:?}");
+        }
+        // The machine had other things to do while the pieces lay there.
+        let interrupted = |last_ms, total_ms| {
+            let at = Duration::from_millis;
+            let whole = seen(40, 1000, last_ms, total_ms, 4);
+            let half = |from, end| Cluster { at: at(from), end: at(end), events: 20, bytes: 4000 };
+            Measures { clusters: vec![half(1000, 1000), half(1090, 1090), half(last_ms, last_ms)], ..whole }
+        };
+        assert_eq!(arriving(&interrupted(1180, 1190), None), Arriving::Buffered);
+        assert_eq!(arriving(&interrupted(1300, 1310), None), Arriving::Buffered);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! All findings of one run, layer by layer.
 
-use weir_client::probe::Issuer;
-use weir_core::{Level, Verdict};
+use weir_client::probe::{Fault, Issuer, TlsFault};
+use weir_core::{Level, Timestamp, Verdict};
 
 use super::{
     Finding, Found, Judgement, Seen,
@@ -80,6 +80,13 @@ fn network(seen: &Seen) -> Vec<Found> {
     let Some(opening) = &seen.opened else { return Vec::new() };
     if let Some(fault) = opening.fault {
         let mut finding = of_fault(fault, opening.took);
+        if let (Fault::Tls(TlsFault::Expired), Some(end)) = (fault, opening.tls.and_then(|tls| tls.not_after)) {
+            let end: String = Timestamp(end.saturating_mul(1000)).rfc3339().chars().take(10).collect();
+            finding = finding.because(both!(
+                "证书已在 {end} 过期:请地址的提供方换新证书",
+                "the certificate expired on {end}: whoever gave the address must renew it"
+            ));
+        }
         let proxy = seen.local.proxy_from.as_ref().filter(|_| !seen.local.proxy_is_foreign && opening.phases.connect.is_none());
         if let Some(name) = proxy.filter(|_| finding.verdict == Verdict::ConnectFailed) {
             finding = finding.because(both!(
@@ -142,6 +149,8 @@ fn of_models(seen: &Seen, models: &Models) -> Option<Finding> {
         return works.then(|| Finding::likely(Verdict::CheckUnsupported).as_note());
     }
     // The control decides where it was asked; a list that is refused says less.
+    let is_keyless = finding.verdict == Verdict::KeyUnknown && !seen.local.has_key;
+    let finding = finding.because_of(is_keyless.then(no_key));
     if answered { None } else { Some(finding) }
 }
 
@@ -158,6 +167,9 @@ fn control(seen: &Seen) -> Option<Finding> {
     }
     if finding.verdict == Verdict::NotTheApi {
         return Some(finding.because_of(other_address(seen)));
+    }
+    if finding.verdict == Verdict::KeyUnknown && !seen.local.has_key {
+        return Some(finding.because(no_key()));
     }
     if finding.verdict != Verdict::FirstByteTimeout || trace.status.is_some_and(|status| status >= 400) {
         return Some(finding);
@@ -177,6 +189,14 @@ fn control(seen: &Seen) -> Option<Finding> {
     } else {
         finding.because(both!("{seconds} 秒内没有第一个字节", "no first byte within {seconds} s"))
     })
+}
+
+/// What somebody types who forgot the key.
+fn no_key() -> Bilingual {
+    both!(
+        "这次没有带 Key:放进环境变量 WEIR_KEY 或 OPENAI_API_KEY(或用 --key-stdin),再测一次",
+        "no key was given: put it into the variable WEIR_KEY or OPENAI_API_KEY (or pipe it to --key-stdin) and run again"
+    )
 }
 
 /// Where else the API may be.
@@ -281,8 +301,11 @@ fn weigh(seen: &Seen, plain: &mut Judged) {
 /// The gateway writes its echo event by event and names the time of each: no slow model explains that all of it came at once.
 fn echo_is_stored(seen: &Seen, echo: &Trace) -> bool {
     let judged = stream::judge(echo, None, seen.vendor, &seen.bounds);
-    let is_late = matches!(judged.arriving, Some(Arriving::Buffered | Arriving::Unclear));
-    is_late && judged.measures.is_some_and(|measures| measures.clusters.len() <= 2)
+    match judged.arriving {
+        Some(Arriving::Buffered) => true,
+        Some(Arriving::Unclear) => judged.measures.is_some_and(|measures| measures.clusters.len() <= 2),
+        _ => false,
+    }
 }
 
 fn of_other_way(seen: &Seen, other: &OtherWay, main_is_bad: bool) -> Option<Finding> {

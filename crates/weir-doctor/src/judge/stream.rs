@@ -13,7 +13,7 @@ use super::{
     seen::Bounds,
 };
 use crate::{
-    report::both,
+    report::{Bilingual, both},
     trace::{Body, End, Measures, Shape, StreamBody, Trace},
 };
 
@@ -53,15 +53,18 @@ pub fn judge(trace: &Trace, control: Option<&Trace>, vendor: Vendor, bounds: &Bo
     match arriving {
         Some(Arriving::Buffered) => findings.push(Finding::likely(Verdict::StreamBuffered)),
         Some(Arriving::Blocks) => findings.push(Finding::likely(Verdict::PartlyBuffered)),
-        Some(Arriving::TooShort) => findings.push(Finding::likely(Verdict::EvidenceMissing).as_note().because(both!(
-            "回答太短,看不出是否被缓冲;其余检查都算数",
-            "the answer was too short to tell whether anything buffers; all other checks count"
-        ))),
+        // Beside a stream that is broken nobody asks whether it was buffered, too.
+        Some(Arriving::TooShort) if findings.iter().all(|finding| finding.is_note || finding.verdict.level() < weir_core::Level::Fail) => {
+            findings.push(Finding::likely(Verdict::EvidenceMissing).as_note().because(both!(
+                "回答太短,看不出是否被缓冲;其余检查都算数",
+                "the answer was too short to tell whether anything buffers; all other checks count"
+            )))
+        }
         Some(Arriving::Unclear) => findings.push(Finding::likely(Verdict::EvidenceMissing).as_note().because(both!(
             "内容都在最后才到达:可能是缓冲,也可能是模型先慢后快;用 --direct 换一条路对照",
             "everything came at the very end: a hop may buffer, or the model began late and was fast; compare with --direct"
         ))),
-        Some(Arriving::Spread) | None => {}
+        Some(Arriving::TooShort | Arriving::Spread) | None => {}
     }
     findings.extend(of_headers(trace));
     Judged { findings, arriving, measures }
@@ -130,7 +133,11 @@ fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, b
             if let Some(hop) = round_hop(trace.total) {
                 add(Finding::guess(Verdict::ProxyCut).because(hop));
             }
-            add(if has_data { Finding::certain(Verdict::StreamCut) } else { Finding::likely(Verdict::StreamSilent) });
+            add(if has_data {
+                Finding::certain(Verdict::StreamCut).because(broken_off(trace, stream))
+            } else {
+                Finding::likely(Verdict::StreamSilent)
+            });
         }
     }
     if let Some(line) = stream.malformed_line {
@@ -139,6 +146,27 @@ fn of_stream(trace: &Trace, stream: &StreamBody, end: BodyEnd, vendor: Vendor, b
     }
     findings.extend(of_finish(stream, bounds, control));
     findings
+}
+
+/// A silence this long before a break looks like somebody's time limit.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// When it broke, and what was there by then: the two things that whoever looks for the hop asks first.
+fn broken_off(trace: &Trace, stream: &StreamBody) -> Bilingual {
+    let tenths = |span: Duration| {
+        let tenths = (span.as_millis() + 50) / 100;
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
+    let (lines, seconds) = (stream.data_lines, tenths(trace.total));
+    let silence = trace.total.saturating_sub(trace.arrivals.last().map_or(trace.total, |arrival| arrival.at));
+    if silence >= SILENCE {
+        let silence = tenths(silence);
+        return both!(
+            "请求发出 {seconds} 秒后断开,之前收到 {lines} 行 data,最后 {silence} 秒没有数据:找各跳里这么长的读超时",
+            "it broke {seconds} s after the request, behind {lines} data lines and {silence} s of silence: look for a read timeout of that length at each hop"
+        );
+    }
+    both!("请求发出 {seconds} 秒后断开,之前收到 {lines} 行 data", "it broke {seconds} s after the request, behind {lines} data lines")
 }
 
 /// A pause that streams make between two events when all is well.

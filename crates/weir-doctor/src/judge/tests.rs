@@ -130,6 +130,20 @@ fn a_cut_at_a_round_time_names_the_likely_hop_as_a_guess() {
 }
 
 #[test]
+fn a_silence_before_a_break_is_a_gap_and_is_told() {
+    let broken = |silent_s| Trace {
+        total: Duration::from_millis(800) + Duration::from_secs(silent_s),
+        ..streamed(&[(0, EVENT), (800, EVENT)], BodyEnd::ChunkUnfinished)
+    };
+    for (silent_s, gap_ms, words) in [(0, 800, "behind 2 data lines"), (5, 5_000, "5.0 s of silence")] {
+        let trace = broken(silent_s);
+        assert_eq!(crate::trace::gap_max(&trace).as_millis() / 10, gap_ms / 10);
+        let finding = judge(&Seen { stream: Some(trace), ..well() }).primary.finding;
+        assert!(finding.verdict == Verdict::StreamCut && finding.detail.clone().unwrap().en.contains(words), "{finding:?}");
+    }
+}
+
+#[test]
 fn the_layers_are_judged_from_the_bottom() {
     let private = TlsSeen { issuer: Issuer::Private, not_after: None, alpn: None };
     let intercepted = Some(Opening { tls: Some(private), ..Opening::default() });

@@ -99,8 +99,18 @@ pub fn report(judgement: &Judgement, patience_s: u64, lang: Lang) -> String {
         let _ = writeln!(text, "  {}{value}", padded(name));
     };
     row(say(lang, "看到", "seen"), fact(&primary.fact, patience_s).in_lang(lang));
-    for (i, step) in words.check_first.iter().enumerate() {
-        row(if i == 0 { say(lang, "先查", "check first") } else { "" }, &format!("{} {step}", i + 1));
+    if primary.verdict == weir_core::Verdict::Ok {
+        // The catalogue sends whoever is well to this very probe.
+        let next = say(
+            lang,
+            "客户端没有问题:把 Base URL 改回原来的地址,再用 `weir doctor 地址` 测那一边",
+            "the client behaves: set its base URL back, and examine the other side with `weir doctor BASE_URL`",
+        );
+        row(say(lang, "接下来", "next"), next);
+    } else {
+        for (i, step) in words.check_first.iter().enumerate() {
+            row(if i == 0 { say(lang, "先查", "check first") } else { "" }, &format!("{} {step}", i + 1));
+        }
     }
     row(say(lang, "不要", "do not"), bare_never(words.never));
     for (i, note) in judgement.notes.iter().enumerate() {

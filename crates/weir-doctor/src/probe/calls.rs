@@ -48,7 +48,7 @@ impl Examined {
             let began = Self::begin(tools, ProbeId::P5);
             let waits = self.waits();
             let trace = self.call(tools, ProbeId::P5, way, model, true, false).await;
-            self.keep_stream(tools, trace, waits, began);
+            self.keep_stream(tools, trace, waits, (began, began.elapsed()));
         }
         let plain_is_good = self.stream_is_good(self.seen.stream.as_ref());
         let mut suspect_gzip = false;
@@ -110,17 +110,18 @@ impl Examined {
         self.used_requests = self.used_requests.saturating_add(1);
         let mut stream = pin!(tools.ask(&ask, key.as_ref()));
         let (mut whole, mut streamed) = (None, None);
+        let (mut control_took, mut took) = (Duration::ZERO, Duration::ZERO);
         let vendor = self.seen.vendor;
         poll_fn(|cx| {
             if whole.is_none()
                 && let Poll::Ready(Answer { trace, .. }) = control.as_mut().poll(cx)
             {
-                whole = Some(trace);
+                (whole, control_took) = (Some(trace), control_began.elapsed());
             }
             if streamed.is_none()
                 && let Poll::Ready(Answer { trace, .. }) = stream.as_mut().poll(cx)
             {
-                streamed = Some(trace);
+                (streamed, took) = (Some(trace), began.elapsed());
             }
             // A control that was refused says it all.
             let is_refused = whole.as_ref().is_some_and(|trace: &Trace| of_answer(trace, vendor).is_some() && !trace.timed_out());
@@ -128,19 +129,19 @@ impl Examined {
         })
         .await;
         self.seen.control = whole;
-        self.end(tools, ProbeId::P4, control_began);
+        self.end_after(tools, ProbeId::P4, control_began, control_took);
         if let Some(trace) = streamed {
-            self.keep_stream(tools, trace, waits, began);
+            self.keep_stream(tools, trace, waits, (began, took));
         }
     }
 
     /// A stream that said nothing while the run's time ran out shows nothing.
-    fn keep_stream(&mut self, tools: &Tools<'_>, trace: Trace, waits: Waits, began: Instant) {
+    fn keep_stream(&mut self, tools: &Tools<'_>, trace: Trace, waits: Waits, (began, took): (Instant, Duration)) {
         if waits.total < TELLING && is_silent(&trace) && trace.timed_out() {
             self.seen.out_of_budget = true;
         } else {
             self.seen.stream = Some(trace);
-            self.end(tools, ProbeId::P5, began);
+            self.end_after(tools, ProbeId::P5, began, took);
         }
     }
 

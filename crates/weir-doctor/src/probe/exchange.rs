@@ -13,9 +13,10 @@ use weir_wire::{Audience, headers};
 use super::{ProbeId, Progress, Watch};
 use crate::trace::{BODY_BYTES, Body, End, Reading, Trace};
 
-/// Opening a connection, phase by phase.
+/// Opening a connection, phase by phase. Resolvers ask again 5 s after a question that was lost, and connections after 1 and 3 s: one lost
+/// packet is no fault of a name.
 pub(crate) const OPEN: OpenLimits =
-    OpenLimits { dns: Duration::from_secs(2), connect: Duration::from_secs(5), proxy: Duration::from_secs(5), tls: Duration::from_secs(5) };
+    OpenLimits { dns: Duration::from_secs(6), connect: Duration::from_secs(5), proxy: Duration::from_secs(5), tls: Duration::from_secs(5) };
 /// After its own end marker a stream has this long to end its body.
 const AFTER_DONE: Duration = Duration::from_secs(2);
 

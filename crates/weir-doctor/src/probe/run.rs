@@ -41,6 +41,15 @@ const MODELS: Waits = Waits { first: Duration::from_secs(6), gap: Duration::from
 /// What the calls of models leave of a run's time to the questions that cost nothing and come last.
 const RESERVE: Duration = Duration::from_secs(4);
 
+/// When a probe ran. Two of them may overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ran {
+    pub probe: ProbeId,
+    /// Since the run began.
+    pub began: Duration,
+    pub took: Duration,
+}
+
 /// A run as far as it came. Made before it begins, so that it outlives an interruption.
 #[derive(Debug, Clone)]
 pub struct Examined {
@@ -48,8 +57,8 @@ pub struct Examined {
     pub id: EvidenceId,
     pub began: Timestamp,
     pub seen: Seen,
-    /// Probes that ran, with how long they took.
-    pub ran: Vec<(ProbeId, Duration)>,
+    /// Probes that ran, in the order of their ends.
+    pub ran: Vec<Ran>,
     pub planned: Vec<ProbeId>,
     pub cost: Cost,
     pub used_requests: u32,
@@ -62,6 +71,8 @@ pub struct Examined {
     pub target: Option<Target>,
     /// What this API calls the limit of output tokens.
     pub(super) limit_name: &'static str,
+    /// When it began by the machine's clock; nothing of it has run before.
+    since: Option<Instant>,
     /// When the calls of models must be over, and when everything.
     until: Option<(Instant, Instant)>,
 }
@@ -99,6 +110,7 @@ impl Examined {
             is_complete: false,
             target,
             limit_name: LIMIT_NAME,
+            since: None,
             until: None,
             order,
         }
@@ -108,7 +120,9 @@ impl Examined {
     pub async fn run(&mut self, tools: &Tools<'_>) {
         tools.watch.see(Progress::Planned { probes: self.planned.clone(), cost: self.cost });
         let budget = plan::budget(&self.order);
-        let end = Instant::now() + budget;
+        let now = Instant::now();
+        let end = now + budget;
+        self.since = Some(now);
         self.until = Some((end.checked_sub(RESERVE.min(budget / 4)).unwrap_or(end), end));
         let within = tokio::time::timeout(budget, Box::pin(self.probes(tools))).await;
         self.seen.out_of_budget |= within.is_err();
@@ -134,8 +148,18 @@ impl Examined {
         Instant::now()
     }
 
+    fn note_ran(&mut self, probe: ProbeId, began: Instant, took: Duration) {
+        let began = self.since.map_or(Duration::ZERO, |since| began.saturating_duration_since(since));
+        self.ran.push(Ran { probe, began, took });
+    }
+
     pub(super) fn end(&mut self, tools: &Tools<'_>, id: ProbeId, began: Instant) {
-        self.ran.push((id, began.elapsed()));
+        self.end_after(tools, id, began, began.elapsed());
+    }
+
+    /// Ends a probe that was over before anybody could take notice.
+    pub(super) fn end_after(&mut self, tools: &Tools<'_>, id: ProbeId, began: Instant, took: Duration) {
+        self.note_ran(id, began, took);
         tools.watch.see(Progress::Finished(Box::new(report::check(self, id))));
     }
 
@@ -213,12 +237,13 @@ impl Examined {
         });
         let found = opened.phases.dns.is_some();
         if self.plans(ProbeId::P1) {
-            self.ran.push((ProbeId::P1, opened.phases.dns.unwrap_or_else(|| began.elapsed())));
+            self.note_ran(ProbeId::P1, began, opened.phases.dns.unwrap_or_else(|| began.elapsed()));
             tools.watch.see(Progress::Finished(Box::new(report::check(self, ProbeId::P1))));
         }
         if found && self.plans(ProbeId::P2) {
             tools.watch.see(Progress::Started(ProbeId::P2));
-            self.ran.push((ProbeId::P2, began.elapsed().saturating_sub(opened.phases.dns.unwrap_or_default())));
+            let resolved = began + opened.phases.dns.unwrap_or_default();
+            self.note_ran(ProbeId::P2, resolved, resolved.elapsed());
             tools.watch.see(Progress::Finished(Box::new(report::check(self, ProbeId::P2))));
         }
         opened.link.is_ok()

@@ -5,6 +5,8 @@ use super::TimelinePoint;
 /// Ends of a time axis, in milliseconds: numbers that people read at a glance.
 const AXES: [u32; 16] =
     [500, 1_000, 2_000, 3_000, 5_000, 7_000, 10_000, 15_000, 20_000, 30_000, 45_000, 60_000, 90_000, 120_000, 180_000, 300_000];
+/// Streams that were all shorter are not drawn, in milliseconds.
+pub const SHOWN_MS: u32 = 500;
 /// Marks for 1, 2, 3–4, 5–8 and more events in one cell.
 const BLOCKS: [char; 5] = ['▂', '▃', '▅', '▆', '█'];
 const ASCII: [char; 5] = ['.', ':', '+', '|', '#'];
@@ -27,7 +29,12 @@ pub fn axis_ms(until_ms: u32) -> u32 {
 /// `0.5 s`, `3 s`: the end of an axis.
 #[must_use]
 pub fn axis_label(ms: u32) -> String {
-    if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { format!("{}.{} s", ms / 1000, ms % 1000 / 100) }
+    let (whole, rest) = (ms / 1000, ms % 1000);
+    match rest {
+        0 => format!("{whole} s"),
+        _ if rest.is_multiple_of(100) => format!("{whole}.{} s", rest / 100),
+        _ => format!("{whole}.{:02} s", rest / 10),
+    }
 }
 
 /// A strip of `cells` cells for the time from 0 to `axis_ms`; what lies beyond `until_ms` has not happened.
@@ -113,7 +120,9 @@ mod tests {
     #[test]
     fn an_axis_ends_at_a_round_time_that_holds_all() {
         assert_eq!((axis_ms(0), axis_ms(501), axis_ms(6_022), axis_ms(400_000)), (500, 1_000, 7_000, 400_000));
-        assert_eq!((axis_label(500), axis_label(7_000)), ("0.5 s".to_owned(), "7 s".to_owned()));
+        for (ms, label) in [(500, "0.5 s"), (250, "0.25 s"), (7_000, "7 s"), (7_500, "7.5 s"), (1_050, "1.05 s")] {
+            assert_eq!(axis_label(ms), label);
+        }
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn local(seen: &Seen) -> Option<Bilingual> {
 fn name(opening: &Opening) -> Bilingual {
     let Some(took) = opening.phases.dns else {
         return match opening.fault {
-            Some(Fault::DnsTimeout) => both!("2 秒内没有得到地址", "no address within 2 s"),
+            Some(Fault::DnsTimeout) => both!("6 秒内没有得到地址", "no address within 6 s"),
             _ => both!("没有找到地址", "no address was found"),
         };
     };
@@ -134,7 +134,7 @@ fn fault(fault: Fault) -> Bilingual {
         Fault::Refused => ("连接被拒绝", "the connection was refused"),
         Fault::ConnectTimeout => ("5 秒内没有连上", "no connection within 5 s"),
         Fault::Unreachable => ("连不到对方", "the other side cannot be reached"),
-        Fault::Tls(_) => ("TLS 没有建立", "TLS did not come to stand"),
+        Fault::Tls(why) => return words::tls(why),
         Fault::TlsTimeout => ("TLS 握手超时", "the TLS handshake took too long"),
         Fault::ProxyRefused(407) => ("代理要求登录(407)", "the proxy wants a login (407)"),
         Fault::ProxyRefused(_) => ("代理拒绝建立隧道", "the proxy refused the tunnel"),

@@ -9,7 +9,7 @@ use weir_core::Lang;
 
 use super::{
     Layout, TIMELINE_MAX, TimelinePoint,
-    chart::{Marks, axis_label, axis_ms, strip},
+    chart::{Marks, SHOWN_MS, axis_label, axis_ms, strip},
     line_of_check, plan_line, words,
 };
 use crate::probe::{ProbeId, Progress};
@@ -135,6 +135,10 @@ impl Live {
         let lanes: Vec<&Lane> = self.done.iter().filter_map(|(_, lane)| lane.as_ref()).collect();
         let Some(longest) = lanes.iter().map(|lane| lane.until_ms).max() else { return Vec::new() };
         let axis = axis_ms(longest);
+        // A picture of less than that shows how fast the machine is, and nothing of the way.
+        if longest < SHOWN_MS {
+            return Vec::new();
+        }
         let one = |lane: &&Lane| {
             let name = format!("{} {}", lane.probe, lane.probe.label().in_lang(self.lang));
             self.strip_on(lane, &name, lane.until_ms, axis, columns)
@@ -144,8 +148,8 @@ impl Live {
             return strips;
         }
         let title = match self.lang {
-            Lang::Zh => "事件到达的时刻:散开是逐条到达,挤在一处是被攒着再放",
-            Lang::En => "when the events came: spread they flowed, in one place they were held back",
+            Lang::Zh => "事件到达的时刻:散开是逐条到达,全挤在末尾是被攒着再放",
+            Lang::En => "when the events came: spread they flowed; all at the end they were held back",
         };
         std::iter::once(title.to_owned()).chain(strips).map(|line| clipped(&line, columns)).collect()
     }
@@ -239,6 +243,18 @@ mod tests {
             run(Lang::En, Layout { ascii: true, ..Layout::default() }, arrivals).frame(Duration::from_millis(1_900), 64, 24).join("\n")
         };
         insta::assert_snapshot!(format!("{}\n\n{}", shown(&spread()), shown(&[(1_850, 12)])));
+    }
+
+    #[test]
+    fn streams_too_short_to_tell_anything_leave_no_picture() {
+        let strips = |arrivals: &[(u64, u32)]| {
+            let mut live = run(Lang::En, Layout::default(), arrivals);
+            let lane = live.lane.take();
+            live.done.push((String::new(), lane));
+            live.strips(80)
+        };
+        assert_eq!(strips(&[(3, 12)]), Vec::<String>::new());
+        assert_eq!(strips(&spread()).len(), 2);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use weir_core::{Audience, Class, Lang, Timestamp, Verdict, redact::Redactor};
+use jiff::tz::TimeZone;
+use weir_core::{Audience, Class, Lang, Timestamp, Verdict, evidence::Moment, redact::Redactor};
 
 use super::{Bilingual, Field, LookAt, lines, make::millis};
 use crate::{
@@ -20,10 +21,10 @@ pub(crate) fn is_public(word: &str) -> bool {
 }
 
 /// The groups of fields of a verdict's class; none for classes without.
-pub(super) fn fields(run: &Examined, primary: Verdict) -> Vec<LookAt> {
+pub(super) fn fields(run: &Examined, primary: Verdict, zone: &TimeZone) -> Vec<LookAt> {
     match primary.class() {
         Class::Stream => vec![group("stream_obs", observed(run)), group("headers", headers(run)), group("client", client(run))],
-        Class::Rate => vec![group("limits", limits(run)), group("attempts", attempts(run))],
+        Class::Rate => vec![group("limits", limits(run, zone)), group("attempts", attempts(run))],
         Class::Timeout => {
             vec![group("timing", timing(run)), group("hops", hops(run)), group("task", task(run)), group("charge", charge(run))]
         }
@@ -120,7 +121,7 @@ fn refused(run: &Examined) -> Option<&Trace> {
     all.into_iter().flatten().find(|trace| trace.status == Some(429)).or(seen.control.as_ref())
 }
 
-fn limits(run: &Examined) -> Vec<Field> {
+fn limits(run: &Examined, zone: &TimeZone) -> Vec<Field> {
     let trace = refused(run);
     let header = |names: &[&str]| {
         let trace = trace?;
@@ -137,13 +138,18 @@ fn limits(run: &Examined) -> Vec<Field> {
     };
     let rate =
         rate.or_else(|| verdict.filter(|v| matches!(v, Verdict::RateLimited | Verdict::RateLimitedNoHint)).map(|_| "used up".to_owned()));
-    let reset = trace.and_then(Trace::whole).and_then(|whole| whole.reset_at_ms).map(|at| Timestamp(at).rfc3339());
+    let reset = trace.and_then(Trace::whole).and_then(|whole| whole.reset_at_ms).and_then(|at| local(Timestamp(at), zone));
     vec![
         field("rate", "请求频率", "request rate", rate),
         field("daily", "每日配额", "daily quota", spent(Verdict::QuotaSpent)),
         field("reset_at", "resetAt", "resetAt", reset),
         field("concurrency", "并发", "concurrency", spent(Verdict::ConcurrencySpent)),
     ]
+}
+
+/// A time by the clock of whoever reads it.
+fn local(at: Timestamp, zone: &TimeZone) -> Option<String> {
+    Moment::of(at, zone).map(|at| at.as_str().to_owned())
 }
 
 fn attempts(run: &Examined) -> Vec<Field> {

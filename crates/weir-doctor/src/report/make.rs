@@ -65,8 +65,8 @@ impl Report {
             primary,
             checks: checks(run, &judgement),
             notes: judgement.notes.iter().map(note).collect(),
-            look_at: look::fields(run, primary),
-            skipped: ProbeId::ALL.into_iter().filter(|id| !run.ran.iter().any(|(ran, _)| ran == id)).collect(),
+            look_at: look::fields(run, primary, &making.zone),
+            skipped: ProbeId::ALL.into_iter().filter(|id| !run.ran.iter().any(|ran| ran.probe == *id)).collect(),
             hints: hints(run, primary),
             evidence_id: run.id,
             evidence,
@@ -117,9 +117,9 @@ pub fn check(run: &Examined, id: ProbeId) -> Check {
 
 fn checks(run: &Examined, judgement: &Judgement) -> Vec<Check> {
     let mut checks: Vec<Check> = Vec::new();
-    for (id, _) in &run.ran {
-        if !checks.iter().any(|check| check.id == *id) {
-            checks.push(check_of(run, judgement, *id));
+    for ran in &run.ran {
+        if !checks.iter().any(|check| check.id == ran.probe) {
+            checks.push(check_of(run, judgement, ran.probe));
         }
     }
     // A verdict about the whole hangs on the last probe, so that it is found in the checks too.
@@ -136,7 +136,7 @@ fn checks(run: &Examined, judgement: &Judgement) -> Vec<Check> {
 fn check_of(run: &Examined, judgement: &Judgement, id: ProbeId) -> Check {
     let seen = lines::line(run, id);
     let trace = trace_of(run, id);
-    let took = run.ran.iter().find(|(ran, _)| *ran == id).map_or(Duration::ZERO, |(_, took)| *took);
+    let (began, took) = run.ran.iter().find(|ran| ran.probe == id).map_or_else(Default::default, |ran| (ran.began, ran.took));
     let mut check = Check {
         id,
         name: id.name().to_owned(),
@@ -154,6 +154,7 @@ fn check_of(run: &Examined, judgement: &Judgement, id: ProbeId) -> Check {
         owner: None,
         remediation: Vec::new(),
         links: Vec::new(),
+        began_ms: millis(began),
         duration_ms: millis(took),
         timeline: trace.filter(|trace| trace.stream().is_some()).map(timeline).unwrap_or_default(),
     };
@@ -162,10 +163,22 @@ fn check_of(run: &Examined, judgement: &Judgement, id: ProbeId) -> Check {
     let worst = own.filter(|found| found.finding.verdict.level() != Level::Ok && counts(found)).max_by_key(|found| {
         (!found.finding.is_note, Status::from(found.finding.verdict.level()), found.finding.verdict == judgement.primary.finding.verdict)
     });
-    if let Some(found) = worst {
-        dress(&mut check, found);
+    match worst {
+        Some(found) => dress(&mut check, found),
+        // What got no answer that shows anything is not well, and no fault of its own either.
+        None if shows_nothing(run, id) => check.status = Status::Unknown,
+        None => {}
     }
     check
+}
+
+/// Whether a probe was answered with nothing that it could look at.
+fn shows_nothing(run: &Examined, id: ProbeId) -> bool {
+    match id {
+        ProbeId::P3 => run.seen.models.as_ref().is_some_and(|found| found.count == 0 && found.is_listed.is_none()),
+        ProbeId::P5 | ProbeId::P6 => trace_of(run, id).is_some_and(|trace| trace.stream().is_none_or(|stream| stream.events == 0)),
+        _ => false,
+    }
 }
 
 /// Whether a finding is one about its probe, and not a remark beside it.
@@ -289,12 +302,6 @@ fn hints(run: &Examined, primary: Verdict) -> Vec<Bilingual> {
     use super::both;
     use crate::judge::seen::Symptom;
     let mut hints = Vec::new();
-    if primary == Verdict::KeyUnknown && run.order.key.is_none() {
-        hints.push(both!(
-            "这次没有带 Key:放进环境变量 WEIR_KEY 或 OPENAI_API_KEY(或用 --key-stdin),再测一次",
-            "no key was given: put it into the variable WEIR_KEY or OPENAI_API_KEY (or pipe it to --key-stdin) and run again"
-        ));
-    }
     if primary == Verdict::FirstByteTimeout && !run.seen.bounds.is_own {
         hints.push(both!(
             "`--timeout 110` 会一直等到代理常见的时限(30、60、100 秒),看是谁先断开",

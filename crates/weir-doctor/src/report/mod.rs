@@ -144,6 +144,8 @@ pub struct Check {
     pub owner: Option<String>,
     pub remediation: Vec<Remedy>,
     pub links: Vec<String>,
+    /// When it began, counted from the beginning of the run. P4 and P5 overlap where the control is slow.
+    pub began_ms: u32,
     pub duration_ms: u32,
     /// Of streams: when their bytes came. Sizes only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

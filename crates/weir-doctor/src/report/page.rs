@@ -62,26 +62,31 @@ impl<'a> Page<'a> {
             return self.text(&text.en);
         }
         self.raw("<span class=\"zh\" lang=\"zh\">");
-        self.text(&text.zh);
+        self.marked(&text.zh);
         self.raw("</span><span class=\"en\" lang=\"en\">");
-        self.text(&text.en);
+        self.marked(&text.en);
         self.raw("</span>");
+    }
+
+    /// Text in which `code` stands between backticks.
+    fn marked(&mut self, words: &str) {
+        for (i, part) in words.split('`').enumerate() {
+            let is_code = i % 2 == 1;
+            if is_code {
+                self.raw("<code>");
+            }
+            self.text(part);
+            if is_code {
+                self.raw("</code>");
+            }
+        }
     }
 
     /// Words of the program in both languages; `code` stands between backticks.
     pub(super) fn both(&mut self, zh: &'static str, en: &'static str) {
         for (open, words) in [("<span class=\"zh\" lang=\"zh\">", zh), ("<span class=\"en\" lang=\"en\">", en)] {
             self.raw(open);
-            for (i, part) in words.split('`').enumerate() {
-                let is_code = i % 2 == 1;
-                if is_code {
-                    self.raw("<code>");
-                }
-                self.text(part);
-                if is_code {
-                    self.raw("</code>");
-                }
-            }
+            self.marked(words);
             self.raw("</span>");
         }
     }
@@ -138,8 +143,8 @@ impl<'a> Page<'a> {
     }
 
     /// A probe's place and share in the run, the wait for its first byte lighter, and its time in words.
-    pub(super) fn waterfall(&mut self, before: u64, check: &Check, all: u64) {
-        let own = u64::from(check.duration_ms);
+    pub(super) fn waterfall(&mut self, check: &Check, all: u64) {
+        let (before, own) = (u64::from(check.began_ms), u64::from(check.duration_ms));
         let wait = u64::from(check.observed.first_byte_ms.unwrap_or(0)).min(own);
         let share = |ms: u64| ms * 1000 / all.max(1);
         self.raw("<svg viewBox=\"0 0 1000 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"rail\" width=\"1000\" height=\"12\"/>");

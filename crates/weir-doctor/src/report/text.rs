@@ -35,6 +35,8 @@ impl Report {
             for line in lines_of_checks(&self.checks, lang, layout) {
                 out.push_str(&line);
             }
+            // The answer stands apart.
+            out.push('\n');
         }
         out.push_str(&self.verdict(lang, layout));
         if layout.ascii { ascii(&out) } else { out }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use weir_client::probe::TlsFault;
 use weir_core::{Owner, RetryWord, evidence::Confidence, verdict::Lang};
 
 use super::{Bilingual, Status, both};
@@ -10,7 +11,7 @@ use super::{Bilingual, Status, both};
 #[must_use]
 pub fn owner(owner: Owner) -> Bilingual {
     let (zh, en) = match owner {
-        Owner::User => ("调用方", "whoever calls"),
+        Owner::User => ("你(调用方)", "you, the caller"),
         Owner::Network => ("网络或代理的管理者", "whoever runs the network or proxy"),
         Owner::Gateway => ("网关的管理者", "whoever runs the gateway"),
         Owner::Upstream => ("上游服务商", "the upstream provider"),
@@ -23,7 +24,7 @@ pub fn owner(owner: Owner) -> Bilingual {
 #[must_use]
 pub fn retry(word: RetryWord) -> Bilingual {
     let (zh, en) = match word {
-        RetryWord::Fix => ("改好之前不要重试", "no retry before something was changed"),
+        RetryWord::Fix => ("改好之前不要重试", "no retry before it is mended"),
         RetryWord::HintOnce => ("到 resetAt 或 Retry-After 之后重试一次", "once, after resetAt or Retry-After"),
         RetryWord::Backoff(times) => {
             return both!("最多重试 {times} 次,间隔递增并带随机", "at most {times} retries, with growing random waits");
@@ -67,6 +68,22 @@ pub fn status(status: Status, lang: Lang) -> &'static str {
         (Status::Unknown, Lang::En) => "?",
         (Status::Fail, Lang::En) => "FAIL",
     }
+}
+
+/// Why TLS did not come to stand, in a word.
+#[must_use]
+pub fn tls(why: TlsFault) -> Bilingual {
+    let (zh, en) = match why {
+        TlsFault::Expired => ("证书已过期", "the certificate has expired"),
+        TlsFault::NotYetValid => ("证书还没生效", "the certificate is not valid yet"),
+        TlsFault::WrongName => ("证书不是给这个域名的", "the certificate is for another name"),
+        TlsFault::SelfSigned => ("证书是自签名的", "the certificate is self-signed"),
+        TlsFault::Untrusted => ("证书的签发者不受信任", "the certificate's issuer is not trusted"),
+        TlsFault::Unfit => ("证书不能用作服务器证书", "the certificate is none for a server"),
+        TlsFault::Handshake => ("TLS 握手失败", "the TLS handshake failed"),
+        TlsFault::NoRoots => ("本机没有根证书", "this machine has no root certificates"),
+    };
+    Bilingual::new(zh, en)
 }
 
 /// `3 ms`, `0.8 s`, `41 s`.

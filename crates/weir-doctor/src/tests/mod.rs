@@ -9,6 +9,7 @@ mod links;
 mod paths;
 mod rows;
 mod socks;
+mod told;
 mod traces;
 
 use std::{

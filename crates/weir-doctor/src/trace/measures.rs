@@ -89,8 +89,9 @@ pub fn gap_max(trace: &Trace) -> Duration {
         longest = longest.max(arrival.at.saturating_sub(before));
         before = arrival.at;
     }
-    // The silence before a proper end is no gap between data.
-    if matches!(trace.end, End::Body(BodyEnd::Limit(Limit::Gap | Limit::FirstByte))) {
+    // The silence before a proper end is no gap between data; the one before a break is what broke it, more often than not.
+    let is_broken = matches!(trace.end, End::Body(end) if end.is_cut() || matches!(end, BodyEnd::Limit(Limit::Gap | Limit::FirstByte)));
+    if is_broken {
         longest = longest.max(trace.total.saturating_sub(before));
     }
     longest

@@ -91,19 +91,24 @@ pub(super) fn missing_of(facts: &Facts, class: Class) -> Vec<Missing> {
 }
 
 /// One question for everything, ready to send. Empty if nothing is missing.
-pub(super) fn question(missing: &[Missing], lang: Lang) -> String {
+pub(super) fn question(missing: &[Missing], only_asks: bool, lang: Lang) -> String {
     if missing.is_empty() {
         return String::new();
     }
     let pick = |field: &Missing| if lang == Lang::Zh { field.zh } else { field.en };
     let numbered: Vec<String> = missing.iter().enumerate().map(|(at, field)| format!("{}. {}", at + 1, pick(field))).collect();
     let list = numbered.join("\n");
+    let first = match (only_asks, lang) {
+        (false, _) => "",
+        (true, Lang::Zh) => "有没有哪一次调用出了问题?如果有,",
+        (true, Lang::En) => "Did a call of yours go wrong? If so: ",
+    };
     match lang {
         Lang::Zh => {
-            format!("请一次性补充下面这些信息,不知道的写“未知”:\n{list}\n请不要发送完整的 Key、请求头、提示词、回答、余额或账单。")
+            format!("{first}请一次性补充下面这些信息,不知道的写“未知”:\n{list}\n请不要发送完整的 Key、请求头、提示词、回答、余额或账单。")
         }
         Lang::En => format!(
-            "Please send the following in one message; write \"unknown\" where you do not know:\n{list}\nPlease do not send whole keys, request headers, prompts, answers, balances or bills."
+            "{first}Please send the following in one message; write \"unknown\" where you do not know:\n{list}\nPlease do not send whole keys, request headers, prompts, answers, balances or bills."
         ),
     }
 }

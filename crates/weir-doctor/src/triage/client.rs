@@ -83,5 +83,6 @@ fn stack(text: &str) -> Option<String> {
 }
 
 fn curl(text: &str) -> Client {
-    (text.contains("curl: (") || text.contains("curl ")).then(|| ("curl".to_owned(), None))
+    let named = |words: &[&str], name: &str| words.iter().any(|word| text.contains(word)).then(|| (name.to_owned(), None));
+    named(&["curl: (", "curl "], "curl").or_else(|| named(&["node:internal", "(node:_"], "node"))
 }

@@ -22,7 +22,8 @@ const MOST: usize = 200;
 /// Longest body kept, in bytes.
 const BODY_BYTES: usize = 1 << 20;
 
-pattern!(STATUS, r"^HTTP(?:/[\d.]+)? (\d{3})\b");
+// A line that goes on behind its reason is a sentence about a status.
+pattern!(STATUS, r"^HTTP(?:/[\d.]+ (\d{3})\b| (\d{3})(?: [A-Za-z][A-Za-z -]{0,40})?$)");
 pattern!(REQUEST, r"^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (\S+) HTTP");
 pattern!(HEADER, r"^([A-Za-z][A-Za-z0-9-]{1,48}): ?(.*)$");
 

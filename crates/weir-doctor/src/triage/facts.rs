@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use weir_core::{Charged, Timestamp, evidence::Scenario};
+use weir_core::{Charged, Timestamp, Verdict, evidence::Scenario, verdict::Class};
 
 use super::{
     exchange::Exchange,
@@ -104,7 +104,7 @@ pattern!(
 );
 pattern!(
     TOOK_MS,
-    r"(?i)(?:took|after|elapsed|duration|latency|use_time)[=:\x22 ]+(\d{1,8}) ?(?:ms|milliseconds?)\b|(?:duration|latency|took|elapsed|total)_ms[\x22']?\s*[=:]\s*(\d{1,8})"
+    r"(?i)(?:took|after|elapsed|duration|latency|use_time)[=:\x22 ]+(\d{1,8}) ?(?:ms|milliseconds?)\b|(?:duration|latency|took|elapsed|total)_ms[\x22']?\s*[=:]\s*(\d{1,8})| (?:\d+|-1)(?:/(?:\d+|-1)){3}/\+?(\d{1,8}) \d{3} \+?\d+ "
 );
 pattern!(KEY_MASK, r"(sk-wr-[0-9a-z]{8}-…|(?:sk|gsk|xai|hf|AIza)[A-Za-z0-9_-]{0,12}(?:…|\.\.\.|\*{3,})[A-Za-z0-9_]{0,4})");
 pattern!(
@@ -125,7 +125,7 @@ pattern!(
 );
 pattern!(
     CHARGED_SAID,
-    r"(?i)\b(?:was|were|been|got|still|already) (?:charged|billed)\b|charged[\x22']?\s*[:=]\s*[\x22']?(?:true|yes)|扣费了|扣了(?:费|钱|款|\d)|(?:已|被|还|也)扣(?:费|款|了)|余额(?:少了|下降|减少|变少)"
+    r"(?i)\b(?:was|were|been|got|still|already) (?:charged|billed)\b|charged[\x22']?\s*[:=]\s*[\x22']?(?:true|yes)|扣费了|扣了(?:费|钱|款|\d)|(?:已|被|还|也)扣(?:费|款|了)|余额(?:少了|下降|减少|变少)|(?:积分|余额|额度|点数|钱)(?:也|都|还|却|已经?|照样)?(?:被)?扣|扣了我?(?:积分|额度|点数)|credits? (?:were|was|are|got|have been) (?:taken|deducted|used)|\bon (?:the|my) (?:bill|invoice)"
 );
 pattern!(
     NOT_CHARGED,
@@ -325,7 +325,7 @@ fn scenario(text: &str) -> Scenario {
     }
 }
 
-pattern!(STACK, r"(?s)^(.*?)\s+(?:goroutine \d+ \[|at (?:async )?[\w.$<>]+ ?\(|\{?\s*status: undefined)");
+pattern!(STACK, r"(?s)^(.*?)\s+(?:goroutine \d+ \[|at (?:async )?[\w.$<>]+ ?\(|\{?\s*status: undefined|\{?\s*errno: -?\d)");
 
 /// An error's words without the stack behind them, and without the fields of an SDK's object that hold nothing.
 fn without_noise(message: &str) -> String {
@@ -347,6 +347,18 @@ impl Facts {
             self.error_code = self.error_code.take().filter(|code| code != "undefined");
             self.error_text = Some(without_noise(&told.message)).filter(|text| !text.is_empty());
         }
+    }
+
+    /// What is so wherever this is the verdict.
+    pub(super) fn of_verdict(&mut self, verdict: Verdict) {
+        if verdict.class() == Class::Task {
+            self.scenario = Some(Scenario::MediaTask);
+        }
+        self.charged = self.charged.or(match verdict {
+            Verdict::TaskFailedCharged | Verdict::RetriesCharged | Verdict::ProducedNotDelivered => Some(Charged::Yes),
+            Verdict::TaskFailedFree | Verdict::NothingCharged => Some(Charged::No),
+            _ => None,
+        });
     }
 
     /// It has an id that weir gave.

@@ -8,16 +8,16 @@ use weir_core::{
     verdict::{Class, Level},
 };
 use weir_wire::{
-    classify::{Around, Classified, UpstreamError, classified},
+    classify::{Around, UpstreamError, classified},
     limits::told_wait,
 };
 
 use super::{
     exchange::Exchange,
-    facts::{Facts, code},
+    facts::Facts,
     pattern::{all, count, first, is_in, pattern},
+    reading::{around_exchanges, by_symptoms, judged, of_marks, of_record, only_asks, reported, told},
     stream::{Captured, captured},
-    symptom,
 };
 
 /// One thing that the text shows.
@@ -56,11 +56,14 @@ pattern!(ACCESS, r#""(?:GET|POST|PUT|DELETE|OPTIONS|HEAD) \S+ HTTP/[\d.]+" (\d{3
 pattern!(GIN, r"\| +(\d{3}) \| +[\d.]+(?:µs|ms|s|m\d)");
 pattern!(SDK_LINE, r#"HTTP Request: \w+ \S+ "HTTP/[\d.]+ (\d{3})"#);
 pattern!(HAPROXY, r" (?:\d+|-1)(?:/(?:\d+|-1)){3,4}(?:/\+?\d+)? (\d{3}) \d+ - - ");
-pattern!(CURL_EXIT, r"curl: \((\d{1,3})\)");
+pattern!(CURL_EXIT, r"curl: \((\d{1,3})\)|(?s)\bcurl .*echo \$\?\s*\n\s*(\d{1,3})\b");
 
 /// Everything the text shows, the best first.
 pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
+    if exchanges.is_empty() && only_asks(text) {
+        return found;
+    }
     own_verdicts(text, &mut found);
     own_codes(text, &mut found);
     let own: Vec<Verdict> =
@@ -68,7 +71,7 @@ pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], f
     for (at, exchange) in exchanges.iter().enumerate() {
         of_exchange(exchange, at, now, &mut found);
     }
-    curl_exit(text, &mut found);
+    curl_exit(text, exchanges, &mut found);
     if exchanges.iter().all(|exchange| exchange.body.is_empty())
         && let Some(seen) = &facts.captured
     {
@@ -79,7 +82,10 @@ pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], f
             of_record(record, now, &mut found);
         }
         access_lines(text, &mut found);
+    } else if found.iter().all(|finding| finding.verdict == Verdict::Ok || finding.confidence == Confidence::Guess) {
+        around_exchanges(text, &mut found);
     }
+    of_marks(text, &mut found);
     // Where weir itself says what happened, its words are not judged as a stranger's once more; they only lend theirs.
     if let Some(first) = own.first() {
         let words = found.iter().find(|finding| !own.contains(&finding.verdict)).and_then(|finding| finding.error.clone());
@@ -90,46 +96,15 @@ pub(super) fn findings(text: &str, exchanges: &[Exchange], records: &[String], f
             .for_each(|finding| finding.error.clone_from(&words));
     }
     if !found.iter().any(|finding| finding.confidence != Confidence::Guess && finding.verdict != Verdict::Ok) {
-        found = by_symptoms(text, found);
-        if found.iter().all(|finding| finding.verdict == Verdict::EvidenceMissing) {
-            by_status(facts.status, &mut found);
-        }
-        return found;
+        return by_symptoms(text, found, facts.status);
     }
     found.sort_by_key(rank);
     prefer_the_usual(&mut found);
     found
 }
 
-/// Only a status is told: its usual meaning, as a guess.
-fn by_status(status: Option<u16>, found: &mut Vec<Finding>) {
-    let Some(status) = status.filter(|status| *status >= 400) else { return };
-    judged(&UpstreamError::read(status, b""), &Around::default(), None, found);
-    found.iter_mut().for_each(|finding| finding.confidence = Confidence::Guess);
-}
-
-/// Nothing surer than a guess is there. What people say has an order of its own, and goes before what programs only hint at.
-fn by_symptoms(text: &str, mut found: Vec<Finding>) -> Vec<Finding> {
-    found.sort_by_key(rank);
-    let (mut hints, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|finding| rank(finding).0 == 1);
-    let mut told: Vec<Finding> = Vec::new();
-    for verdict in symptom::told(text) {
-        let known = hints.iter().position(|hint| hint.verdict == verdict);
-        let plain = Finding { verdict, confidence: Confidence::Guess, error: None, times: 1, exchange: None };
-        told.push(known.map_or(plain, |at| hints.remove(at)));
-    }
-    told.extend(hints);
-    if let Some(verdict) = symptom::at_last(text)
-        && told.is_empty()
-    {
-        told.push(Finding { verdict, confidence: Confidence::Guess, error: None, times: 1, exchange: None });
-    }
-    told.extend(rest);
-    told
-}
-
 /// Surer before guesses, then the order in which layers are looked at.
-fn rank(finding: &Finding) -> (u8, u8) {
+pub(super) fn rank(finding: &Finding) -> (u8, u8) {
     let tier = match (finding.verdict, finding.confidence) {
         (Verdict::EvidenceMissing, _) => 3,
         (Verdict::Ok, _) => 2,
@@ -174,7 +149,7 @@ fn prefer_the_usual(found: &mut [Finding]) {
     }
 }
 
-fn push(found: &mut Vec<Finding>, finding: Finding) {
+pub(super) fn push(found: &mut Vec<Finding>, finding: Finding) {
     let Some(known) = found.iter_mut().find(|known| known.verdict == finding.verdict) else {
         if found.len() < FINDINGS {
             found.push(finding);
@@ -228,8 +203,10 @@ fn own_codes(text: &str, found: &mut Vec<Finding>) {
 
 fn of_exchange(exchange: &Exchange, at: usize, now: Timestamp, found: &mut Vec<Finding>) {
     if exchange.status == 0 {
-        let said = UpstreamError::read(0, exchange.said.as_bytes());
-        judged(&said, &Around::default(), Some(at), found);
+        if !reported(&exchange.said, found) {
+            let said = UpstreamError::read(0, exchange.said.as_bytes());
+            judged(&said, &Around::default(), Some(at), found);
+        }
         return;
     }
     let seen = captured(&exchange.body);
@@ -238,7 +215,7 @@ fn of_exchange(exchange: &Exchange, at: usize, now: Timestamp, found: &mut Vec<F
             let ended = exchange.said.contains("left intact") || exchange.said.contains("Closing") || exchange.said.contains("closed");
             of_stream(seen, &exchange.said, ended, found);
         } else if exchange.is_event_stream() {
-            push(found, plain(Verdict::StreamSilent, Confidence::Likely, at));
+            of_headers(exchange, at, found);
         } else {
             of_whole(exchange, at, now, found);
         }
@@ -251,12 +228,25 @@ fn of_exchange(exchange: &Exchange, at: usize, now: Timestamp, found: &mut Vec<F
     judged(&error, &Around { host, headers: &names, told_wait: wait.is_some() }, Some(at), found);
 }
 
+/// A stream whose answer shows headers only: it may have been silent, or whoever pasted left the rest out.
+fn of_headers(exchange: &Exchange, at: usize, found: &mut Vec<Finding>) {
+    if exchange.header("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        push(found, plain(Verdict::GzipBuffered, Confidence::Guess, at));
+        push(found, plain(Verdict::AntiBufferingLost, Confidence::Guess, at));
+        return;
+    }
+    let confidence = if exchange.said.is_empty() { Confidence::Guess } else { Confidence::Likely };
+    push(found, plain(Verdict::StreamSilent, confidence, at));
+}
+
 /// An answer with a good status that is no stream.
 fn of_whole(exchange: &Exchange, at: usize, now: Timestamp, found: &mut Vec<Finding>) {
     let body = exchange.body.trim();
     let kind = exchange.header("content-type").unwrap_or_default().to_ascii_lowercase();
     let error = UpstreamError::read(exchange.status, body.as_bytes());
-    let asked_stream = exchange.said.contains("\"stream\":true") || exchange.said.contains("\"stream\": true");
+    let asked_stream = exchange.said.contains("\"stream\":true")
+        || exchange.said.contains("\"stream\": true")
+        || exchange.asked_header("accept").is_some_and(|accept| accept.contains("event-stream"));
     if error.is_page() {
         push(found, plain(Verdict::NotTheApi, Confidence::Likely, at));
     } else if body.contains("\"error\"") && !body.contains("\"choices\"")
@@ -313,76 +303,10 @@ pattern!(
     r"(?i)curl: \((?:18|56|92)\)|transfer closed|reset by peer|connection reset|not closed cleanly|incomplete|prematurely|unexpected eof|socket hang up|terminated|peer closed|econnreset"
 );
 
-fn of_record(record: &str, now: Timestamp, found: &mut Vec<Finding>) {
-    if record.trim_start().starts_with("data:") || record.trim_start().starts_with("event:") {
-        return;
-    }
-    if is_in(&QUESTION, record) && !is_in(&TROUBLE, record) {
-        return;
-    }
-    let error = UpstreamError::read(0, record.as_bytes());
-    let wait = told_wait(&HeaderMap::new(), Some(record.as_bytes()), now);
-    let from = found.len();
-    judged(&error, &Around { host: None, headers: &[], told_wait: wait.is_some() }, None, found);
-    // A person's sentence says what it was like, not what a program reported.
-    if !is_in(&BY_PROGRAM, record) {
-        for finding in found.iter_mut().skip(from) {
-            finding.confidence = Confidence::Guess;
-            finding.error.iter_mut().for_each(|told| told.message.clear());
-        }
-    }
-}
-
-// Who asks how to top up has no empty balance.
-pattern!(
-    QUESTION,
-    r"(?i)^\s*(?:请问|想问|怎么|如何|哪里|能不能|可以|(?:你们|您们).{0,16}吗)|^\s*(?:how (?:do|can|to|much|many)|where|what|which|can (?:i|we|you)|could (?:i|we|you)|do you|does|is (?:it|there)|are there)\b"
-);
-pattern!(
-    TROUBLE,
-    r"(?i)[45]\d\d|error|fail|wrong|broken|invalid|exceed|denied|refus|time.?out|timed out|cut|stop|slow|报错|错误|失败|不行|不能用|异常|无效|超时|断|卡|慢|提示|扣"
-);
-pattern!(
-    BY_PROGRAM,
-    r#"(?m)\w(?:Error|Exception|Failure)\b|\b(?:[Ee]rror|ERROR|ERR|FATAL|WARN)\b ?[:\](]|HTTP/\d|\{\s*\\?["']|^\[|level=|errno|curl: \(|\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:|\bE[A-Z]{5,}\b|^\s*(?:Caused by: )?[\w$]+(?:\.[\w$]+)+(?:: |\r?$)|\[cause\]: |cURL error \d|^[A-Z]\w+-[A-Z]\w+ : |\b[A-Z]+_[A-Z_]+\b|[Ee]rror code|API Error|request id[:：]|\b[45]\d\d (?:\{|[A-Z]|\p{Han})|^\s*at |^goroutine|^Get "|^Post "|tls: |panic:|status(?: code)?[:= ]+\d{3}"#
-);
-
-fn judged(error: &UpstreamError, around: &Around<'_>, exchange: Option<usize>, found: &mut Vec<Finding>) {
-    let seen = classified(error, around);
-    if seen.verdict == Verdict::EvidenceMissing {
-        return;
-    }
-    let told = Some(told(error, &seen));
-    push(found, Finding { verdict: seen.verdict, confidence: seen.confidence, error: told, times: 1, exchange });
-}
-
-fn told(error: &UpstreamError, seen: &Classified) -> Told {
-    // A line that a library writes for every answer has a status and no words of an error.
-    let message = Some(error.message.expose()).filter(|text| !is_in(&SDK_LINE, text)).map(telling).unwrap_or_default();
-    Told {
-        class: seen.class.name(),
-        vendor: seen.vendor.name(),
-        rule: seen.why,
-        status: Some(error.effective_status()).filter(|status| (100..600).contains(status)),
-        code: error.code.clone().filter(|code| code.parse::<u16>().is_err()).or_else(|| error.kind.clone()).or_else(|| code(&message)),
-        message,
-    }
-}
-
-/// The lines that may tell something: one that held a prompt is code, or says nothing else.
-fn telling(message: &str) -> String {
-    if !message.contains(HIDDEN) {
-        return message.to_owned();
-    }
-    let told: Vec<&str> = message.lines().filter(|line| !line.contains(HIDDEN)).collect();
-    told.join("\n")
-}
-
-/// What stands where a prompt or an answer stood.
-const HIDDEN: &str = "[REDACTED:content]";
+pattern!(LOGIN_WANTED, r"(?i)\b407\b");
 
 /// curl's own exit codes say what broke.
-fn curl_exit(text: &str, found: &mut Vec<Finding>) {
+fn curl_exit(text: &str, exchanges: &[Exchange], found: &mut Vec<Finding>) {
     let Some(exit) = first(&CURL_EXIT, text).and_then(|digits| digits.parse::<u16>().ok()) else { return };
     let verdict = match exit {
         3 | 1 => Verdict::BaseUrlMalformed,
@@ -395,7 +319,16 @@ fn curl_exit(text: &str, found: &mut Vec<Finding>) {
             Verdict::ConnectFailed
         }
         28 => Verdict::ClientLeft,
-        18 | 56 | 92 | 95 => Verdict::StreamCut,
+        97 => Verdict::LocalProxyOn,
+        // A connection that broke: only what came before tells whether an answer had begun.
+        55 | 56 if is_in(&LOGIN_WANTED, text) => Verdict::ProxyLoginNeeded,
+        55 | 56 if !exchanges.iter().any(|exchange| exchange.status > 0) && !text.contains("data:") => {
+            for verdict in [Verdict::OutcomeUnknown, Verdict::StreamCut] {
+                push(found, Finding { verdict, confidence: Confidence::Guess, error: None, times: 1, exchange: None });
+            }
+            return;
+        }
+        18 | 55 | 56 | 92 | 95 => Verdict::StreamCut,
         52 => Verdict::OutcomeUnknown,
         _ => return,
     };

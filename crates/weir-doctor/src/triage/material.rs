@@ -78,7 +78,7 @@ pattern!(
 );
 pattern!(
     GATEWAY,
-    r#"" \d{3} \d+ "|\[GIN\]|upstream timed out|\[error\] \d+#|\| +\d{3} \| +[\d.]+|"(?:call\.id|request_id)"\s*:\s*"wr_|relay error|LiteLLM Proxy|"level":"#
+    r#"" \d{3} \d+ "|\[GIN\]|upstream timed out|\[error\] \d+#|\| +\d{3} \| +[\d.]+|"(?:call\.id|request_id)"\s*:\s*"wr_|relay error|LiteLLM Proxy|"level":"|haproxy\[| - - [A-Za-z-]{4} \d+/\d+/|HTTP/[\d.]+" \d{1,3} [A-Z]{2,5} "#
 );
 pattern!(JSON, r#"\{\s*\\?["'](?:error|code|message|detail|type|object)\\?["']\s*:"#);
 pattern!(PAGE, r"(?i)<!doctype html|<html|<head>|<title>");

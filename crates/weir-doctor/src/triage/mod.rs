@@ -8,12 +8,16 @@ mod client;
 mod evidence;
 mod exchange;
 mod facts;
+mod gate;
 mod judge;
 mod material;
 mod pattern;
+mod reading;
 mod records;
+mod round;
+mod sign;
 mod stream;
-mod symptom;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -99,6 +103,8 @@ pub struct Triage {
     /// Seconds at which hops usually give up, if the call took as long.
     round_seconds: Option<u32>,
     unreadable: Option<material::Unreadable>,
+    /// A person asks and tells of no fault.
+    only_asks: bool,
 }
 
 /// Seconds after which usual hops cut a silent call, within a second.
@@ -114,6 +120,8 @@ pub fn triage(text: &str, setting: &Setting<'_>) -> Result<Triage, TriageError> 
     if text.len() > MAX_PASTE_BYTES {
         return Err(TriageError::TooLong { bytes: text.len() });
     }
+    let text = unfold::as_written(text);
+    let text = &*unfold::without_false_labels(&text);
     let unfolded = unfold::of_recording(text);
     let redacted = setting.redactor.redact(unfolded.as_deref().unwrap_or(text), setting.audience);
     let whole = if unfolded.is_some() { setting.redactor.redact(text, setting.audience) } else { redacted.clone() };
@@ -126,6 +134,7 @@ pub fn triage(text: &str, setting: &Setting<'_>) -> Result<Triage, TriageError> 
     let materials = material::of(redacted.as_str(), unfolded.is_some(), &exchanges, &facts);
     let mut made = Triage::of(redacted.as_str(), &found, &exchanges, facts, setting);
     made.unreadable = material::Unreadable::of(text);
+    made.only_asks = exchanges.is_empty() && made.unreadable.is_none() && reading::only_asks(redacted.as_str());
     made.materials = if made.unreadable.is_some() { Vec::new() } else { materials };
     if made.facts.key_masked.is_none() && mask.is_some() {
         made.facts.key_masked = mask;
@@ -162,7 +171,7 @@ impl Triage {
         facts.status = facts.status.or(own_status.map(|api| api.status));
         let (verdict, confidence) =
             best.map_or((Verdict::EvidenceMissing, Confidence::Guess), |finding| (finding.verdict, finding.confidence));
-        let round_seconds = symptom::round_time(text).or_else(|| facts.took_ms.and_then(round));
+        let round_seconds = round::round_time(text).or_else(|| facts.took_ms.and_then(round));
         let mut notes: Vec<(Verdict, Confidence)> = found.iter().skip(1).map(|finding| (finding.verdict, finding.confidence)).collect();
         if verdict.code().starts_with("W-RATE") && judge::came_back_early(text, facts.reset.as_deref()) {
             notes.insert(0, (Verdict::RetriedTooEarly, Confidence::Likely));
@@ -175,6 +184,7 @@ impl Triage {
         }
         notes.retain(|(verdict, _)| !matches!(verdict, Verdict::Ok | Verdict::EvidenceMissing));
         notes.truncate(NOTES);
+        facts.of_verdict(verdict);
         let missing = ask::missing_of(&facts, verdict.class());
         let evidence_id = EvidenceId::from_dice(setting.dice);
         let (materials, replaced) = (Vec::new(), BTreeMap::new());
@@ -191,6 +201,7 @@ impl Triage {
             error,
             round_seconds,
             unreadable: None,
+            only_asks: false,
         }
     }
 
@@ -225,7 +236,7 @@ impl Triage {
     /// One question for everything that is missing; empty if nothing is.
     #[must_use]
     pub fn question(&self, lang: Lang) -> String {
-        ask::question(&self.missing, lang)
+        ask::question(&self.missing, self.only_asks, lang)
     }
 
     /// The record for support or for the public. `None` if it cannot be made safely.
@@ -254,20 +265,21 @@ impl Triage {
     }
 }
 
-/// All texts of a value, each with the name that it stands under.
+/// All texts of a value, each with the name that it stands under; in a list, the list's.
 fn texts(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => found.push(text.clone()),
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                match field {
-                    Value::String(text) => found.push(format!("{name}: {text}")),
-                    other => texts(other, found),
-                }
-            }
-        }
+        Value::Object(fields) => fields.iter().for_each(|(name, field)| named(name, field, found)),
         _ => {}
+    }
+}
+
+fn named(name: &str, field: &Value, found: &mut Vec<String>) {
+    match field {
+        Value::String(text) => found.push(format!("{name}: {text}")),
+        Value::Array(items) => items.iter().for_each(|item| named(name, item, found)),
+        other => texts(other, found),
     }
 }
 

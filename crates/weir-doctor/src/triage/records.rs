@@ -17,6 +17,12 @@ pattern!(
     OF_INTEREST,
     r#"(?i)error|exception|fail|time.?out|timed out|refused|reset|abort|denied|invalid|limit|quota|exceed|too many|too long|overload|unauthori|forbidden|not found|not exist|HTTP/[\d.]+" ?[3-5]\d\d|status|"code"|warn|closed|cut|policy|violat|block|filter|moderat|审核|违规|missing|unsupported|malformed|illegal|unknown|incomplete|eof|bad gateway|unavailable|no data|insufficient|balance|expired|certificate|curl: \(|错误|失败|超时|限流|限制|频率|余额|额度|欠费|过期|无效|拒绝|中断|断开|繁忙|饱和|不存在|无权|无可用|敏感|超长|上限| [45]\d\d \d+ - - |W-[A-Z]+-\d{3}"#
 );
+// What a log only notes, whatever words of limits and quotas are in it.
+pattern!(NOTED, r#"^(?:\S+ \S+ )?\[?(?:INFO|DEBUG|TRACE|SYS)\b|^\S+ \S+ (?:\S+ )?(?:INFO|DEBUG)\b|level"?[=:] ?"?(?:info|debug)"#);
+pattern!(
+    OF_TROUBLE,
+    r#"(?i)error|exception|fail|time.?out|timed out|refused|reset by|abort|denied|invalid|exceed|too many|overload|HTTP/[\d.]+" ?[45]\d\d|status(?:[_ ]?code)?"?[=: ]+[45]\d\d| [45]\d\d |closed|cut|eof|不足|失败|超时|错误|限流|拒绝|中断|断开"#
+);
 pattern!(FRAME, r#"^\s+(?:at |File "|\.{3} ?\d+ (?:more|lines)|in \S+\(|raise |return |await |yield |\^+|~+|\||│)|^\s*(?:Caused by: )?$"#);
 
 /// The records that may tell of a fault.
@@ -42,6 +48,7 @@ pub(super) fn of(text: &str) -> Vec<String> {
     records.push(current);
     let is_short = records.len() <= FEW;
     records.retain(|record| is_in(&OF_INTEREST, record) || is_short && !record.trim().is_empty() && !is_in(&STARTS, record));
+    records.retain(|record| !is_in(&NOTED, record) || is_in(&OF_TROUBLE, record));
     let drop = records.len().saturating_sub(MOST);
     if drop > 0 {
         records.drain(MOST / 2..MOST / 2 + drop);

@@ -90,23 +90,159 @@ struct Line {
     verdict: String,
     #[serde(default)]
     also: Vec<String>,
+    /// `open`: it was looked at when signs were mended; `closed`: it was not.
+    #[serde(default)]
+    half: String,
 }
+
+impl Line {
+    fn is_right(&self, made: &Triage) -> bool {
+        let code = made.verdict.code();
+        code == self.verdict || self.also.iter().any(|also| also == code)
+    }
+}
+
+/// Collected by somebody who had not seen the signs. What was looked at stays right; of what was not, as many stay right as were counted, and
+/// what is told wrongly is told as a guess.
+#[test]
+fn r12_lines_that_nobody_had_seen_keep_their_figure() {
+    let (mut right, mut surely_wrong) = (0, Vec::new());
+    for line in lines_of("lines-unseen.jsonl") {
+        let made = read(&line.text);
+        if line.half == "open" {
+            assert!(line.is_right(&made), "{}: {} ({:?}), not {}", line.text, made.verdict, made.confidence, line.verdict);
+        } else if line.is_right(&made) {
+            right += 1;
+        } else if made.verdict != Verdict::EvidenceMissing && made.confidence != Confidence::Guess {
+            surely_wrong.push(line.verdict);
+        }
+    }
+    assert!(right >= CLOSED_RIGHT && surely_wrong.len() <= CLOSED_SURELY_WRONG, "{right} right, surely wrong {surely_wrong:?}");
+}
+
+/// Of the 55 closed lines, what was counted once; `fixtures/pastes/README.md` says when.
+const CLOSED_RIGHT: usize = 48;
+const CLOSED_SURELY_WRONG: usize = 2;
 
 /// Most of what people send is one sentence or one line of a traceback: `fixtures/pastes/README.md` has the figure of the first sight.
 #[test]
 fn r12_single_lines_and_sentences_get_their_verdict() {
-    let lines = fs::read_to_string(folder().join("lines.jsonl")).unwrap();
-    let lines: Vec<Line> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = lines();
     assert!(lines.len() >= 130);
     let wrong = lines.iter().filter_map(|line| {
         let made = read(&line.text);
         let redactor = Redactor::new([]);
         assert!(made.evidence(&setting(&redactor, Audience::Public)).is_some(), "{}: no record", line.text);
-        let code = made.verdict.code();
-        let is_right = code == line.verdict || line.also.iter().any(|also| also == code);
-        (!is_right).then(|| format!("{}: {code} ({:?}), not {}", line.text, made.confidence, line.verdict))
+        (!line.is_right(&made)).then(|| format!("{}: {} ({:?}), not {}", line.text, made.verdict, made.confidence, line.verdict))
     });
     assert_eq!(wrong.collect::<Vec<_>>(), [""; 0]);
+}
+
+fn lines() -> Vec<Line> {
+    lines_of("lines.jsonl")
+}
+
+fn lines_of(list: &str) -> Vec<Line> {
+    let lines = fs::read_to_string(folder().join(list)).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// As a terminal, a mail or a chat breaks a line: where a blank or two Han characters meet.
+fn wrapped(text: &str, width: usize, end: &str) -> String {
+    let is_han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    let (mut out, mut column, mut last) = (String::new(), 0, ' ');
+    for c in text.chars() {
+        if column >= width && c == ' ' {
+            out.push_str(end);
+            column = 0;
+        } else {
+            if column >= width && is_han(c) && is_han(last) {
+                out.push_str(end);
+                column = 0;
+            }
+            out.push(c);
+            column += 1;
+        }
+        last = c;
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// What happened does not depend on how the text was copied.
+    #[test]
+    fn r12_the_same_words_get_the_same_verdict_however_they_were_wrapped_quoted_or_coloured(
+        at in 0usize..140,
+        width in 24usize..110,
+        dress in 0usize..6,
+    ) {
+        let list = lines();
+        let text = &list[at % list.len()].text;
+        prop_assume!(!text.contains('\n'));
+        let dressed = match dress {
+            0 => wrapped(text, width, "\n"),
+            1 => wrapped(text, width, "\r\n"),
+            2 => wrapped(text, width, " \n"),
+            3 => format!("> {}", wrapped(text, width, "\n> ")),
+            4 => format!("```\n{text}\n```"),
+            _ => format!("\u{1b}[31m{text}\u{1b}[0m"),
+        };
+        prop_assert_eq!(read(&dressed).verdict, read(text).verdict, "{}", dressed);
+    }
+
+    /// What a person hid before they sent it was no part of what happened.
+    #[test]
+    fn r12_the_same_words_get_the_same_verdict_whatever_was_hidden_in_them(
+        at in 0usize..140,
+        host in proptest::sample::select(vec!["llm.corp.example", "***", "<host>", "xxxx.example.net", "[REDACTED]"]),
+        address in proptest::sample::select(vec!["198.51.100.23", "x.x.x.x", "[REDACTED:ip]"]),
+    ) {
+        let list = lines();
+        let text = &list[at % list.len()].text;
+        let hidden = text.replace("api.example.com", host).replace("203.0.113.7", address);
+        prop_assert_eq!(read(&hidden).verdict, read(text).verdict, "{}", hidden);
+    }
+}
+
+/// Where nothing says whether a byte had come, the answer may have been made and charged: that is what is said, as a guess.
+#[test]
+fn a_broken_connection_is_a_cut_stream_only_where_the_text_says_that_it_had_begun() {
+    for (text, code, confidence) in [
+        ("Error: read ECONNRESET", "W-TMO-009", Confidence::Guess),
+        ("httpx.ReadError: [Errno 104] Connection reset by peer", "W-TMO-009", Confidence::Guess),
+        ("Error: socket hang up", "W-TMO-009", Confidence::Likely),
+        ("httpx.RemoteProtocolError: Server disconnected without sending a response.", "W-TMO-009", Confidence::Likely),
+        ("TypeError: fetch failed\n  [cause]: Error: read ECONNRESET", "W-TMO-009", Confidence::Likely),
+        ("TypeError: terminated\n  [cause]: Error: read ECONNRESET", "W-STREAM-005", Confidence::Likely),
+        ("aiohttp.client_exceptions.ClientPayloadError: Response payload is not completed", "W-STREAM-005", Confidence::Likely),
+        ("connect ECONNRESET 203.0.113.7:443", "W-NET-002", Confidence::Likely),
+    ] {
+        let made = read(text);
+        assert_eq!((made.verdict.code(), made.confidence), (code, confidence), "{text}");
+    }
+}
+
+#[test]
+fn a_question_is_no_fault_whatever_its_words() {
+    for text in [
+        "what does 429 mean?",
+        "请问请求超时会扣费吗",
+        "How do I set a longer timeout in my client?",
+        "Is there a limit on concurrent requests?",
+        "每天的额度是多少?",
+        "流式怎么开启?",
+        "What happens if I get a 429?",
+        "如果任务失败会退积分吗?",
+        "希望支持断点续传,避免中途断开重新生成",
+        "What is the maximum context length of glm-4.6?",
+        "已经恢复正常了,谢谢",
+    ] {
+        let made = read(text);
+        assert_eq!(made.verdict, Verdict::EvidenceMissing, "{text}");
+        assert!(!made.question(Lang::Zh).is_empty() && made.outcome() == Outcome::CannotTell, "{text}");
+    }
 }
 
 fn all_pastes() -> Vec<(String, String)> {

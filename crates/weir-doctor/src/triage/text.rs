@@ -42,23 +42,35 @@ impl Triage {
         let sure = sure(lang, self.confidence);
         let code = self.verdict.code();
         if self.verdict == Verdict::EvidenceMissing {
-            let _ =
-                writeln!(out, "{code}  {}\n", pick(lang, "从这段文字还看不出是哪种故障", "this text does not yet tell which fault it is"));
+            let title = if self.only_asks {
+                pick(lang, "这是提问,没有说哪次调用出了故障", "this is a question; it tells of no call that went wrong")
+            } else {
+                pick(lang, "从这段文字还看不出是哪种故障", "this text does not yet tell which fault it is")
+            };
+            let _ = writeln!(out, "{code}  {title}\n");
             if let Some(why) = self.unreadable {
                 row(out, lang, ("原因", "cause"), why.words(lang));
             }
+            let asked = pick(
+                lang,
+                "用法、额度和价格请问提供接口的一方;真有调用出了问题,贴上报错原文或日志,或运行 `weir doctor <Base URL>`",
+                "how it is used, its limits and prices are for whoever offers the API; if a call did go wrong, paste the error's own words or the log, or run `weir doctor <base URL>`",
+            );
             let next = pick(
                 lang,
                 "贴上报错原文、日志,或 `curl -v` 的输出;能直接访问接口时,运行 `weir doctor <Base URL>`",
                 "paste the error's own words, the log, or the output of `curl -v`; where you can reach the API, run `weir doctor <base URL>`",
             );
-            row(out, lang, ("下一步", "next"), next);
+            row(out, lang, ("下一步", "next"), if self.only_asks { asked } else { next });
             out.push('\n');
             return;
         }
         let _ = writeln!(out, "{}\n", pick(lang, format!("{code}  {}({sure})", words.title), format!("{code}  {} ({sure})", words.title)));
         if words.cause != words.title {
             row(out, lang, ("原因", "cause"), words.cause);
+        }
+        if let Some(why) = self.why_a_guess(lang) {
+            row(out, lang, ("为何是猜测", "why a guess"), why);
         }
         for (at, step) in words.check_first.iter().enumerate() {
             let label = if at == 0 { ("先查", "check first") } else { ("", "") };
@@ -72,6 +84,30 @@ impl Triage {
         }
         row(out, lang, ("详细说明", "more"), &format!("weir explain {code}"));
         out.push('\n');
+    }
+
+    /// What a guess rests on, and what would make it more.
+    fn why_a_guess(&self, lang: Lang) -> Option<&'static str> {
+        if self.confidence != Confidence::Guess {
+            return None;
+        }
+        Some(match (self.verdict, self.facts.error_text.is_some()) {
+            (Verdict::OutcomeUnknown, true) => pick(
+                lang,
+                "连接断了,文中没说断开前是否已收到数据:收到过就是中途中断(W-STREAM-005)",
+                "the connection broke, and the text does not say whether anything had come: if so, it is a cut stream (W-STREAM-005)",
+            ),
+            (_, true) => pick(
+                lang,
+                "报错的话不够明确,同样的话也可能是别的故障;先核对下面的信息",
+                "the error's words are not clear enough, another fault may say the same; check what is missing below first",
+            ),
+            (_, false) => pick(
+                lang,
+                "只有文字描述,没有程序的报错;有了报错原文或 request id 再下结论",
+                "a description only, no program's error; conclude when you have the error's own words or a request id",
+            ),
+        })
     }
 
     /// How the use that the text is about may be retried.
@@ -93,9 +129,9 @@ impl Triage {
         let seconds =
             self.round_seconds.filter(|_| self.verdict.code().starts_with("W-TMO") || self.verdict.code().starts_with("W-STREAM"))?;
         let (zh, en) = match seconds {
-            30 => ("CloudFront 和不少网关的默认值", "the default of CloudFront and of many gateways"),
-            60 => ("nginx(proxy_read_timeout)和 AWS ALB 的默认值", "the default of nginx (proxy_read_timeout) and of AWS ALB"),
-            100 => ("Cloudflare 的限值(错误 524)", "Cloudflare's limit (error 524)"),
+            30 => (" CloudFront 和不少网关的默认值", "the default of CloudFront and of many gateways"),
+            60 => (" nginx(proxy_read_timeout)和 AWS ALB 的默认值", "the default of nginx (proxy_read_timeout) and of AWS ALB"),
+            100 => (" Cloudflare 的限值(错误 524)", "Cloudflare's limit (error 524)"),
             120 => ("部分 CDN 和云网关的限值", "the limit of some CDNs and cloud gateways"),
             _ => ("部分代理和函数计算平台的限值", "the limit of some proxies and function platforms"),
         };
@@ -267,7 +303,7 @@ fn charged_word(lang: Lang, charged: weir_core::Charged) -> String {
 /// A retry word in a sentence.
 fn retry(lang: Lang, word: &str) -> String {
     let (zh, en) = match word {
-        "fix" => ("改好之前不要重试", "no retry before something was changed"),
+        "fix" => ("改好之前不要重试", "no retry before it is mended"),
         "hint+1" => ("到提示的恢复时间之后重试一次", "once, after the time that was told"),
         "slow" => ("并发减半,暂停,再从断点继续", "halve the concurrency, pause, resume where it stopped"),
         "ask" => ("先查状态,不要重新提交", "ask for the state first, never submit again"),

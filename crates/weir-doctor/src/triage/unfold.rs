@@ -1,9 +1,11 @@
 //! Recordings of a browser as the lines that curl would have shown, so that one reader reads both. What nobody may see is left out
 //! here already: cookies and headers outside a short list. The result is redacted like any other text.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::Value;
+
+use super::pattern::{is_in, pattern};
 
 /// More calls of a recording are not looked at.
 const ENTRIES: usize = 40;
@@ -19,6 +21,34 @@ const ASKED_WITH: [&str; 7] = [
     "accept",
     "via",
 ];
+
+// "completion:" before what somebody wrote is a label; in a library's sentence about a completion it is not one.
+pattern!(
+    FALSE_LABEL,
+    r#"(?i)\b(before\s+completion|(?:create|creating|get|getting|in|for|calling|call|with|stream|streaming) (?:a )?(?:chat )?completion): ?(error|an error|idle|stream|transport|tls|time|timed|context|post "|get "|unexpected|websocket|internal|rate|connection|http|our servers|the server|selected|peer|failed|read|dial|request|status|[45]\d\d\b)"#
+);
+
+pattern!(COLOUR, "\u{1b}\\[[0-9;]*[A-Za-z]");
+pattern!(OF_CURL, r"(?m)^(?:> (?:GET|POST|PUT|HEAD|OPTIONS|DELETE) |< |\* )");
+
+/// The text without what it got on its way: colours of a terminal, the marks of a quotation, fences around code.
+pub(super) fn as_written(text: &str) -> Cow<'_, str> {
+    let text = COLOUR.as_ref().map_or(Cow::Borrowed(text), |colour| colour.replace_all(text, ""));
+    let is_quoted = |line: &str| line.trim().is_empty() || line.starts_with('>');
+    if text.starts_with('>') && text.lines().all(is_quoted) && !is_in(&OF_CURL, &text) {
+        let lines = text.lines().map(|line| line.trim_start_matches('>').strip_prefix(' ').unwrap_or(line.trim_start_matches('>')));
+        return Cow::Owned(lines.collect::<Vec<_>>().join("\n"));
+    }
+    if text.lines().any(|line| line.starts_with("```")) {
+        return Cow::Owned(text.lines().filter(|line| !line.starts_with("```")).collect::<Vec<_>>().join("\n"));
+    }
+    text
+}
+
+/// The text with sentences of libraries told apart from labels, so that the redactor hides nothing that is no content.
+pub(super) fn without_false_labels(text: &str) -> Cow<'_, str> {
+    FALSE_LABEL.as_ref().map_or(Cow::Borrowed(text), |label| label.replace_all(text, "$1 - $2"))
+}
 
 /// The lines of a recording in HTTP Archive form; `None` for any other text.
 pub(super) fn of_recording(text: &str) -> Option<String> {

@@ -21,6 +21,7 @@ pattern!(
     r"\b(20\d\d[-/](?:0[1-9]|1[0-2])[-/](?:0[1-9]|[12]\d|3[01])[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|GMT|CST|[+-]\d\d:?\d\d)\b)?)"
 );
 pattern!(ACCESS, r"\b((?:0[1-9]|[12]\d|3[01])/[A-Z][a-z]{2}/20\d\d:[0-2]\d:[0-5]\d:[0-5]\d [+-]\d{4})");
+pattern!(HAPROXY, r"\[((?:0[1-9]|[12]\d|3[01])/[A-Z][a-z]{2}/20\d\d:[0-2]\d:[0-5]\d:[0-5]\d)\.\d{3}\]");
 pattern!(HTTP, r"\b([A-Z][a-z]{2}, [0-3]\d [A-Z][a-z]{2} 20\d\d [0-2]\d:[0-5]\d:[0-5]\d GMT)");
 pattern!(GIN, r"\b(20\d\d/[01]\d/[0-3]\d - [0-2]\d:[0-5]\d:[0-5]\d)");
 pattern!(
@@ -43,6 +44,9 @@ pub(super) fn first(text: &str) -> Option<When> {
     if let Some(access) = found(&ACCESS, text) {
         let zone = access.get(21..).map(|zone| format!("{}:{}", &zone[..3], &zone[3..])).unwrap_or_default();
         return Some(of_strptime(access.get(..20).unwrap_or(access), "%d/%b/%Y:%H:%M:%S", &zone));
+    }
+    if let Some(haproxy) = found(&HAPROXY, text) {
+        return Some(of_strptime(haproxy, "%d/%b/%Y:%H:%M:%S", ""));
     }
     if let Some(gin) = found(&GIN, text) {
         return Some(of_strptime(gin, "%Y/%m/%d - %H:%M:%S", ""));

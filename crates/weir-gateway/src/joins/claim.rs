@@ -45,7 +45,9 @@ impl Said {
             refusal.code(Some("idempotency_key_invalid"), None)
         };
         let key = idempotency_key(&arrival.head.headers).map_err(wrong)?;
-        let (kid, path) = (principal.kid.as_str().as_bytes(), arrival.route.path().as_bytes());
+        // What a remix is made of stands in its path alone.
+        let path = if arrival.is_remix() { arrival.head.uri.path() } else { arrival.route.path() };
+        let (kid, path) = (principal.kid.as_str().as_bytes(), path.as_bytes());
         let digest = |what: &[u8], parts: &[&[u8]]| gateway.books.digest(&[&[what, kid], parts].concat());
         let kind = arrival.head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         // A form's boundary is drawn anew for each try.
@@ -87,7 +89,20 @@ pub(crate) enum Course {
 /// Attempts to read a call that ends at that very moment.
 const TRIES: u8 = 3;
 /// What a key may be repeated within, in the durable part.
-const KNOWN_MS: i64 = 24 * 60 * 60 * 1000;
+pub(crate) const KNOWN_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Refuses a request whose idempotency key names a call that only the store still knows.
+pub(crate) fn unless_charged(gateway: &Gateway, arrival: &Arrival, principal: &Principal, said: &Said) -> Result<(), Refusal> {
+    if let Some(key) = &said.key
+        && !gateway.joins.knows(key)
+        && let Err(charged) = charged_before(gateway, principal, key, said, arrival.at)
+        // Another request of this key may have come, ended and been written between the two looks: then its answer is here.
+        && !gateway.joins.knows(key)
+    {
+        return Err(charged);
+    }
+    Ok(())
+}
 
 /// Stage 0b: whether a request belongs to an earlier call of its key. Before any limit: whoever repeats a call uses nothing.
 pub(crate) fn belongs(
@@ -99,14 +114,6 @@ pub(crate) fn belongs(
     record: &mut CallRecord,
     outlet: &Outlet,
 ) -> Result<Course, Refusal> {
-    if let Some(key) = &said.key
-        && !gateway.joins.knows(key)
-        && let Err(charged) = charged_before(gateway, principal, key, &said, arrival.at)
-        // Another request of this key may have come, ended and been written between the two looks: then its answer is here.
-        && !gateway.joins.knows(key)
-    {
-        return Err(charged);
-    }
     for _ in 0..TRIES {
         let (earlier, how) = match gateway.joins.place(arrival.id, &principal.kid, said, outlet) {
             Place::New { entry, suspected } => {
@@ -149,7 +156,7 @@ fn charged_before(gateway: &Gateway, principal: &Principal, key: &[u8; 16], said
     }
 }
 
-fn reused(call: weir_core::RequestId) -> Refusal {
+pub(crate) fn reused(call: weir_core::RequestId) -> Refusal {
     let what = format_args!("this Idempotency-Key belongs to call {call}, which had another body: use a new key for a new request");
     Refusal::of(Verdict::RequestRejected).saying(what).status(422).code(Some("idempotency_key_reused"), None).never_retry()
 }
@@ -160,7 +167,7 @@ fn in_progress(call: weir_core::RequestId) -> Refusal {
     refusal.status(409).code(Some("idempotency_in_progress"), Some("invalid_request_error")).again_soon()
 }
 
-fn gone(call: weir_core::RequestId) -> Refusal {
+pub(crate) fn gone(call: weir_core::RequestId) -> Refusal {
     let what = format!(
         "call {call} was charged under this Idempotency-Key and its answer is no longer kept; it is not made a second time. Its record is at GET /v1/weir/calls/{call}; for a new answer use a new key"
     );

@@ -15,7 +15,10 @@ mod laws;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,7 +30,7 @@ use weir_core::{
 use weir_store::ReplayKey;
 
 pub(crate) use self::{
-    claim::{Course, Said, belongs},
+    claim::{Course, KNOWN_MS, Said, belongs, gone, reused, unless_charged},
     disk::{Shelf, restore, shelve},
     follow::{Joining, follow},
     kept::{Kept, Weight, is_event},
@@ -54,6 +57,8 @@ pub(crate) struct Entry {
     names: Mutex<Vec<RequestId>>,
     /// Closes its answer for the disk, where that is wanted.
     seal: OnceLock<Arc<ReplayKey>>,
+    /// A job may run for it: whatever it is charged, it is not made a second time.
+    bound: AtomicBool,
     /// When it ended here: never, if it is known from the disk.
     ended: OnceLock<Instant>,
 }
@@ -238,8 +243,9 @@ impl Joins {
     }
 
     /// Whether memory has neither the call that this request may repeat nor a reason to make it anew.
-    fn lacks(&self, said: &Said) -> bool {
-        let state = self.lock();
+    pub(crate) fn lacks(&self, said: &Said) -> bool {
+        let mut state = self.lock();
+        state.expire(Instant::now());
         let is_gone = |entry: &Arc<Entry>| entry.outlet.standing().outcome.is_some() && !entry.outlet.is_kept();
         match &said.key {
             Some(key) => state.by_key.get(key).is_none_or(is_gone),
@@ -272,7 +278,25 @@ impl Joins {
 
 impl Entry {
     fn new(id: RequestId, kid: KeyId, said: Said, outlet: Outlet) -> Self {
-        Self { id, kid, said, outlet, names: Mutex::default(), seal: OnceLock::new(), ended: OnceLock::new() }
+        Self {
+            id,
+            kid,
+            said,
+            outlet,
+            names: Mutex::default(),
+            seal: OnceLock::new(),
+            bound: AtomicBool::new(false),
+            ended: OnceLock::new(),
+        }
+    }
+
+    /// A job may run for it from here on, or provably none does.
+    pub(crate) fn bind(&self, bound: bool) {
+        self.bound.store(bound, Ordering::Release);
+    }
+
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound.load(Ordering::Acquire)
     }
 
     fn stands(&self) -> Earlier {

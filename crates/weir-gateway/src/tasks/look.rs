@@ -11,7 +11,10 @@ use weir_core::{
     TaskRecord, TaskState, Timestamp,
     task::{Listed, Look, Told, found, looked},
 };
-use weir_wire::{limits::told_wait, tasks::Adapter};
+use weir_wire::{
+    limits::told_wait,
+    tasks::{Adapter, Job},
+};
 
 use super::blocking;
 use crate::{Gateway, lanes::Lane, refusal::Refusal};
@@ -123,9 +126,28 @@ fn told_until(gateway: &Gateway, said: &Said) -> Option<Timestamp> {
     told_wait(&said.headers, Some(&said.body), now).map(|until| until.min(now.after(MOST)))
 }
 
+/// Asks for a job whose answer was lost by the name that was given to it.
+async fn by_name(gateway: &Gateway, lane: &Lane, adapter: &'static Adapter, task: &TaskRecord) -> Look {
+    let silent = Look::Silent { until: None };
+    let Some(path) = Adapter::path(adapter.look, &task.id()) else { return silent };
+    let Some(said) = question(gateway, lane, Method::GET, &path).await else { return silent };
+    match said.status {
+        200..=299 => match adapter.job(&said.body, &task.model) {
+            Some(Job { id: Some(id), told: Some(told), .. }) => Look::Found { id, told },
+            _ if adapter.refused(&said.body).is_some() => Look::Missing,
+            _ => silent,
+        },
+        400 | 404 | 410 => Look::Missing,
+        _ => Look::Silent { until: told_until(gateway, &said) },
+    }
+}
+
 /// Looks for a job whose answer was lost.
 async fn seek(gateway: &Arc<Gateway>, lane: &Lane, adapter: &'static Adapter, task: &TaskRecord) -> Look {
     let silent = Look::Silent { until: None };
+    if adapter.own_name.is_some() {
+        return by_name(gateway, lane, adapter, task).await;
+    }
     // An upstream that lists nothing will never show it.
     let Some(path) = adapter.list else { return Look::Missing };
     let Some(said) = question(gateway, lane, Method::GET, path).await else { return silent };

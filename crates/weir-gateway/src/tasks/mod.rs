@@ -10,6 +10,7 @@ mod submit;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod wish;
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ use weir_wire::tasks::Adapter;
 
 pub(crate) use own::{TaskPath, answer};
 pub(crate) use results::Results;
-pub(crate) use submit::{shape_of, submit};
+pub(crate) use submit::submit;
+pub(crate) use wish::{shape_of, wish};
 
 use crate::{
     Gateway, admit,
@@ -41,6 +43,8 @@ fn change(
     now: Timestamp,
     with: impl FnOnce(&TaskRecord) -> TaskRecord,
 ) -> Result<Option<TaskRecord>, StoreError> {
+    #[cfg(test)]
+    let with = |task: &TaskRecord| gateway.sabotage.charge(with(task));
     let changed = gateway.books.change_task(call, now, with)?;
     if let Some(task) = &changed {
         ended(gateway, task);

@@ -87,7 +87,7 @@ async fn said(
                 return Ok(Some(picture(gateway, results::key_of(request.headers()), &task).await));
             }
             let live = live(gateway, &task).await;
-            Ok(json(&wire::show(&task, live.as_ref())))
+            Ok(json(&wire::show(&task, live.as_ref(), &gateway.settings.tasks.terms)))
         }
         TaskPath::Content(id) => {
             let task = fresh(gateway, one(TaskShape::Videos, &id).await?).await?;
@@ -116,7 +116,7 @@ async fn fresh(gateway: &Arc<Gateway>, task: TaskRecord) -> Result<TaskRecord, R
 
 /// A task of pictures with its result, as long as that is kept.
 async fn picture(gateway: &Arc<Gateway>, key: Option<ApiKey>, task: &TaskRecord) -> Said {
-    let mut shown = wire::show(task, None);
+    let mut shown = wire::show(task, None, &gateway.settings.tasks.terms);
     if task.state != TaskState::Succeeded {
         return json(&shown);
     }
@@ -167,7 +167,7 @@ async fn list(gateway: &Arc<Gateway>, kid: weir_core::KeyId, query: &str) -> Res
     let more = tasks.len() > limit as usize;
     tasks.truncate(limit as usize);
     tasks.retain(|task| !task.removed);
-    Ok(json(&wire::list(&tasks, more)))
+    Ok(json(&wire::list(&tasks, more, &gateway.settings.tasks.terms)))
 }
 
 /// Forgets a task that has ended, here and at its upstream.

@@ -23,6 +23,7 @@ use crate::{
     accept::{Arrival, Asked},
     attempt::{self, CallLimits, Outgoing},
     attempts::{Attempts, Failed, Turn},
+    joins::Entry,
     private::Private,
     refusal::Refusal,
     talk::Live,
@@ -52,6 +53,8 @@ pub(super) struct Submission<'a> {
     pub(super) made_of: Option<String>,
     pub(super) task: TaskRecord,
     pub(super) form: Form,
+    /// What others know it by who repeat it.
+    pub(super) entry: Option<Arc<Entry>>,
 }
 
 impl Submission<'_> {
@@ -94,6 +97,9 @@ impl Submission<'_> {
             })
             .await?;
         };
+        if let Some(entry) = &self.entry {
+            entry.bind(false);
+        }
         let code = self.gateway.screen.token(refusal.code_word());
         self.change(move |task, now| task.refuse(code, now)).await?;
         live.record.charge = self.task.charge;
@@ -126,7 +132,12 @@ impl Submission<'_> {
         let remix = self.made_of.as_deref().and_then(|id| Adapter::path(adapter.remix?, id));
         let submit = if adapter.submit.is_empty() { live.record.route.path() } else { adapter.submit };
         let path = remix.as_deref().unwrap_or(submit);
-        let outgoing = Outgoing::new(&self.arrival.head, live.record.route, path, self.asked.body.clone());
+        let body = adapter.named(&self.asked.body, &self.task.id());
+        let outgoing = Outgoing::new(&self.arrival.head, live.record.route, path, body).saying(adapter.headers);
+        #[cfg(test)]
+        if self.gateway.sabotage == crate::world::Sabotage::PutOffTwice && self.task.shape == TaskShape::Images {
+            let _ = attempt::ask(self.gateway, &outgoing, turn, limits, live).await;
+        }
         let mut answer = match attempt::ask(self.gateway, &outgoing, turn, limits, live).await {
             Ok(answer) => answer,
             Err(failed) if failed.failure == Failure::Unsent => return Ok(Sent::Unsent(failed)),
@@ -173,7 +184,7 @@ impl Submission<'_> {
         self.gateway.task_news.notify_one();
         live.record.charge = self.task.charge;
         (live.record.verdict, live.record.ended_by) = (Verdict::Ok, Side::Done);
-        say(&self.task, self.form, live).await;
+        say(&self.task, &terms, self.form, live).await;
         Ok(())
     }
 
@@ -207,11 +218,16 @@ impl Submission<'_> {
         Err(self.unknown())
     }
 
-    /// Nobody knows whether it was taken: it is looked up, and must not be submitted again.
+    /// Nobody knows whether it was taken: it must not be submitted again, and is asked for where the upstream can be asked.
     fn unknown(&self) -> Refusal {
         let (id, address) = (self.task.id(), address(&self.task));
         let refusal = Refusal::of(Verdict::OutcomeUnknown).scope(Scope::Upstream).by(Side::Upstream).status(502).never_retry();
-        refusal.saying(format_args!("task {id} was sent and no answer came; weir looks for it, and GET {address} tells its state"))
+        let looks = if Adapter::of_name(&self.task.adapter).is_some_and(Adapter::finds_lost) {
+            "weir looks for it"
+        } else {
+            "its upstream cannot be asked for a job without an id, so it may run unseen"
+        };
+        refusal.saying(format_args!("task {id} was sent and no answer came; {looks}, and GET {address} tells its state"))
     }
 }
 

@@ -2,29 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::header;
 use weir_core::{
-    Amount, CallRecord, Charged, Outcome, Price, RequestId, Route, Scenario, Side, TaskRecord, TaskShape, TaskState, Timestamp, Usage,
-    Verdict,
+    Amount, CallRecord, Charged, Outcome, Price, RequestId, Side, TaskRecord, TaskShape, TaskState, Timestamp, Usage, Verdict,
     limit::Used,
     task::{Oddities, TaskAsk},
 };
-use weir_store::{Earlier, Hold, NotMade, Principal};
-use weir_wire::{Scope, tasks as wire};
+use weir_store::{Earlier, Hold, Keyed, NotMade, Principal};
+use weir_wire::Scope;
 
 use super::{
-    adapter_of, blocking, cost,
-    look::lane_of,
-    may_cost, owned,
+    adapter_of, blocking, cost, may_cost,
     send::Submission,
-    tell::{Form, duplicate, join, name, say},
+    tell::{Form, duplicate, join, name, repeat, say},
+    wish::{Wish, likeness, recent},
 };
 use crate::{
     ClientGone, Duplicates, Gateway, Streams,
-    accept::{self, Arrival, Asked},
+    accept::{Arrival, Asked},
     admit::{self, Admitted},
     attempt::{CallLimits, CallTerms},
     attempts::{Attempts, Turn},
+    joins::Said,
     limiter::Permit,
     refusal::Refusal,
     reply::Reply,
@@ -32,34 +30,20 @@ use crate::{
     vigil::Vigil,
 };
 
-/// Within this time an equal submission is taken for a likely mistake.
-const DUPLICATE: Duration = Duration::from_secs(600);
 /// A submission that its call did not bring to an end is looked up this long after it must have ended.
 const OVERDUE: Duration = Duration::from_secs(30);
 
-/// The path of a submission, from its body to its answer.
+/// The path of a submission, from what it wants to its answer.
 pub(crate) async fn submit(
     gateway: &Arc<Gateway>,
     arrival: &mut Arrival,
-    shape: TaskShape,
+    wish: Wish,
     principal: &Arc<Principal>,
     hold: &Hold,
     record: &mut CallRecord,
     reply: &mut Reply,
 ) -> Result<(), Refusal> {
-    let source = source(gateway, arrival, principal).await?;
-    let mut asked = match &source {
-        None => arrival.read(gateway).await?,
-        Some((task, _)) => arrival.read_for(&task.model, gateway).await?,
-    };
-    // Nothing is streamed here, whatever was asked.
-    asked.peek.stream = false;
-    record.model = gateway.screen.model(&asked.peek.model);
-    record.scenario = Scenario::MediaTask;
-    let mut ask = ask(arrival, &asked).await?;
-    if let Some((task, _)) = &source {
-        ask = task.ask.clone();
-    }
+    let Wish { shape, ask, asked, source, said, known, entry } = wish;
     let admitted = admit::model(gateway, principal, &asked.peek)?;
     let most = most(&admitted, &ask)?;
     let policy = gateway.settings.policies.of(record.scenario);
@@ -78,6 +62,9 @@ pub(crate) async fn submit(
     let mut vigil = Vigil::new(reply.outlet.clone(), gateway.closer.clone(), arrival.began, &limits.timeouts, &streams);
     let wanted = admit::wanted(gateway, principal, &asked.peek, most, record);
     let mut live = Live { vigil: &mut vigil, record, reply };
+    if let Some(task) = &known {
+        return repeat(task, &gateway.settings.tasks.terms, form, &mut live).await;
+    }
     let permit = admit::limits(gateway, &wanted, hold, &mut live).await?;
     let mut attempts = Attempts::new(gateway, policy, Some(&asked.peek.model), limits, Some(wanted.need()));
     if let Some((_, lane)) = &source {
@@ -90,22 +77,25 @@ pub(crate) async fn submit(
             return Err(refusal);
         }
     };
-    let wish = Wish { shape, ask, price: admitted.price, held: most.1, made_of: source.as_ref().map(|(task, _)| task.call) };
-    let task = match begin(gateway, arrival, &asked, wish, principal, turn, live.record).await {
+    let new = New { shape, ask, price: admitted.price, held: most.1, made_of: source.as_ref().map(|(task, _)| task.call), said };
+    let task = match begin(gateway, arrival, &asked, new, principal, turn, live.record).await {
         Ok(task) => task,
         Err(not_begun) => {
             attempts.said(turn.lane, Outcome::Nothing);
             permit.end(&admit::UNUSED);
             return match not_begun {
-                NotBegun::Earlier(task) => join(&task, form, &mut live).await,
+                NotBegun::Earlier(task) => join(&task, &gateway.settings.tasks.terms, form, &mut live).await,
                 NotBegun::Refused(refusal) => Err(refusal),
             };
         }
     };
     gateway.limiter.submits(arrival.id);
+    if let Some(entry) = &entry {
+        entry.bind(true);
+    }
     name(&task, live.reply);
     let made_of = source.and_then(|(task, _)| task.upstream_id);
-    let submission = Submission { gateway, arrival, asked: &asked, made_of, task, form };
+    let submission = Submission { gateway, arrival, asked: &asked, made_of, task, form, entry };
     let finished = finish(submission, attempts, turn, &limits, &mut live).await;
     end(permit, live.record, arrival.id);
     finished
@@ -124,48 +114,11 @@ async fn finish(
     }
     live.record.charge = submission.task.charge;
     (live.record.verdict, live.record.ended_by) = (Verdict::Ok, Side::Done);
-    say(&submission.task, submission.form, live).await;
+    say(&submission.task, &submission.gateway.settings.tasks.terms, submission.form, live).await;
     if let Err(refusal) = submission.run(attempts, turn, limits, live).await {
         refusal.note(live.record);
     }
     Ok(())
-}
-
-/// The task that a remix is made of, and the channel that has it.
-async fn source(gateway: &Arc<Gateway>, arrival: &Arrival, principal: &Principal) -> Result<Option<(TaskRecord, usize)>, Refusal> {
-    let path = arrival.head.uri.path();
-    let Some(id) = path.strip_prefix("/v1/videos/").and_then(|rest| rest.strip_suffix("/remix")) else { return Ok(None) };
-    let task = owned(gateway, principal, TaskShape::Videos, id).await?;
-    let refused = |what: &str| Refusal::of(Verdict::RequestRejected).saying(format_args!("task {} {what}", task.id()));
-    if task.state != TaskState::Succeeded {
-        return Err(refused("has no video to remix").status(409).never_retry());
-    }
-    match lane_of(gateway, &task) {
-        Some((lane, adapter)) if adapter.remix.is_some() => {
-            let lane = lane.at;
-            Ok(Some((task, lane)))
-        }
-        _ => Err(refused("was made by an upstream that does not remix")),
-    }
-}
-
-/// The task that a request becomes: every video, and a picture that nobody wants to wait for.
-pub(crate) fn shape_of(arrival: &Arrival) -> Option<TaskShape> {
-    let pictures = matches!(arrival.route, Route::ImageGenerations | Route::ImageEdits);
-    let waits = || Form::of(&arrival.head.headers) == Form::Own;
-    arrival.route.task().or_else(|| (pictures && !waits()).then_some(TaskShape::Images))
-}
-
-/// What the request asks for, as far as it is paid for.
-async fn ask(arrival: &Arrival, asked: &Asked) -> Result<TaskAsk, Refusal> {
-    let kind = arrival.head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let read = if kind.to_ascii_lowercase().starts_with("multipart/") {
-        let fields = accept::fields(&arrival.head, &asked.body, &["seconds", "duration", "n", "size"]).await;
-        wire::ask_of_form(|name| fields.get(name).cloned())
-    } else {
-        wire::ask(&asked.body)
-    };
-    read.map_err(|fault| Refusal::of(Verdict::RequestRejected).saying(fault.message).param(fault.param))
 }
 
 fn most(admitted: &Admitted, ask: &TaskAsk) -> Result<(Usage, Amount), Refusal> {
@@ -182,12 +135,13 @@ fn end(permit: Permit<'_>, record: &CallRecord, call: RequestId) {
 }
 
 /// What is wanted and what it may cost.
-struct Wish {
+struct New {
     shape: TaskShape,
     ask: TaskAsk,
     price: Price,
     held: Amount,
     made_of: Option<RequestId>,
+    said: Said,
 }
 
 /// Why there is no new row.
@@ -208,24 +162,24 @@ async fn begin(
     gateway: &Arc<Gateway>,
     arrival: &Arrival,
     asked: &Asked,
-    wish: Wish,
+    new: New,
     principal: &Arc<Principal>,
     turn: Turn<'_>,
     record: &CallRecord,
 ) -> Result<TaskRecord, NotBegun> {
     let now = gateway.clock.now();
     let terms = gateway.settings.tasks.terms;
-    let adapter = adapter_of(turn.lane, wish.shape).ok_or_else(|| Refusal::of(Verdict::GatewayInternal))?;
+    let adapter = adapter_of(turn.lane, new.shape).ok_or_else(|| Refusal::of(Verdict::GatewayInternal))?;
     let total = gateway.settings.timeouts_of(record.route, &asked.peek.model).total;
     let task = TaskRecord {
         call: arrival.id,
         kid: principal.kid.clone(),
         account: principal.account.clone(),
-        shape: wish.shape,
+        shape: new.shape,
         adapter: adapter.name.to_owned(),
         channel: turn.lane.name.clone(),
         model: record.model.clone(),
-        ask: wish.ask,
+        ask: new.ask,
         state: TaskState::Submitted,
         upstream_id: None,
         submitted: now,
@@ -235,20 +189,24 @@ async fn begin(
         looks: 0,
         looked: None,
         progress: 0,
-        price: wish.price,
-        charge: TaskRecord::held(wish.held),
+        price: new.price,
+        charge: TaskRecord::held(new.held),
         fault: None,
         oddities: Oddities::default(),
         duplicate_of: None,
         removed: false,
-        made_of: wish.made_of,
+        made_of: new.made_of,
     };
     let earlier = earlier(gateway, arrival, now);
-    let (by, body) = (Arc::clone(principal), asked.body.clone());
-    match blocking(gateway, move |gateway| gateway.books.submit_task(&by, task, &body, earlier)).await? {
+    let (by, body) = (Arc::clone(principal), likeness(arrival, asked));
+    let keyed = new.said.key.map(|key| Keyed { key, request: new.said.request });
+    match blocking(gateway, move |gateway| gateway.books.submit_task(&by, task, &body, keyed.as_ref(), earlier)).await? {
         Ok(task) => Ok(task),
         Err(NotMade::Spent(_)) => Err(Refusal::of(Verdict::BalanceSpent).scope(Scope::Account).into()),
-        Err(NotMade::Earlier(task)) if gateway.settings.tasks.duplicates == Duplicates::Join => Err(NotBegun::Earlier(task)),
+        // Under its own key it is the task that was made meanwhile.
+        Err(NotMade::Earlier(task)) if gateway.settings.tasks.duplicates == Duplicates::Join || keyed.is_some() => {
+            Err(NotBegun::Earlier(task))
+        }
         Err(NotMade::Earlier(task)) => Err(duplicate(&task).into()),
         Err(NotMade::Store(error)) => {
             tracing::warn!(call.id = %arrival.id, %error, "failed to write the row of a task; it was not submitted");
@@ -259,7 +217,7 @@ async fn begin(
 
 /// A submission that names itself is judged by that name, not by its likeness.
 fn earlier(gateway: &Gateway, arrival: &Arrival, now: Timestamp) -> Earlier {
-    let since = Timestamp(now.0.saturating_sub(i64::try_from(DUPLICATE.as_millis()).unwrap_or(i64::MAX)));
+    let since = recent(now);
     match gateway.settings.tasks.duplicates {
         _ if arrival.head.headers.contains_key("idempotency-key") => Earlier::Ignored,
         Duplicates::Warn => Earlier::Named(since),

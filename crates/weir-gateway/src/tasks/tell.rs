@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use weir_core::{Side, TaskRecord, Verdict};
+use weir_core::{Side, TaskRecord, TaskTerms, Verdict};
 use weir_wire::tasks as wire;
 
 use super::address;
@@ -32,18 +32,28 @@ pub(super) fn duplicate(task: &TaskRecord) -> Refusal {
 }
 
 /// Answers with the task that is there already.
-pub(super) async fn join(task: &TaskRecord, form: Form, live: &mut Live<'_>) -> Result<(), Refusal> {
+pub(super) async fn join(task: &TaskRecord, terms: &TaskTerms, form: Form, live: &mut Live<'_>) -> Result<(), Refusal> {
     name(task, live.reply);
     note(live.reply, "x-weir-duplicate-of", &task.id());
     tracing::info!(task.id = %task.id(), call.id = %live.record.id, "answered an equal submission with the task that was there");
     (live.record.verdict, live.record.ended_by) = (Verdict::TaskDuplicate, Side::Done);
-    say(task, form, live).await;
+    say(task, terms, form, live).await;
+    Ok(())
+}
+
+/// Answers a request that repeats its own submission, of which only the store still knows, with the task as it is now.
+pub(super) async fn repeat(task: &TaskRecord, terms: &TaskTerms, form: Form, live: &mut Live<'_>) -> Result<(), Refusal> {
+    name(task, live.reply);
+    note(live.reply, "x-weir-call", &task.call.to_string());
+    note(live.reply, "idempotent-replayed", "true");
+    (live.record.verdict, live.record.ended_by) = (Verdict::ReplayedOnce, Side::Done);
+    say(task, terms, form, live).await;
     Ok(())
 }
 
 fn note(reply: &mut Reply, header: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
-        reply.limits.push((HeaderName::from_static(header), value));
+        reply.task.push((HeaderName::from_static(header), value));
     }
 }
 
@@ -56,11 +66,11 @@ pub(super) fn name(task: &TaskRecord, reply: &mut Reply) {
 }
 
 /// The task itself, as the whole answer.
-pub(super) async fn say(task: &TaskRecord, form: Form, live: &mut Live<'_>) {
+pub(super) async fn say(task: &TaskRecord, terms: &TaskTerms, form: Form, live: &mut Live<'_>) {
     let mut head = Response::new(());
     *head.status_mut() = if form == Form::Accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let body = Bytes::from(wire::show(task, None).to_string());
+    let body = Bytes::from(wire::show(task, None, terms).to_string());
     if form == Form::Accepted {
         note(live.reply, "preference-applied", "respond-async");
         note(live.reply, "location", &address(task));

@@ -25,7 +25,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use run::World;
-use weir_core::Failure;
+use weir_core::{Amount, Failure, TaskRecord};
 
 use crate::{attempts::Failed, reply::Reply};
 
@@ -54,6 +54,12 @@ pub(crate) enum Sabotage {
     NeverLooks,
     /// A job whose answer was lost is not looked for.
     GivesUp,
+    /// A job is charged twice.
+    JobChargedTwice,
+    /// A picture that nobody waits for is asked for twice.
+    PutOffTwice,
+    /// Each request is sent twice, and the second answer is thrown away.
+    Hedges,
 }
 
 impl Sabotage {
@@ -76,6 +82,13 @@ impl Sabotage {
             failed.failure = Failure::Unsent;
         }
         failed
+    }
+
+    pub(crate) fn charge(self, mut task: TaskRecord) -> TaskRecord {
+        if self == Self::JobChargedTwice {
+            task.charge.amount = Amount(task.charge.amount.0 * 2);
+        }
+        task
     }
 
     pub(crate) fn hurry(self, attempts: u8, wait: Duration) -> Duration {
@@ -178,6 +191,11 @@ fn a_world_finds_a_repeated_request_that_was_charged_again() {
 #[test]
 fn a_world_finds_a_request_that_may_have_arrived_sent_again() {
     assert!(caught(Sabotage::SentTwice).is_some_and(|law| law.contains("unanswered")));
+}
+
+#[test]
+fn a_world_finds_a_generation_that_no_record_counts() {
+    assert!(caught(Sabotage::Hedges).is_some_and(|law| law.contains("the upstream saw")));
 }
 
 #[test]

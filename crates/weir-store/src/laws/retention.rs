@@ -35,7 +35,7 @@ fn call(desk: &Desk, books: &Books, id: RequestId, charge: Option<i64>) {
 fn task(desk: &Desk, books: &Books, id: RequestId, open: bool) {
     let hold = books.accept(id, Route::Videos).unwrap();
     let made = TaskRecord { submitted: id.at(), ..lives::task(desk, id) };
-    let made = books.submit_task(&desk.principal(books), made, &id.to_bytes(), Earlier::Ignored).unwrap();
+    let made = books.submit_task(&desk.principal(books), made, &id.to_bytes(), None, Earlier::Ignored).unwrap();
     let sent = lives::sent(&hold, &made);
     books.seal(hold, sent);
     if !open {

@@ -8,7 +8,7 @@ use weir_core::{
 };
 
 use super::{CREDIT, Desk, NOW, id, record};
-use crate::{Books, Earlier, Hold, NotMade, TaskFilter};
+use crate::{Books, Earlier, Hold, Keyed, NotMade, TaskFilter};
 
 const HELD: i64 = 800;
 
@@ -42,7 +42,7 @@ pub(super) fn task(desk: &Desk, call: RequestId) -> TaskRecord {
 }
 
 fn submit(desk: &Desk, books: &Books, n: u64) -> TaskRecord {
-    books.submit_task(&desk.principal(books), task(desk, id(n)), &n.to_be_bytes(), Earlier::Ignored).unwrap()
+    books.submit_task(&desk.principal(books), task(desk, id(n)), &n.to_be_bytes(), None, Earlier::Ignored).unwrap()
 }
 
 pub(super) fn told(state: TaskState) -> Look {
@@ -144,15 +144,15 @@ fn an_equal_submission_is_found_by_a_digest_for_the_same_key_and_time_only() {
     let by = desk.principal(&books);
     let prompt = br#"{"prompt":"the violet lantern hums"}"#;
     let since = Timestamp(NOW.0 - 1_000);
-    let first = books.submit_task(&by, task(&desk, id(1)), prompt, Earlier::Named(since)).unwrap();
-    let second = books.submit_task(&by, task(&desk, id(2)), prompt, Earlier::Named(since)).unwrap();
+    let first = books.submit_task(&by, task(&desk, id(1)), prompt, None, Earlier::Named(since)).unwrap();
+    let second = books.submit_task(&by, task(&desk, id(2)), prompt, None, Earlier::Named(since)).unwrap();
     assert_eq!((first.duplicate_of, second.duplicate_of), (None, Some(first.call)));
     let free_before = free(&desk, &books);
-    let refused = books.submit_task(&by, task(&desk, id(3)), prompt, Earlier::Instead(since)).unwrap_err();
+    let refused = books.submit_task(&by, task(&desk, id(3)), prompt, None, Earlier::Instead(since)).unwrap_err();
     assert!(matches!(refused, NotMade::Earlier(task) if task.call == second.call));
     assert_eq!(free(&desk, &books), free_before);
-    let other = books.submit_task(&by, task(&desk, id(4)), b"another", Earlier::Named(since)).unwrap();
-    let later = books.submit_task(&by, task(&desk, id(5)), prompt, Earlier::Named(Timestamp(NOW.0 + 60_000))).unwrap();
+    let other = books.submit_task(&by, task(&desk, id(4)), b"another", None, Earlier::Named(since)).unwrap();
+    let later = books.submit_task(&by, task(&desk, id(5)), prompt, None, Earlier::Named(Timestamp(NOW.0 + 60_000))).unwrap();
     assert_eq!((other.duplicate_of, later.duplicate_of), (None, None));
     books.close();
     let mut left = Vec::new();
@@ -163,11 +163,41 @@ fn an_equal_submission_is_found_by_a_digest_for_the_same_key_and_time_only() {
 }
 
 #[test]
+fn the_key_of_a_submission_is_known_from_its_row_on_and_one_that_was_refused_is_no_earlier_one() {
+    let desk = Desk::new();
+    let (books, _) = desk.open(true);
+    let by = desk.principal(&books);
+    let keyed = Keyed { key: [7; 16], request: [9; 16] };
+    let made = books.submit_task(&by, task(&desk, id(1)), b"a lantern", Some(&keyed), Earlier::Ignored).unwrap();
+    // The process dies before its upstream was asked.
+    drop(books);
+    let (books, _) = desk.open(true);
+    assert_eq!(books.keyed_call(&desk.kid, &keyed.key, Timestamp(0)).unwrap(), Some((made.call, keyed.request)));
+    let repeated = |books: &Books| books.submitted(&desk.kid, TaskShape::Videos, b"a lantern", Timestamp(NOW.0 - 1_000)).unwrap();
+    assert_eq!(repeated(&books).map(|task| task.call), Some(made.call));
+    // Nor does whoever asks without having looked make a second one.
+    let twice = books.submit_task(&desk.principal(&books), task(&desk, id(2)), b"a lantern", Some(&keyed), Earlier::Ignored);
+    assert!(matches!(twice, Err(NotMade::Earlier(task)) if task.call == made.call));
+    books
+        .change_task(made.call, NOW, |task| {
+            let mut task = task.clone();
+            task.refuse("busy".to_owned(), NOW);
+            task
+        })
+        .unwrap();
+    assert_eq!(repeated(&books), None);
+    let since = Timestamp(NOW.0 - 1_000);
+    let next = books.submit_task(&by, task(&desk, id(2)), b"a lantern", Some(&keyed), Earlier::Instead(since)).unwrap();
+    assert_eq!(books.keyed_call(&desk.kid, &keyed.key, Timestamp(0)).unwrap(), Some((next.call, keyed.request)));
+    audited(&books);
+}
+
+#[test]
 fn a_balance_that_does_not_cover_it_makes_no_task() {
     let desk = Desk::new();
     let (books, _) = desk.open(true);
     let dear = TaskRecord { charge: TaskRecord::held(Amount(CREDIT.0 + 1)), ..task(&desk, id(1)) };
-    assert!(matches!(books.submit_task(&desk.principal(&books), dear, b"", Earlier::Ignored), Err(NotMade::Spent(_))));
+    assert!(matches!(books.submit_task(&desk.principal(&books), dear, b"", None, Earlier::Ignored), Err(NotMade::Spent(_))));
     assert_eq!((books.store().tasks(&TaskFilter::default()).unwrap(), free(&desk, &books)), (vec![], CREDIT.0));
 }
 

@@ -3,11 +3,12 @@
 use std::sync::{MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use weir_core::{Amount, CallRecord, Charged, RequestId, TaskRecord, TaskState, Timestamp};
+use weir_core::{Amount, CallRecord, Charged, KeyId, RequestId, TaskRecord, TaskShape, TaskState, Timestamp};
 
 use super::{facts_of, label, parse, read_one, taken, told_by, write};
 use crate::{
-    Books, Principal, Spent, StoreError,
+    Books, Keyed, Principal, Spent, StoreError,
+    joined::{KNOWN_MS, keyed_call, write_keyed},
     rows::{CHARGE, SETTLE},
     tally::{SeenCallers, Tally, tokens},
 };
@@ -41,27 +42,40 @@ impl Books {
     }
 
     /// Makes a task's row and holds `task.charge.held` on the balance of `by`. On the disk when this returns; waits for it. Gives back the row, which
-    /// names an equal submission where `earlier` says so. `body` is what was sent: a digest of it is kept.
+    /// names an equal submission where `earlier` says so. `body` is what was sent: a digest of it is kept. The key in `keyed` names this call from here on,
+    /// whatever becomes of the process.
     ///
     /// # Errors
     /// [`NotMade`]: the balance, an earlier task, or the store.
-    pub fn submit_task(&self, by: &Principal, mut task: TaskRecord, body: &[u8], earlier: Earlier) -> Result<TaskRecord, NotMade> {
+    pub fn submit_task(
+        &self,
+        by: &Principal,
+        mut task: TaskRecord,
+        body: &[u8],
+        keyed: Option<&Keyed>,
+        earlier: Earlier,
+    ) -> Result<TaskRecord, NotMade> {
         let purse = by.purse();
         let held = task.charge.held;
         purse.reserve(held)?;
-        let made = self.insert_task(&mut task, body, earlier);
+        let made = self.insert_task(&mut task, body, keyed, earlier);
         if made.is_err() {
             purse.end(held, Amount::ZERO);
         }
         made.map(|()| task)
     }
 
-    fn insert_task(&self, task: &mut TaskRecord, body: &[u8], earlier: Earlier) -> Result<(), NotMade> {
+    fn insert_task(&self, task: &mut TaskRecord, body: &[u8], keyed: Option<&Keyed>, earlier: Earlier) -> Result<(), NotMade> {
         let body = self.pepper.digest(&[b"body", body]);
         let mut db = self.tasks_db();
         let change = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        if let Some(keyed) = keyed
+            && let Some(same) = under(&change, task, keyed)?
+        {
+            return Err(NotMade::Earlier(Box::new(same)));
+        }
         if let Earlier::Named(since) | Earlier::Instead(since) = earlier
-            && let Some(equal) = equal(&change, task, &body, since)?
+            && let Some(equal) = equal(&change, &task.kid, task.shape, &body, since)?
         {
             if matches!(earlier, Earlier::Instead(_)) {
                 return Err(NotMade::Earlier(Box::new(equal)));
@@ -69,8 +83,20 @@ impl Books {
             task.duplicate_of = Some(equal.call);
         }
         insert(&change, task, &body)?;
+        if let Some(keyed) = keyed {
+            write_keyed(&change, task.kid.as_str(), keyed, task.call, task.submitted)?;
+        }
         change.commit().map_err(StoreError::from)?;
         Ok(())
+    }
+
+    /// The latest task of this key that was submitted with this body at or after `since`, and was not refused: the one that a retry repeats.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn submitted(&self, kid: &KeyId, shape: TaskShape, body: &[u8], since: Timestamp) -> Result<Option<TaskRecord>, StoreError> {
+        let body = self.pepper.digest(&[b"body", body]);
+        equal(&self.tasks_db(), kid, shape, &body, since)
     }
 
     /// Changes a task to what `with` makes of it, on the disk when this returns. If that ends it, its charge is written in the same transaction. What has
@@ -114,16 +140,30 @@ impl Books {
     }
 }
 
-pub(crate) const EQUAL: &str =
-    "SELECT facts FROM tasks WHERE kid = ?1 AND call >= ?2 AND body = ?3 AND shape = ?4 ORDER BY call DESC LIMIT 1";
+/// The task that was submitted with this key and this request before, and was not refused: whatever its asker knew, there is no second one.
+fn under(change: &Transaction<'_>, task: &TaskRecord, keyed: &Keyed) -> Result<Option<TaskRecord>, StoreError> {
+    let since = Timestamp(task.submitted.0.saturating_sub(KNOWN_MS));
+    match keyed_call(change, &task.kid, &keyed.key, since)? {
+        Some((call, request)) if request == keyed.request => Ok(read_one(change, call)?.filter(|same| !same.is_refused())),
+        _ => Ok(None),
+    }
+}
 
-/// The last equal submission of the same key, if it came at or after `since`.
-fn equal(change: &Transaction<'_>, task: &TaskRecord, body: &[u8; 16], since: Timestamp) -> Result<Option<TaskRecord>, StoreError> {
+pub(crate) const EQUAL: &str =
+    "SELECT facts FROM tasks WHERE kid = ?1 AND call >= ?2 AND body = ?3 AND shape = ?4 ORDER BY call DESC LIMIT 16";
+
+/// The last equal submission of the same key that was not refused, if it came at or after `since`.
+fn equal(db: &Connection, kid: &KeyId, shape: TaskShape, body: &[u8; 16], since: Timestamp) -> Result<Option<TaskRecord>, StoreError> {
     let since = RequestId::new(since, 0).to_bytes();
-    let mut query = change.prepare_cached(EQUAL)?;
-    let found: Option<String> =
-        query.query_row((task.kid.as_str(), &since[..], &body[..], label(task.shape)), |row| row.get(0)).optional()?;
-    found.map(|facts| parse(&facts)).transpose()
+    let mut query = db.prepare_cached(EQUAL)?;
+    let mut rows = query.query((kid.as_str(), &since[..], &body[..], label(shape)))?;
+    while let Some(row) = rows.next()? {
+        let task = parse(&row.get::<_, String>(0)?)?;
+        if !task.is_refused() {
+            return Ok(Some(task));
+        }
+    }
+    Ok(None)
 }
 
 fn insert(change: &Transaction<'_>, task: &TaskRecord, body: &[u8; 16]) -> Result<(), StoreError> {

@@ -1,6 +1,5 @@
-//! How often the rules are right on errors of the world, counted on four lists: `errors.jsonl`, which they were written with, and
-//! `errors-held-out.jsonl`, `errors-third.jsonl` and `errors-fourth.jsonl`, collected afterwards and measured before anything was
-//! changed for them.
+//! How often the rules are right on errors of the world, counted on six lists: `errors.jsonl`, which they were written with, and
+//! the others beside it, collected afterwards and measured before anything was changed for them.
 //!
 //! `docs/classification.md` is this count. It is made anew by `cargo xtask gen --simulated`.
 
@@ -20,12 +19,15 @@ const KNOWN: &str = include_str!("../../fixtures/errors.jsonl");
 const HELD_OUT: &str = include_str!("../../fixtures/errors-held-out.jsonl");
 const THIRD: &str = include_str!("../../fixtures/errors-third.jsonl");
 const FOURTH: &str = include_str!("../../fixtures/errors-fourth.jsonl");
-/// Half of it was looked at afterwards; the rules were not made right for all of it, so its line on the page is near the honest figure.
+/// Half of it was looked at first, the rest a round later: its line on the page flatters as the earlier ones do.
 const FIFTH: &str = include_str!("../../fixtures/errors-fifth.jsonl");
+
+/// Its odd lines were looked at afterwards, its even ones never.
+const SIXTH: &str = include_str!("../../fixtures/errors-sixth.jsonl");
 
 /// What the rules got on each held-out list the first time, before a rule was changed for it: right, guessed wrong and marked a guess,
 /// wrong. Facts of that day; they are not computed.
-const FIRST_SIGHT: [(&str, u32, u32, u32); 7] = include!("../../fixtures/first-sight.in");
+const FIRST_SIGHT: [(&str, u32, u32, u32); 10] = include!("../../fixtures/first-sight.in");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,7 +117,7 @@ pub(super) fn misses(cases: &[Labelled]) -> Vec<String> {
 
 #[test]
 fn the_lists_are_long_enough_and_name_their_sources() {
-    let lists = [KNOWN, HELD_OUT, THIRD, FOURTH, FIFTH].map(labelled);
+    let lists = [KNOWN, HELD_OUT, THIRD, FOURTH, FIFTH, SIXTH].map(labelled);
     assert!(lists[0].len() >= 200 && lists.iter().all(|list| list.len() >= 60));
     let all = every();
     assert!(all.iter().all(|case| !case.source.is_empty()));
@@ -128,7 +130,7 @@ fn the_lists_are_long_enough_and_name_their_sources() {
 
 #[test]
 fn at_least_95_of_100_known_errors_get_their_code_and_at_most_2_a_wrong_one_surely() {
-    for list in [KNOWN, HELD_OUT, THIRD, FOURTH].map(labelled) {
+    for list in [KNOWN, HELD_OUT, THIRD, FOURTH, FIFTH].map(labelled) {
         let missed = misses(&list);
 
         let wrong = list.iter().filter(|case| mark(case, &seen(case, case.status, &case.body)) == Mark::Wrong).count();
@@ -245,7 +247,8 @@ fn page() -> String {
         ("held out", "collected afterwards", labelled(HELD_OUT)),
         ("third", "collected after the rules were mended for the held-out list", labelled(THIRD)),
         ("fourth", "collected without a look at the rules or the other lists", labelled(FOURTH)),
-        ("fifth", "the same, by somebody else; half of it was looked at", labelled(FIFTH)),
+        ("fifth", "the same, by somebody else; looked at by halves, in the end all of it", labelled(FIFTH)),
+        ("sixth", "the same again, with forms that no earlier list had; its odd lines were looked at", labelled(SIXTH)),
     ];
     page.push_str("| list | errors | right | unsure | wrong |\n| --- | --- | --- | --- | --- |\n");
     for (name, what, list) in &lists {

@@ -9,57 +9,98 @@ use super::{
 };
 
 /// Fields whose values are machine words.
-const CODED: [&str; 16] = [
+const CODED: [&str; 26] = [
+    "__type",
+    "blockreason",
     "code",
+    "err_code",
     "errcode",
     "error",
     "error_code",
     "error_type",
     "errorcode",
+    "errorname",
+    "errortype",
+    "exception",
     "http_code",
     "kind",
     "name",
     "provider_code",
     "quotaid",
     "reason",
+    "result_code",
+    "ret_code",
+    "retcode",
     "status",
     "status_code",
+    "status_name",
     "statuscode",
     "type",
 ];
 
 /// Fields that tell what happened. Others may echo a prompt.
-const TELLING: [&str; 29] = [
+const TELLING: [&str; 57] = [
+    "__type",
+    "block_reason",
+    "blockreason",
+    "cause",
     "code",
+    "desc",
     "description",
     "detail",
     "err",
+    "err_code",
+    "err_msg",
+    "errmsg",
     "error",
     "error_code",
     "error_description",
+    "error_info",
     "error_message",
     "error_msg",
+    "error_name",
+    "error_reason",
+    "error_text",
     "error_type",
     "errorcode",
     "errordescription",
     "errormessage",
+    "errormsg",
+    "errors",
+    "errortype",
+    "exception",
+    "explanation",
+    "fail_reason",
+    "failreason",
+    "failure_reason",
+    "fault",
     "faultstring",
     "http_code",
+    "info",
     "kind",
     "message",
+    "message_cn",
     "msg",
     "provider_code",
     "quotaid",
     "quotametric",
     "raw",
     "reason",
+    "result_msg",
+    "resultmsg",
+    "ret_msg",
+    "retmsg",
     "status",
     "status_code",
     "status_message",
     "status_msg",
+    "task_status_msg",
     "title",
     "type",
 ];
+
+/// Fields by which an object is known for a job with a state of its own.
+const TASK_IDS: [&str; 3] = ["job_id", "task_id", "taskid"];
 
 /// Fields that may repeat what was asked.
 const ECHOES: [&str; 7] = ["content", "input", "messages", "output", "prompt", "query", "text"];
@@ -117,6 +158,10 @@ pub(super) fn gather(value: &Value, name: &str, depth: usize, evidence: &mut Str
     if lower == "param" && value.as_str().is_some_and(|text| text.len() == 3 && text.parse::<u16>().is_ok()) {
         codes.push(value.as_str().unwrap_or_default());
     }
+    // A job of its own has a state of its own, which is no status of the answer.
+    if let ("task_status" | "task_state", Some(state)) = (lower.as_str(), value.as_str()) {
+        codes.push(&format!("task:{state}"));
+    }
     if CODED.contains(&lower.as_str()) {
         match value {
             // What was only spelled out has no quotes: rules about a whole field must not take it for one.
@@ -132,6 +177,10 @@ pub(super) fn gather(value: &Value, name: &str, depth: usize, evidence: &mut Str
     }
     match value {
         Value::Object(fields) => {
+            if fields.keys().any(|name| TASK_IDS.contains(&name.to_ascii_lowercase().as_str())) {
+                let state = fields.get("status").or_else(|| fields.get("state")).and_then(Value::as_str);
+                state.into_iter().for_each(|state| codes.push(&format!("task:{state}")));
+            }
             for (name, field) in fields {
                 gather(field, name, depth - 1, evidence, codes);
             }
@@ -155,7 +204,8 @@ pub(super) fn gather(value: &Value, name: &str, depth: usize, evidence: &mut Str
             }
             inner => gather(&inner, name, depth - 1, evidence, codes),
         },
-        Value::Number(number) if is_telling() => evidence.push_str(&format!("\"{number}\"\n")),
+        // Bare, for the codes of vendors that write them as strings are known by their quotes.
+        Value::Number(number) if is_telling() => evidence.push_str(&format!("{number}\n")),
         _ => {}
     }
 }

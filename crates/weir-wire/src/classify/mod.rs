@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod accuracy;
+mod advice;
 mod class;
 mod codes;
 mod fields;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use weir_core::key::MAX_KEY_BYTES;
 
 use super::{
-    codes::{Codes, told_status},
+    codes::{Codes, named, told_status},
     fields::{gather, message_of, plain, untold, unwrap},
     loose,
 };
@@ -128,6 +128,7 @@ impl UpstreamError {
         if !before.trim().is_empty() {
             evidence.push_str(&before.to_lowercase());
             evidence.push('\n');
+            evidence.push_str(&named(before));
         }
         gather(&value, "error", DEPTH * 2, &mut evidence, &mut codes);
         if evidence.is_empty() {
@@ -173,6 +174,13 @@ impl UpstreamError {
             codes.of_words(&evidence);
         }
         let told = told_status(&evidence);
+        if shape == Shape::Text
+            && let names = named(text)
+            && !names.is_empty()
+        {
+            evidence.push('\n');
+            evidence.push_str(&names);
+        }
         Self {
             status,
             message: UpstreamText(message),
@@ -238,7 +246,7 @@ fn bounded(text: &str) -> &str {
 /// Whether a text is a page for people, at once or right behind a few words.
 fn is_page(text: &str) -> bool {
     let head = text[..text.floor_char_boundary(2048)].to_ascii_lowercase();
-    ["<!doctype html", "<html", "<head>", "<title>"].iter().any(|tag| head.contains(tag))
+    ["<!doctype html", "<html", "<head>", "<title>", "<body", "<div "].iter().any(|tag| head.contains(tag))
 }
 
 /// A short machine word, or nothing: what is longer or has other characters is prose.

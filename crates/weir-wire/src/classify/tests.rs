@@ -139,6 +139,67 @@ fn errors_outside_the_corpus_are_sorted_by_what_they_say() {
     }
 }
 
+/// Status, body, code.
+fn told(table: &[(u16, &str, &str)]) {
+    for (status, body, code) in table {
+        let seen = classified(&UpstreamError::read(*status, body.as_bytes()), &Around::default());
+        assert_eq!(seen.verdict.code(), *code, "{status} {body} by {}", seen.why);
+    }
+}
+
+#[test]
+fn an_offer_or_a_question_does_not_beat_what_happened() {
+    told(&[
+        (429, r#"{"error":{"message":"Too many requests. To increase your quota, see https://example.com/b to top up."}}"#, "W-RATE-002"),
+        (429, r#"{"error":{"message":"You are sending requests too quickly. Add credits to raise your limits."}}"#, "W-RATE-002"),
+        (429, r#"{"error":{"message":"请求过于频繁，请稍后再试。如需提升限额，请前往控制台充值"}}"#, "W-RATE-002"),
+        (503, r#"{"error":{"message":"Model overloaded. Upgrade your plan for priority access."}}"#, "W-UP-002"),
+        (404, r#"{"error":{"message":"Model foo not found. Contact support to request access."}}"#, "W-MODEL-001"),
+        (401, r#"{"error":{"message":"Invalid key. If your key expired, you can create a new one."}}"#, "W-AUTH-001"),
+        (0, "how do I top up my account?", "W-PROBE-001"),
+        (0, "请问怎么充值？", "W-PROBE-001"),
+        // Where nothing else is said, the advice is what there is.
+        (403, r#"{"error":{"message":"Please top up your account."}}"#, "W-BAL-001"),
+    ]);
+}
+
+#[test]
+fn a_connection_that_ended_without_an_answer_leaves_the_outcome_open() {
+    told(&[
+        (0, "Error: read ECONNRESET", "W-TMO-009"),
+        (0, "httpx.RemoteProtocolError: Server disconnected without sending a response.", "W-TMO-009"),
+        (0, "Post \"https://api.example.com/v1/chat/completions\": EOF", "W-TMO-009"),
+        (502, r#"{"error":{"message":"read ECONNRESET","type":"proxy_error"}}"#, "W-TMO-009"),
+        // A stream that had begun is another matter.
+        (0, "urllib3.exceptions.ProtocolError: ('Connection broken: IncompleteRead(0 bytes read)')", "W-STREAM-005"),
+        (0, "curl: (18) transfer closed with outstanding read data remaining", "W-STREAM-005"),
+    ]);
+}
+
+#[test]
+fn what_is_given_once_is_money_and_what_opens_again_is_a_quota() {
+    told(&[
+        (429, r#"{"error":{"message":"免费额度已用完，请购买资源包"}}"#, "W-BAL-001"),
+        (403, r#"{"code":"AllocationQuota.FreeTierOnly","message":"The free tier of the model has been exhausted."}"#, "W-BAL-001"),
+        (429, r#"{"error":{"message":"今日免费额度已用完，明日再来"}}"#, "W-RATE-003"),
+        (429, r#"{"error":{"message":"You have used up your daily free allocation of 10,000 neurons."}}"#, "W-RATE-003"),
+    ]);
+}
+
+#[test]
+fn an_error_is_found_wherever_its_fields_stand() {
+    told(&[
+        (401, r#"{"fault":{"faultstring":"Invalid ApiKey","detail":{"errorcode":"oauth.v2.InvalidApiKey"}}}"#, "W-AUTH-001"),
+        (402, r#"{"name":"payment_required","errors":["You lack sufficient credits to make this request."]}"#, "W-BAL-001"),
+        (429, r#"{"__type":"com.amazon.coral.service#ThrottlingException","message":"Rate exceeded"}"#, "W-RATE-002"),
+        (422, r#"{"detail":[{"loc":["body","messages"],"msg":"field required","type":"value_error.missing"}]}"#, "W-REQ-001"),
+        (0, "google.api_core.exceptions.ResourceExhausted: 429 Resource exhausted. Please try again later.", "W-RATE-002"),
+        (0, "grpc: status = StatusCode.RESOURCE_EXHAUSTED", "W-RATE-002"),
+        (401, "<Error><Code>InvalidAccessKeyId</Code><Message>The access key does not exist.</Message></Error>", "W-AUTH-001"),
+        (200, r#"{"data":{"task_id":"1","status":"FAILED","fail_reason":"render error"}}"#, "W-TASK-003"),
+    ]);
+}
+
 #[test]
 fn one_word_means_what_its_vendor_means() {
     let quota = br#"{"error":{"message":"You exceeded your current quota, please check your plan.","type":"insufficient_quota","code":"insufficient_quota"}}"#;

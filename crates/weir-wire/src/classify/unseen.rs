@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regex::{Captures, Regex, RegexSet};
+use regex::{Captures, Regex, bytes::RegexSet};
 use serde_json::Value;
 
 use super::{
     Classified, UpstreamError, Vendor,
     accuracy::{Labelled, Mark, every, mark, told_in},
     classified,
-    rules::{Found, set, walk},
+    rules::{Found, looks, set, walk},
     table::RULES,
     verdict::told_of,
 };
@@ -63,12 +63,16 @@ struct Seen {
     has: BTreeSet<usize>,
 }
 
-fn seen(atoms: &[Atom]) -> Vec<Seen> {
+/// Every alternative by itself, in the order of the atoms.
+fn alone(atoms: &[Atom]) -> RegexSet {
     let words: Vec<&'static str> = atoms.iter().map(|atom| &*atom.words.clone().leak()).collect();
-    let set: RegexSet = set(words.into_iter()).unwrap();
+    set(words.into_iter()).unwrap()
+}
+
+fn seen(atoms: &[Atom], set: &RegexSet) -> Vec<Seen> {
     let read = |case: Labelled| {
         let error = UpstreamError::read(case.status, case.body.as_bytes());
-        let mut has: BTreeSet<usize> = set.matches(error.evidence()).into_iter().collect();
+        let mut has: BTreeSet<usize> = set.matches(error.evidence().as_bytes()).into_iter().collect();
         has.extend(
             atoms
                 .iter()
@@ -91,7 +95,8 @@ pub(super) fn unseen() -> [u32; 3] {
 
 pub(super) fn unseen_told() -> Vec<(Labelled, Classified)> {
     let atoms = atoms();
-    let all = seen(&atoms);
+    let set = alone(&atoms);
+    let all = seen(&atoms, &set);
     // Of each atom: the one vendor that has it, where it is one.
     let only: Vec<Option<&str>> = (0..atoms.len())
         .map(|at| {
@@ -103,11 +108,15 @@ pub(super) fn unseen_told() -> Vec<(Labelled, Classified)> {
         .collect();
     let told = all.iter().map(|one| {
         let own = |at: usize| only[at] == Some(&*one.case.vendor);
-        let sorted = walk(&one.error, Vendor::UNKNOWN, |rule, row| {
-            let is_own = row.vendor == Some(&*one.case.vendor);
-            let mut has = one.has.iter().map(|at| (*at, &atoms[*at])).filter(|(at, atom)| atom.rule == rule && !own(*at) && !is_own);
-            let has: Vec<&Atom> = has.by_ref().map(|(_, atom)| atom).collect();
-            Found { code: has.iter().any(|atom| atom.code.is_some()), words: has.iter().any(|atom| atom.code.is_none()), hearsay: false }
+        let sorted = looks(&one.error, |text| {
+            let in_text = set.matches(text.as_bytes());
+            walk(&one.error, Vendor::UNKNOWN, |rule, row| {
+                let is_own = row.vendor == Some(&*one.case.vendor);
+                let has = one.has.iter().map(|at| (*at, &atoms[*at])).filter(|(at, atom)| atom.rule == rule && !own(*at) && !is_own);
+                let has: Vec<(usize, &Atom)> = has.collect();
+                let words = has.iter().any(|(at, atom)| atom.code.is_none() && in_text.matched(*at));
+                Found { code: has.iter().any(|(_, atom)| atom.code.is_some()), words, hearsay: false }
+            })
         });
         told_in(&one.case, |around| told_of(&one.error, around, &sorted))
     });

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::LazyLock};
 
-use regex::RegexSet;
+use regex::bytes::RegexSet;
 
 use super::{rules::set, table::VENDORS};
 
@@ -56,7 +56,7 @@ impl Vendor {
         if text.is_empty() {
             return Self::UNKNOWN;
         }
-        let said = WORDS.as_ref().map(|words| words.matches(text));
+        let said = WORDS.as_ref().map(|words| words.matches(text.as_bytes()));
         Self::at(said.and_then(|said| VENDORS.iter().enumerate().position(|(at, vendor)| !vendor.words.is_empty() && said.matched(at))))
     }
 

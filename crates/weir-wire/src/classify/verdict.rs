@@ -95,8 +95,11 @@ fn lookalike(error: &UpstreamError, around: &Around<'_>, status: u16) -> Option<
         }
         404 | 405 if error.is_page() || error.is_empty() => Some((Verdict::NotTheApi, Confidence::Likely)),
         404 | 405 if no_api => Some((Verdict::NotTheApi, Confidence::Guess)),
-        401 | 403 if no_api => Some((Verdict::NotTheApi, if error.is_page() { Confidence::Likely } else { Confidence::Guess })),
-        502 | 504 if !error.is_api() => Some((Verdict::ProxyCut, Confidence::Likely)),
+        // A text that only tells the status shows no page.
+        401 | 403 if no_api && error.status >= 400 => {
+            Some((Verdict::NotTheApi, if error.is_page() { Confidence::Likely } else { Confidence::Guess }))
+        }
+        502 | 504 if !error.is_api() => Some((Verdict::ProxyCut, if error.status == 0 { Confidence::Guess } else { Confidence::Likely })),
         200..=399 if error.is_page() => Some((Verdict::NotTheApi, Confidence::Likely)),
         _ => None,
     }

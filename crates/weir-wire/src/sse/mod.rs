@@ -5,12 +5,14 @@
 
 mod decoder;
 mod parts;
+mod seam;
 mod splitter;
 #[cfg(test)]
 mod tests;
 
 pub use decoder::{Decoded, Decoder, Event};
 pub use parts::{FrameParts, event_data, without_bom};
+pub use seam::Seam;
 pub use splitter::FrameSplitter;
 
 /// An event exceeds the limit that its reader was given. The reader must not be fed again.

@@ -224,3 +224,27 @@ proptest! {
         let _ = FrameParts::of(&bytes);
     }
 }
+
+#[test]
+fn what_is_taken_out_of_a_stream_leaves_every_line_end_whole_wherever_its_chunks_end() {
+    for ends in ["\r\n", "\n", "\r"] {
+        let event = |data: &str| format!("data: {data}{ends}{ends}");
+        let wanted = [event("a"), event("b"), event("[DONE]")].concat();
+        let sent = [event("a"), event("usage"), event("usage"), event("b"), event("usage"), event("[DONE]")].concat();
+        for size in 1..sent.len() {
+            let (mut splitter, mut seam, mut frames, mut passed) = (FrameSplitter::new(100), Seam::default(), Vec::new(), Vec::new());
+            for chunk in sent.as_bytes().chunks(size) {
+                splitter.feed(Bytes::copy_from_slice(chunk), &mut frames).unwrap();
+            }
+            for frame in frames {
+                if frame.windows(5).any(|word| word == b"usage") {
+                    seam.take_out(&frame);
+                } else {
+                    passed.extend_from_slice(&seam.close(frame));
+                }
+            }
+            passed.extend_from_slice(&splitter.finish());
+            assert_eq!(String::from_utf8(passed).unwrap(), wanted, "{ends:?}, {size} bytes a chunk");
+        }
+    }
+}

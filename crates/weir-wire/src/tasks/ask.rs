@@ -17,7 +17,8 @@ const COUNT: u64 = 10;
 pub fn ask(body: &[u8]) -> Result<TaskAsk, RequestFault> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let named = |name: &str| {
-        let value = &body[name];
+        // Some vendors put it a level deeper.
+        let value = if body[name].is_null() { &body["parameters"][name] } else { &body[name] };
         value.as_str().map(str::to_owned).or_else(|| value.is_number().then(|| value.to_string()))
     };
     ask_of_form(named)

@@ -12,6 +12,8 @@ use super::adapters::{Adapter, state_of};
 const ID_CHARS: usize = 128;
 const CODE_CHARS: usize = 64;
 const TEXT_CHARS: usize = 512;
+/// From here on a time is told in milliseconds: as seconds it would be in the year 5138.
+const MILLIS: i64 = 100_000_000_000;
 /// Jobs of a list that are looked at.
 const LISTED: usize = 200;
 
@@ -97,14 +99,14 @@ impl Adapter {
     #[must_use]
     pub fn jobs(&self, body: &[u8]) -> Option<Vec<(Listed, Value)>> {
         let value: Value = serde_json::from_slice(body).ok()?;
-        let jobs = value.get("data")?.as_array()?;
+        let jobs = value.pointer(self.jobs).filter(|_| !self.jobs.is_empty())?.as_array()?;
         let listed = jobs.iter().take(LISTED).filter_map(|job| {
             let id = self.job_of(job, "").id?;
-            let created = number(job, &["/created_at", "/created"]).and_then(|seconds| i64::try_from(seconds).ok());
+            let created = number(job, self.created).and_then(|at| i64::try_from(at).ok());
             let listed = Listed {
                 id,
                 model: text(job, self.model),
-                created: created.map(|seconds| Timestamp(seconds.saturating_mul(1000))),
+                created: created.map(|at| Timestamp(if at < MILLIS { at.saturating_mul(1000) } else { at })),
                 seconds: number(job, self.seconds),
                 size: text(job, &["/size"]),
             };
@@ -113,9 +115,12 @@ impl Adapter {
         Some(listed.collect())
     }
 
-    /// What is told of a listed job.
+    /// What is told of a listed job. Where the list says less than the job itself, only that it is there.
     #[must_use]
     pub fn told_of(&self, job: &Value, model: &str) -> Option<Told> {
-        self.told(job, model)
+        if self.list_tells {
+            return self.told(job, model);
+        }
+        Some(Told { state: TaskState::Submitted, progress: None, seconds: None, images: None, same_model: true, fault: None })
     }
 }

@@ -1,18 +1,21 @@
 //! A task as its owner is told of it: in the form of the API that it was submitted by, under weir's own id.
 
 use serde_json::{Value, json};
-use weir_core::{TaskRecord, TaskShape, TaskState};
+use weir_core::{TaskRecord, TaskShape, TaskState, TaskTerms, Timestamp, task::AtDeadline};
 
-use super::Job;
+use super::{Adapter, Job};
 
-/// The task in its family's form. `live` is what its upstream says just now, for what no row keeps: where the result is, and a reason in words.
+/// The task in its family's form, with what weir itself knows of it under `weir`: amounts in nano-units, and until when it is asked for. `live` is what its upstream says just now, for what no row keeps: where the result is, and a reason in words.
 #[must_use]
-pub fn show(task: &TaskRecord, live: Option<&Job>) -> Value {
+pub fn show(task: &TaskRecord, live: Option<&Job>, terms: &TaskTerms) -> Value {
     let code = task.fault.as_deref().unwrap_or(task.state.label());
     let reason = live.and_then(|job| job.told.as_ref()?.fault.as_ref()).map_or("", |fault| fault.text.as_str());
     let weir = json!({
         "state": task.state, "verdict": task.verdict().code(), "charged": task.charge.charged, "call": task.call,
         "looks": task.looks, "missing": task.oddities.missing, "deadline": task.deadline.rfc3339(),
+        "held": task.charge.held.0, "amount": task.charge.amount.0, "until": task.given_up_at(terms).map(Timestamp::rfc3339),
+        "then": if terms.at_deadline == AtDeadline::Charge { "charge" } else { "release" },
+        "findable": task.upstream_id.is_some() || Adapter::of_name(&task.adapter).is_some_and(Adapter::finds_lost),
         "duplicate_of": task.duplicate_of.map(|call| TaskRecord::id_of(task.shape, call)),
     });
     match task.shape {
@@ -76,10 +79,10 @@ fn generation_status(state: TaskState) -> &'static str {
 
 /// A page of tasks, newest first.
 #[must_use]
-pub fn list(tasks: &[TaskRecord], more: bool) -> Value {
+pub fn list(tasks: &[TaskRecord], more: bool, terms: &TaskTerms) -> Value {
     let id = |task: Option<&TaskRecord>| task.map(TaskRecord::id);
     json!({
-        "object": "list", "data": tasks.iter().map(|task| show(task, None)).collect::<Vec<_>>(),
+        "object": "list", "data": tasks.iter().map(|task| show(task, None, terms)).collect::<Vec<_>>(),
         "first_id": id(tasks.first()), "last_id": id(tasks.last()), "has_more": more,
     })
 }

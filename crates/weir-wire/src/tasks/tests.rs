@@ -102,3 +102,89 @@ fn a_submission_is_read_for_its_length_number_and_size() {
         assert_eq!(asked(body).unwrap_err().param, Some(param), "{body}");
     }
 }
+
+#[test]
+fn each_vendors_answers_are_read_by_its_own_table() {
+    let table = [
+        ("ark", r#"{"id":"cgt-2026","model":"m"}"#, Some("cgt-2026"), None, None),
+        (
+            "ark",
+            r#"{"id":"cgt-2026","model":"m","status":"succeeded","content":{"video_url":"https://x/1.mp4"},"duration":5,"created_at":1767225600}"#,
+            Some("cgt-2026"),
+            Some(TaskState::Succeeded),
+            Some(5),
+        ),
+        (
+            "dashscope",
+            r#"{"request_id":"r","output":{"task_id":"8a-1","task_status":"PENDING"}}"#,
+            Some("8a-1"),
+            Some(TaskState::Submitted),
+            None,
+        ),
+        (
+            "dashscope",
+            r#"{"request_id":"r","output":{"task_id":"8a-1","task_status":"SUCCEEDED","video_url":"https://x/1.mp4"},"usage":{"video_duration":5}}"#,
+            Some("8a-1"),
+            Some(TaskState::Succeeded),
+            Some(5),
+        ),
+        ("dashscope", r#"{"output":{"task_id":"8a-1","task_status":"UNKNOWN"}}"#, Some("8a-1"), None, None),
+        (
+            "kling_text2video",
+            r#"{"code":0,"data":{"task_id":"8674","task_status":"succeed","task_result":{"videos":[{"url":"https://x/1.mp4","duration":"5.1"}]}}}"#,
+            Some("8674"),
+            Some(TaskState::Succeeded),
+            Some(6),
+        ),
+        ("kling_image2video", r#"{"code":1203,"message":"no such task"}"#, None, None, None),
+    ];
+    for (adapter, body, id, state, seconds) in table {
+        let read = job(adapter, body);
+        let told = read.told.as_ref();
+        assert_eq!(
+            (read.id.as_deref(), told.map(|told| told.state), told.and_then(|told| told.seconds)),
+            (id, state, seconds),
+            "{adapter}: {body}"
+        );
+        assert_eq!(read.url.is_some(), state == Some(TaskState::Succeeded), "{adapter}: {body}");
+    }
+}
+
+#[test]
+fn a_vendors_list_is_read_whatever_it_calls_its_jobs_and_its_times() {
+    let ark = Adapter::of_name("ark").unwrap();
+    let body = r#"{"total":1,"items":[{"id":"cgt-1","model":"m","status":"running","created_at":1767225600,"updated_at":1767225700}]}"#;
+    let jobs = ark.jobs(body.as_bytes()).unwrap();
+    assert_eq!((jobs[0].0.id.as_str(), jobs[0].0.created.map(|at| at.0)), ("cgt-1", Some(1_767_225_600_000)));
+    assert_eq!(ark.told_of(&jobs[0].1, "m").map(|told| told.state), Some(TaskState::Running));
+    let dashscope = Adapter::of_name("dashscope").unwrap();
+    let body = r#"{"total":1,"data":[{"task_id":"8a-1","model_name":"m","status":"SUCCEEDED","gmt_create":1767225600123}],"page_no":1}"#;
+    let jobs = dashscope.jobs(body.as_bytes()).unwrap();
+    assert_eq!((jobs[0].0.model.as_deref(), jobs[0].0.created.map(|at| at.0)), (Some("m"), Some(1_767_225_600_123)));
+    // It does not say how long the video is: what is charged comes from the job itself.
+    assert_eq!(dashscope.told_of(&jobs[0].1, "m").map(|told| (told.state, told.seconds)), Some((TaskState::Submitted, None)));
+    assert!(ark.jobs(br#"{"data":[]}"#).is_none() && Adapter::of_name("submit_poll").unwrap().jobs(br#"{"data":[]}"#).is_none());
+}
+
+#[test]
+fn a_submission_is_named_where_the_upstream_takes_a_name_and_its_client_gave_none() {
+    let kling = Adapter::of_name("kling_text2video").unwrap();
+    let named = |body: &str| String::from_utf8(kling.named(&bytes::Bytes::copy_from_slice(body.as_bytes()), "task_1").to_vec()).unwrap();
+    assert_eq!(named(r#" {"prompt":"x","seed":1.0}"#), r#" {"external_task_id":"task_1","prompt":"x","seed":1.0}"#, "nothing else changes");
+    assert_eq!(named("{}"), r#"{"external_task_id":"task_1"}"#);
+    for same in [r#"{"external_task_id":"mine"}"#, r#"{"external_task_id":null}"#, "[]", "--b\r\n"] {
+        assert_eq!(named(same), same);
+    }
+    let other = Adapter::of_name("submit_poll").unwrap();
+    assert_eq!(&other.named(&bytes::Bytes::from_static(b"{}"), "task_1")[..], b"{}");
+    for adapter in &ADAPTERS {
+        let wanted = !matches!(adapter.name, "submit_poll" | "openai_images");
+        assert_eq!(adapter.finds_lost(), wanted, "{}", adapter.name);
+    }
+}
+
+#[test]
+fn a_length_that_stands_a_level_deeper_is_read_too() {
+    let asked = ask(br#"{"model":"m","input":{"prompt":"x"},"parameters":{"duration":10,"size":"1280*720"}}"#).unwrap();
+    assert_eq!((asked.seconds, asked.size.as_deref()), (Some(10), Some("1280*720")));
+}

@@ -223,6 +223,9 @@ impl Doctor {
             return Ok(Exit::Done);
         }
         let order = self.order(shell, self.address(shell)?)?;
+        for file in [&self.evidence, &self.html].into_iter().flatten() {
+            may_be_written(file)?;
+        }
         if self.dry_run {
             return list::dry_run(shell, &order);
         }
@@ -235,7 +238,20 @@ impl Doctor {
     }
 
     fn address(&self, shell: &Shell) -> Result<String, Fault> {
-        if let Some(url) = self.base_url.as_deref().or_else(|| shell.variable("OPENAI_BASE_URL")) {
+        let said = |url: &&str| !url.trim().is_empty();
+        if let Some(url) = &self.base_url {
+            // A variable that is not set leaves an empty word behind.
+            return Some(url.as_str()).filter(said).map(str::to_owned).ok_or_else(|| {
+                Fault::usage(
+                    text!("写的地址是空的", "the address is empty"),
+                    text!(
+                        "如果来自变量,先看它设置了没有:`echo \"$OPENAI_BASE_URL\"`",
+                        "if it came from a variable, see that it is set: `echo \"$OPENAI_BASE_URL\"`"
+                    ),
+                )
+            });
+        }
+        if let Some(url) = shell.variable("OPENAI_BASE_URL").filter(said) {
             return Ok(url.to_owned());
         }
         running(shell).ok_or_else(|| {
@@ -299,17 +315,18 @@ impl Doctor {
         if holds_key || !is_safe(&json, &engine, Audience::Support) {
             return Err(unsafe_report());
         }
+        // What was found out is told first: a file that cannot be written must not cost it.
+        if shell.flags.json {
+            shell.print(&shown)?
+        } else {
+            shell.print_for_people(&shown)?
+        }
         if let Some(file) = &self.evidence {
             let record = serde_json::to_string(evidence).map_err(|_| unsafe_report())?;
             write(file, record + "\n")?;
         }
         if let Some(file) = &self.html {
             write(file, report.html(shell.lang, &engine, audience).map_err(|_| unsafe_report())?)?;
-        }
-        if shell.flags.json {
-            shell.print(&shown)?
-        } else {
-            shell.print_for_people(&shown)?
         }
         Ok(match report.exit_code {
             0 => Exit::Done,
@@ -320,6 +337,27 @@ impl Doctor {
             _ => Exit::Unknown,
         })
     }
+}
+
+/// Looked at before anything is asked, which may cost: the folder of `file` is there.
+fn may_be_written(file: &Path) -> Result<(), Fault> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shown = file.display();
+    if folder.is_dir() && !file.is_dir() {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(if file.is_dir() {
+        Fault::usage(
+            text!("写不了 {shown}:这是一个文件夹", "cannot write {shown}: it is a folder"),
+            text!("在后面加上文件名,例如 report.html", "add the name of a file, such as report.html"),
+        )
+    } else {
+        Fault::usage(
+            text!("写不了 {shown}:没有 {folder} 这个文件夹", "cannot write {shown}: there is no folder {folder}"),
+            text!("先建好它(`mkdir -p {folder}`),或换一个位置", "make it first (`mkdir -p {folder}`), or name another place"),
+        )
+    })
 }
 
 fn write(file: &Path, text: String) -> Result<(), Fault> {

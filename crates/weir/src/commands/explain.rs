@@ -14,7 +14,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A code such as W-STREAM-009; without it all codes are listed
+    /// A code such as W-STREAM-009, an error's own word or a status; without it all codes are listed
     code: Option<String>,
 }
 
@@ -57,9 +57,14 @@ fn page(verdict: Verdict, lang: Lang) -> String {
         rows.push((if i == 0 { say("先查", "check first") } else { "" }, format!("{}. {step}", i + 1)));
     }
     rows.push((say("不要", "do not"), bare_never(words.never).to_owned()));
-    for (i, scenario) in Scenario::ALL.into_iter().enumerate() {
-        let name = if i == 0 { say("能否重试", "retry") } else { "" };
-        rows.push((name, format!("{}{colon}{}", words::scenario(lang, scenario), words::retry(lang, verdict.retry(scenario)))));
+    let first = verdict.retry(Scenario::ShortChat);
+    if Scenario::ALL.into_iter().all(|scenario| verdict.retry(scenario) == first) {
+        rows.push((say("能否重试", "retry"), words::retry(lang, first)));
+    } else {
+        for (i, scenario) in Scenario::ALL.into_iter().enumerate() {
+            let name = if i == 0 { say("能否重试", "retry") } else { "" };
+            rows.push((name, format!("{}{colon}{}", words::scenario(lang, scenario), words::retry(lang, verdict.retry(scenario)))));
+        }
     }
     rows.push((say("证据", "evidence"), verdict.evidence().to_owned()));
     if let Some(api) = verdict.api() {

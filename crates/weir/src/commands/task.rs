@@ -8,9 +8,10 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+use weir_core::Amount;
 
 use self::remote::{Remote, Said};
-use super::serve::block_on;
+use super::{serve::block_on, words::amount};
 use crate::{
     args::span,
     fault::{Exit, Fault},
@@ -197,7 +198,7 @@ fn print(shell: &Shell, task: &Value) -> Result<(), Fault> {
     if is_open(task)
         && let Some(missing) = task["weir"]["missing"].as_u64().filter(|missing| *missing > 0)
     {
-        let until = told(&task["weir"]["deadline"]);
+        let until = told(&task["weir"]["until"]);
         rows.push((
             shell.say("上游", "upstream"),
             shell.say(
@@ -206,6 +207,7 @@ fn print(shell: &Shell, task: &Value) -> Result<(), Fault> {
             ),
         ));
     }
+    rows.extend(lost(shell, task));
     if state(task) == "succeeded" && id(task).starts_with("video_") {
         rows.push((shell.say("视频", "video"), format!("GET /v1/videos/{}/content", id(task))));
     }
@@ -213,6 +215,54 @@ fn print(shell: &Shell, task: &Value) -> Result<(), Fault> {
         rows.push((shell.say("原因", "reason"), message.to_owned()));
     }
     shell.print(&pairs(&rows))
+}
+
+/// What to know of a task whose answer was lost: what is known, what is held and until when, and what not to do.
+fn lost(shell: &Shell, task: &Value) -> Vec<(&'static str, String)> {
+    let weir = &task["weir"];
+    let nano = |name: &str| amount(Amount(weir[name].as_i64().unwrap_or(0)));
+    let (held, charged) = (nano("held"), nano("amount"));
+    let until = weir["until"].as_str().unwrap_or("–");
+    let known = match (state(task), weir["findable"].as_bool()) {
+        ("unconfirmed", Some(true)) => shell.say(
+            "已发出,没有收到回答;正在上游的任务里找它".to_owned(),
+            "it was sent and no answer came; it is looked for among the upstream's jobs".to_owned(),
+        ),
+        ("unconfirmed", _) => shell.say(
+            "已发出,没有收到回答;这种上游不能按名字或列表查,任务可能正在运行".to_owned(),
+            "it was sent and no answer came; this upstream cannot be asked for it, so it may run unseen".to_owned(),
+        ),
+        ("unknown", _) => shell.say(
+            "到期仍没有人能说明结果;上游可能做了,也可能没做".to_owned(),
+            "nobody could tell its end in time; the upstream may have made it or not".to_owned(),
+        ),
+        _ => return Vec::new(),
+    };
+    let money = match (is_open(task), weir["then"].as_str()) {
+        (true, Some("charge")) => {
+            shell.say(format!("占用 {held};{until} 仍无结果就扣费"), format!("{held} held; charged if there is no result by {until}"))
+        }
+        (true, _) => {
+            shell.say(format!("占用 {held};{until} 仍无结果就退回"), format!("{held} held; given back if there is no result by {until}"))
+        }
+        (false, _) => {
+            shell.say(format!("扣费 {charged},占用的 {held} 已了结"), format!("{charged} charged; the {held} that was held is settled"))
+        }
+    };
+    let never = shell.say(
+        "不要重新提交:可能生成和付费两次。只有带首次提交的 Idempotency-Key 再问才安全".to_owned(),
+        "do not submit it again: it may be made and paid for twice. Only with the Idempotency-Key of the first submission is that safe"
+            .to_owned(),
+    );
+    let next = shell.say(
+        format!("请上游客服按提交时间和模型查;把调用 ID {} 留给本站客服", weir["call"].as_str().unwrap_or("–")),
+        format!("ask the upstream's support by time and model; give the call id {} to yours", weir["call"].as_str().unwrap_or("–")),
+    );
+    let mut rows = vec![(shell.say("已知", "known"), known), (shell.say("金额", "money"), money), (shell.say("不要", "never"), never)];
+    if weir["findable"] != true || !is_open(task) {
+        rows.push((shell.say("下一步", "next"), next));
+    }
+    rows
 }
 
 async fn list(shell: &Shell, remote: &Remote, limit: u32) -> Result<Exit, Fault> {

@@ -41,6 +41,8 @@ const DEMO: &str = "demo";
 pub(super) const DEMO_KEY_FILE: &str = "demo-key";
 /// The file that says where the gateway of this data directory listens, for the commands that need a server.
 pub(super) const ADDRESS_FILE: &str = "base-url";
+/// The file in which the simulated upstream keeps its video jobs: as a real one, it must know them when the gateway comes back.
+const JOBS_FILE: &str = "sim-jobs";
 /// How long running calls may finish after Ctrl-C: someone is waiting at the terminal.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -81,13 +83,16 @@ impl Up {
             // Only a convenience: without it people type the address.
             let _ = fs::write(dir.join(ADDRESS_FILE), &url);
             announce(shell, &url, &key, sim_url.as_deref(), &dir)?;
-            let epoch = shell.now();
+            let simulator = match simulator {
+                Some(listener) => Some((simulator_of(&dir, shell.now())?, listener)),
+                None => None,
+            };
             signals
                 .stop(|stop| async move {
                     tokio::select! {
                         done = serve(gateway, listener, stop, grace) => done,
                         // The simulator stays until the gateway has drained.
-                        () = simulate(simulator, epoch) => Ok(Exit::Done),
+                        () = simulate(simulator) => Ok(Exit::Done),
                     }
                 })
                 .await
@@ -122,9 +127,18 @@ fn free(settings: Settings, upstream: Upstream) -> Settings {
     Settings { upstreams: vec![upstream], prices, ..settings }
 }
 
-async fn simulate(listener: Option<TcpListener>, epoch: weir_core::Timestamp) {
-    match listener {
-        Some(listener) => Sim::new(SimSettings { epoch, ..SimSettings::default() }).serve(listener, std::future::pending()).await,
+/// The simulated upstream of this data directory.
+fn simulator_of(dir: &Path, epoch: weir_core::Timestamp) -> Result<Sim, Fault> {
+    let file = dir.join(JOBS_FILE);
+    Sim::keeping_jobs(SimSettings { epoch, ..SimSettings::default() }, &file).map_err(|error| {
+        let shown = file.display();
+        Fault::new(Exit::Unknown, text!("写不了 {shown}:{error}", "cannot write {shown}: {error}"))
+    })
+}
+
+async fn simulate(simulator: Option<(Sim, TcpListener)>) {
+    match simulator {
+        Some((sim, listener)) => sim.serve(listener, std::future::pending()).await,
         None => std::future::pending().await,
     }
 }

@@ -120,9 +120,26 @@ pub(crate) fn retry(lang: Lang, word: RetryWord) -> String {
     weir_doctor::report::words::retry(word).in_lang(lang).to_owned()
 }
 
-/// A verdict by its code, in any case.
+/// A verdict by its code, in any case, or by the word that an error bears. A status alone mostly has several.
 pub(crate) fn verdict(code: &str) -> Result<Verdict, Fault> {
     let upper = code.to_ascii_uppercase();
+    let answered =
+        |verdict: &Verdict| verdict.api().is_some_and(|api| api.status.to_string() == code || api.code.eq_ignore_ascii_case(code));
+    let bearing: Vec<Verdict> = Verdict::ALL.into_iter().filter(answered).collect();
+    if let [one] = bearing[..] {
+        return Ok(one);
+    }
+    if !bearing.is_empty() {
+        let codes: Vec<&str> = bearing.iter().map(|verdict| verdict.code()).collect();
+        let (zh, en) = (codes.join("、"), codes.join(", "));
+        return Err(Fault::usage(
+            text!("{code} 有好几种原因", "{code} has several causes"),
+            text!(
+                "`weir explain` 加其中一个:{zh};不知道是哪个,把错误贴给 `weir triage`",
+                "`weir explain` one of {en}; if you cannot tell which, paste the error to `weir triage`"
+            ),
+        ));
+    }
     Verdict::from_code(&upper).ok_or_else(|| {
         let hint = match nearest(&upper, Verdict::ALL.iter().map(|verdict| verdict.code())) {
             Some(near) => text!("是不是 {near}?`weir explain` 列出全部", "did you mean {near}? `weir explain` lists all"),
@@ -135,6 +152,15 @@ pub(crate) fn verdict(code: &str) -> Result<Verdict, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_verdict_is_found_by_what_people_have_before_them() {
+        for word in ["W-RATE-003", "w-rate-003", "key_daily_quota_exceeded"] {
+            assert_eq!(verdict(word).ok(), Some(Verdict::QuotaSpent), "{word}");
+        }
+        let Err(Fault::Told { hint: Some(hint), .. }) = verdict("429") else { panic!("a status has several") };
+        assert!(hint.en.contains("W-RATE-001, ") && hint.zh.contains("W-RATE-003"), "{hint:?}");
+    }
 
     #[test]
     fn an_amount_survives_its_text() {

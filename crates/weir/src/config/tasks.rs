@@ -74,8 +74,18 @@ pub(crate) enum Deadline {
 pub(crate) enum TaskAdapter {
     /// OpenAI's `/v1/videos`.
     OpenaiVideos,
-    /// `/v1/video/generations`: submit, then ask.
+    /// `/v1/video/generations`: submit, then ask. A job whose answer was lost cannot be asked for.
     SubmitPoll,
+    /// Volcengine Ark's `/contents/generations/tasks`; a lost job is found in its list.
+    Ark,
+    /// DashScope's `/services/aigc/video-generation/video-synthesis` and `/tasks`; a lost job is found in its list.
+    Dashscope,
+    /// Kling's `/videos/text2video`; a lost job is asked for by the name that weir gave to it.
+    #[serde(rename = "kling_text2video")]
+    KlingText,
+    /// The same for `/videos/image2video`.
+    #[serde(rename = "kling_image2video")]
+    KlingImage,
 }
 
 impl TaskAdapter {
@@ -83,6 +93,10 @@ impl TaskAdapter {
         Adapter::of_name(match self {
             Self::OpenaiVideos => "openai_videos",
             Self::SubmitPoll => "submit_poll",
+            Self::Ark => "ark",
+            Self::Dashscope => "dashscope",
+            Self::KlingText => "kling_text2video",
+            Self::KlingImage => "kling_image2video",
         })
     }
 }

@@ -63,6 +63,8 @@ fn the_exit_code_is_the_one_of_the_report() {
 fn without_an_address_it_takes_the_variable_then_the_running_gateway_then_says_what_to_type() {
     let home = Home::new();
     home.run(&["doctor"]).failed(2, &["no address", "weir doctor https://api.example.com/v1"]);
+    home.run(&["doctor", ""]).failed(2, &["the address is empty", "OPENAI_BASE_URL"]);
+    home.run_with(&[("OPENAI_BASE_URL", " ")], &["doctor"]).failed(2, &["no address"]);
     let (_sim, url) = simulator(&home);
     let ran =
         home.run_with(&[("OPENAI_BASE_URL", &url), ("OPENAI_API_KEY", KEY)], &["doctor", "--model", "sim:ok", "--cheap", "--json"]).done();
@@ -166,6 +168,8 @@ fn a_typing_mistake_is_told_before_anything_is_sent() {
 #[test]
 fn a_key_in_the_wrong_place_is_never_repeated() {
     let home = Home::new();
+    let behind = home.run(&["doctor", "http://127.0.0.1:9/v1", KEY]);
+    assert!(behind.exit == 2 && behind.err.contains("--key-stdin") && !behind.err.contains("planted12345678"), "{behind:?}");
     for arguments in [
         &["doctor", KEY][..],
         &["doctor", "http://127.0.0.1:9/v1", "--key-env", KEY],

@@ -35,5 +35,5 @@ fn the_page_has_the_verdict_and_the_stream_and_nothing_private() {
         &[("WEIR_KEY", KEY)],
         &["doctor", sim.text("base_url"), "--model", "sim:401", "--html", "no/such/page.html", "--lang", "en"],
     );
-    assert!(nowhere.exit == 3 && nowhere.err.contains("cannot write no/such/page.html"), "{nowhere:?}");
+    nowhere.failed(2, &["cannot write no/such/page.html", "mkdir -p no/such"]);
 }

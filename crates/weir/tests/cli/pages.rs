@@ -57,6 +57,19 @@ fn r52_a_secret_in_a_text_is_hidden_and_its_owner_is_told() {
 }
 
 #[test]
+fn r41_a_key_typed_in_the_wrong_place_is_not_quoted_back() {
+    let home = Home::new();
+    let secret = "sk-12345678aBcDeFgHiJkLmNoPqRsTuVwX";
+    let file = format!("none/{secret}");
+    for arguments in
+        [&[secret][..], &["vocab", secret], &["redact", &file], &["calls", "list", "--since", secret], &["completions", secret]]
+    {
+        let told = home.run(arguments).failed(2, &["[REDACTED:key]"]);
+        assert!(!told.err.contains("12345678"), "{told:?}");
+    }
+}
+
+#[test]
 fn completions_and_man_pages_are_made_from_the_arguments() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

@@ -17,16 +17,24 @@ struct Studio {
     key: String,
 }
 
-const CONFIG: &str = "[server]\nlisten = \"127.0.0.1:0\"\n[log]\nfilter = \"off\"\n[tasks]\nfirst_look = \"100ms\"\nlast_look = \"300ms\"\n[prices.models.\"sim:*\"]\ninput = 1\noutput = 1\nsecond = 1\n";
+const CONFIG: &str = "[server]\nlisten = \"127.0.0.1:0\"\n[log]\nfilter = \"off\"\n[prices.models.\"sim:*\"]\ninput = 1\noutput = 1\nsecond = 1\n[tasks]\nfirst_look = \"100ms\"\nlast_look = \"300ms\"\n";
 
 impl Studio {
     fn open() -> Self {
+        Self::open_with("", "")
+    }
+
+    /// With more lines about tasks and about the upstream.
+    fn open_with(tasks: &str, upstream_says: &str) -> Self {
         let home = Home::with_account();
         home.run(&["account", "credit", "demo", "100"]).done();
         let sim = Running::start(&home, &["sim", "--listen", "127.0.0.1:0", "--json"]);
         let upstream = sim.text("base_url");
         let channel = "[[upstream.channel]]\nname = \"main\"\nno_key = true\n";
-        home.file("weir.toml", &format!("{CONFIG}[[upstream]]\nname = \"sim\"\nbase_url = \"{upstream}\"\n{channel}"));
+        home.file(
+            "weir.toml",
+            &format!("{CONFIG}{tasks}[[upstream]]\nname = \"sim\"\nbase_url = \"{upstream}\"\n{upstream_says}{channel}"),
+        );
         let key = home.run(&["key", "create", "--account", "demo", "--json"]).done().json()["key"].as_str().unwrap().to_owned();
         let gateway = Self::serve(&home);
         Self { home, sim, gateway, key }
@@ -110,6 +118,25 @@ fn r36_a_lost_answer_is_awaited_and_not_submitted_again() {
     let ended = studio.task(&["wait", &id, "--timeout", "60s", "--json"]).done().json();
     assert_eq!((word(&ended, "state"), studio.submissions()), ("succeeded", 1));
     studio.close(8_000_000_000);
+}
+
+#[test]
+fn r36_a_task_that_cannot_be_asked_for_says_what_is_known_what_is_held_and_what_not_to_do() {
+    let studio = Studio::open_with("unconfirmed = \"1s\"\n", "tasks = \"submit_poll\"\n");
+    let lost = studio.task(&["submit", "--model", "sim:task_lost_answer,task_slow=1s", "--seconds", "8", "a lantern"]);
+    let lost = lost.failed(3, &["what became of it is not known"]);
+    let id = lost.err.split_whitespace().find(|word| word.starts_with("video_")).unwrap().to_owned();
+    let ended = studio.task(&["wait", &id, "--timeout", "60s", "--json"]);
+    assert_eq!((ended.exit, word(&ended.json(), "state"), word(&ended.json(), "charged")), (1, "unknown", "no"));
+    let shown = studio.task(&["show", &id, "--lang", "en"]);
+    for said in
+        ["nobody could tell its end in time", "0 charged; the 8 that was held is settled", "do not submit it again", "by time and model"]
+    {
+        assert!(shown.out.contains(said), "{said}: {}", shown.out);
+    }
+    assert!(studio.task(&["show", &id, "--lang", "zh"]).out.contains("不要重新提交"));
+    assert_eq!(studio.submissions(), 1);
+    studio.close(0);
 }
 
 #[test]

@@ -23,9 +23,9 @@ fn ask(base_url: &str, key: &str, path: &str, body: Option<&Value>) -> String {
         "{method} /v1{path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     )
     .unwrap();
-    let mut answer = String::new();
-    io.read_to_string(&mut answer).unwrap();
-    answer
+    let mut bytes = Vec::new();
+    io.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn chat(model: &str, stream: bool) -> Value {
@@ -137,6 +137,36 @@ fn a_second_start_keeps_the_demo_key_and_the_calls() {
     assert_eq!(second.text("api_key"), key);
     assert_eq!(home.run(&["calls", "list", "--count"]).done().out, "1\n");
     assert_eq!(second.stop(Signal::TERM), Some(0));
+}
+
+#[test]
+fn r36_jobs_that_are_open_when_up_is_killed_come_to_their_end_after_the_next_start() {
+    let home = Home::new();
+    let start = || Running::start(&home, &["up", "--listen", "127.0.0.1:0", "--json"]);
+    let up = start();
+    let task = |up: &Running, arguments: &[&str]| {
+        let arguments = [&["task", "--url", up.text("base_url"), "--json"], arguments].concat();
+        home.run_with(&[("WEIR_KEY", up.text("api_key"))], &arguments)
+    };
+    let video = json!({ "model": "sim:task_slow=2s", "prompt": "a violet lantern", "seconds": "8" });
+    let lost = json!({ "model": "sim:task_lost_answer,task_slow=2s", "prompt": "a violet lantern", "seconds": "8" });
+    let submit = |body: &Value| ask(up.text("base_url"), up.text("api_key"), "/videos", Some(body));
+    let id = |answer: &str| answer.lines().find_map(|line| line.strip_prefix("x-weir-task-id: ")).unwrap().to_owned();
+    let (taken, unheard) = (submit(&video), submit(&lost));
+    assert!(taken.starts_with("HTTP/1.1 200") && unheard.contains("W-TMO-009"), "{taken} {unheard}");
+    let ids = [id(&taken), id(&unheard)];
+    up.kill();
+    let up = start();
+    for id in &ids {
+        let ended = task(&up, &["wait", id]).done().json();
+        assert_eq!((&ended["weir"]["state"], &ended["weir"]["charged"]), (&json!("succeeded"), &json!("yes")), "{ended}");
+        let content = ask(up.text("base_url"), up.text("api_key"), &format!("/videos/{id}/content"), None);
+        assert!(content.starts_with("HTTP/1.1 200") && content.contains("content-type: video/mp4"), "{content}");
+    }
+    let file = std::fs::metadata(home.path().join("data/sim-jobs")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    assert_eq!(up.stop(Signal::TERM), Some(0));
+    assert_eq!(home.run(&["audit", "--json"]).done().json()["ok"], true);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Laws of tasks on a whole gateway, in simulated time: one submission, one charge at most, and an end that is known without the client.
 
+mod again;
 mod content;
 mod days;
 mod hard;
 mod pictures;
+mod vendors;
 
 use std::{sync::Arc, time::Duration};
 

@@ -17,7 +17,7 @@ use crate::{
     },
     fault::{Exit, Fault},
     lang::text,
-    shell::{Shell, tell},
+    shell::{Shell, tell_wrapped},
 };
 
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ impl Client {
             if shell.flags.json {
                 shell.print_json(&json!({ "event": "ready", "base_url": url, "page_url": format!("{}/", url.trim_end_matches("/v1")) }))?;
             } else {
-                tell(&how_to(&url, self.script, shell.lang));
+                tell_wrapped(&how_to(&url, self.script, shell.lang));
             }
             if !self.listen.ip().is_loopback() {
                 shell.tell(&text!(
@@ -100,7 +100,7 @@ impl Client {
             }
             let _ = shell.print_json(&event);
         } else {
-            tell(&line(one, shell.lang));
+            tell_wrapped(&line(one, shell.lang));
         }
     }
 

@@ -176,6 +176,12 @@ fn in_words(why: &str) -> Text {
     if why.starts_with("missing field") {
         return text!("缺少 `{name}`;不知道就写 \"unknown\"", "`{name}` is missing; write \"unknown\" if you do not know it");
     }
+    if why.contains("untagged enum") {
+        return text!(
+            "值的写法不对;`weir evidence template` 里每一项都有例子,Key 只能写掩码",
+            "it is not written as this field is; `weir evidence template` has an example of each, and of a key only its mask may be here"
+        );
+    }
     text!("值不对:{why}", "its value is wrong: {why}")
 }
 
