@@ -123,6 +123,8 @@ async fn d3_a_third_request_joins_a_call_whose_first_two_clients_left_though_nob
     let bench = Bench::new(|_| {});
     let text = body("sim:tokens=8,first_byte=3s", true);
     let (mut first, mut first_served) = dial(&bench, None).await;
+    // The clock stands from here on, so that the answer comes when it is told to.
+    time::pause();
     write(&mut first, &bench, &text).await;
     until(&mut first_served, async {
         while bench.upstream_calls() < 1 {
@@ -130,7 +132,6 @@ async fn d3_a_third_request_joins_a_call_whose_first_two_clients_left_though_nob
         }
     })
     .await;
-    time::pause();
     time::advance(Duration::from_millis(500)).await;
     drop(first);
     let (mut second, mut second_served) = dial(&bench, None).await;

@@ -177,9 +177,10 @@ async fn d3_an_answer_that_nobody_acknowledges_is_given_to_whoever_asks_for_it_a
     let bench = Bench::new(|_| {});
     let text = body("sim:tokens=20000", false);
     let (mut client, mut served) = dial(&bench, Some(4_096)).await;
+    // The clock stands from here on, for what waits below never sleeps: how long the answer takes to leave is no part of the 900 ms.
+    time::pause();
     write(&mut client, &bench, &text).await;
     until(&mut served, sealed(&bench, 1)).await;
-    time::pause();
     time::advance(Duration::from_millis(900)).await;
     let doubted = bench.gateway.joins.find(&bench.calls()[0].record.kid.clone().unwrap(), bench.calls()[0].record.id).unwrap();
     doubted.outlet.look();
@@ -198,6 +199,8 @@ async fn d3_an_equal_request_joins_a_call_whose_client_left_though_nobody_has_no
         let bench = Bench::new(|_| {});
         let text = body("sim:tokens=8,first_byte=3s", false);
         let (mut client, mut served) = dial(&bench, None).await;
+        // The clock stands from here on, so that the answer comes when it is told to.
+        time::pause();
         write(&mut client, &bench, &text).await;
         until(&mut served, async {
             while bench.upstream_calls() < 1 {
@@ -205,7 +208,6 @@ async fn d3_an_equal_request_joins_a_call_whose_client_left_though_nobody_has_no
             }
         })
         .await;
-        time::pause();
         time::advance(Duration::from_millis(500)).await;
         // While the client is there an equal request is a call of its own.
         let other = bench.post("", &text).await;
